@@ -1,0 +1,213 @@
+"""An environment: where to deploy, and what differs there from dstack/*.dstack.yml.
+
+`load("prod")` reads environments/prod.yml, merges it over the dstack files and checks the result, so that what can be
+known to fail is refused here, with file and key, before a server or a cloud is asked.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, TypeAlias
+
+import yaml
+from dotenv import dotenv_values
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+
+from deploy import dstack_keys
+from deploy.errors import ExitCode, Failure
+
+ROOT = Path(__file__).parent.parent
+DSTACK_NAME = re.compile(r"[a-z][a-z0-9-]{1,40}")  # dstack's rule for names of runs, fleets and gateways
+SECRET = re.compile(r"\$\{\{\s*secrets\.([A-Za-z0-9_-]+)\s*\}\}")
+Document: TypeAlias = dict[str, Any]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class Server(_Strict):
+    """The dstack server; its token is DSTACK_TOKEN, from the shell or .env."""
+
+    url: Annotated[str, StringConstraints(pattern=r"^https?://[^/\s]+$")] | None = None  # None: DSTACK_SERVER_URL
+    project: str
+
+
+class Timeouts(_Strict):
+    """How long a deploy waits, in seconds."""
+
+    capacity: int = Field(default=900, ge=1)  # for a cloud to hand out a machine
+    ready: int = Field(default=2700, ge=1)  # from then until probes pass: image, weights, start of the engine
+
+
+class EnvironmentFile(_Strict):
+    """One file of environments/; README.md shows one with every key."""
+
+    server: Server
+    protected: bool = False
+    timeouts: Timeouts = Timeouts()
+    fleet: dict[str, Any] = {}
+    service: dict[str, Any] = {}
+
+
+@dataclass(frozen=True)
+class Environment:
+    """A checked environment: what is sent to which server."""
+
+    name: str
+    run_name: str
+    server_url: str
+    project: str
+    token: str = field(repr=False)
+    protected: bool
+    timeouts: Timeouts
+    fleet: Document
+    service: Document
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """Names of the dstack secrets that the service refers to, sorted."""
+        return tuple(sorted(set(SECRET.findall(yaml.safe_dump(self.service)))))
+
+
+def load(name: str, root: Path = ROOT, variables: Mapping[str, str] = os.environ) -> Environment:
+    """The environment of that name, checked. Fails with SETTINGS_INVALID, naming file and key."""
+    path = root / "environments" / f"{name}.yml"
+    settings = read_file(path)
+    variables = variables_of(name, root, variables)
+    service, fleet = (_read(root / "dstack" / f"{kind}.dstack.yml") for kind in ("service", "fleet"))
+    run_name = service.get("name", "") if name == "prod" else f"{service.get('name', '')}-{name}"
+    if not DSTACK_NAME.fullmatch(run_name):
+        raise _invalid(path, f"the run's name would be {run_name!r}; dstack takes {DSTACK_NAME.pattern}")
+    service = merge(service | {"name": run_name, "fleets": [run_name]}, settings.service)
+    fleet = merge(fleet | {"name": run_name}, settings.fleet)
+    problem = first_problem(service, fleet)
+    if problem:
+        raise _invalid(path, f"merged over dstack/*.dstack.yml: {problem}")
+    return Environment(
+        name=name,
+        run_name=run_name,
+        server_url=_one_of(settings.server.url, variables, "DSTACK_SERVER_URL", "server.url", path).rstrip("/"),
+        project=_one_of(settings.server.project, variables, "DSTACK_PROJECT", "server.project", path),
+        token=variables.get("DSTACK_TOKEN", ""),
+        protected=settings.protected,
+        timeouts=settings.timeouts,
+        fleet=fleet,
+        service=service,
+    )
+
+
+def variables_of(name: str, root: Path = ROOT, variables: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """.env, over it .env.<name>, over both what is set in the shell; empty values count as absent."""
+    files = (root / ".env", root / f".env.{name}")
+    merged = {key: value for file in files for key, value in dotenv_values(file).items() if value}
+    return {**merged, **{key: value for key, value in variables.items() if value}}
+
+
+def dstack_variables(environment: Environment) -> dict[str, str]:
+    """What makes the `dstack` command talk to the environment's server; the token is not for argv."""
+    return {
+        "DSTACK_SERVER_URL": environment.server_url,
+        "DSTACK_PROJECT": environment.project,
+        "DSTACK_TOKEN": environment.token,
+    }
+
+
+def read_file(path: Path) -> EnvironmentFile:
+    """The environment file as written. Fails with SETTINGS_INVALID."""
+    if not path.is_file():
+        known = ", ".join(sorted(p.stem for p in path.parent.glob("*.yml"))) or "none"
+        raise _invalid(path, f"does not exist; there are: {known} (--env NAME)")
+    try:
+        return EnvironmentFile.model_validate(_read(path))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        key = ".".join(map(str, first["loc"]))
+        wrong = "is not a key that an environment has" if first["type"] == "extra_forbidden" else first["msg"]
+        raise _invalid(path, f"{key}: {wrong}; README.md, Environments, shows every key") from None
+
+
+def merge(base: Document, overlay: Document) -> Document:
+    """`overlay` over `base`: mappings merge, scalars and lists replace, null deletes. Neither is changed."""
+    merged = dict(base)
+    for key, value in overlay.items():
+        if value is None:
+            merged.pop(key, None)
+        elif isinstance(value, dict):
+            below = merged.get(key)
+            merged[key] = merge(below if isinstance(below, dict) else {}, value)
+        else:
+            merged[key] = value
+    return merged
+
+
+def first_problem(service: Document, fleet: Document) -> str | None:
+    """What dstack would refuse at the last moment, or accept to everybody's regret; None when all is well."""
+    for kind, document, known in (("service", service, dstack_keys.SERVICE), ("fleet", fleet, dstack_keys.FLEET)):
+        if unknown := sorted(set(document) - known):
+            return f"{kind}.{unknown[0]}: dstack has no such key in a {kind}"
+        if document.get("type") != kind:
+            return f"{kind}.type: must be {kind}, is {document.get('type')!r}"
+    try:
+        replicas, nodes = bounds(service.get("replicas", 1)), bounds(fleet.get("nodes"))
+    except ValueError as error:
+        return f"service.replicas or fleet.nodes: {error}"
+    if nodes[0] != 0:
+        return f"fleet.nodes: must begin with 0 (is {fleet['nodes']}): RunPod and Vast.ai rent out nothing in advance"
+    if nodes[1] < replicas[1] + 1:
+        return (
+            f"fleet.nodes: {fleet['nodes']} is too small for service.replicas {service.get('replicas', 1)}: a rolling"
+            f" update needs one more, and a full fleet fails the whole service; write 0..{replicas[1] + 1}"
+        )
+    if replicas[0] != replicas[1] and "scaling" not in service:
+        return "service.scaling: a range of replicas needs it, e.g. {metric: rps, target: 5}"
+    if not service.get("gateway"):
+        if replicas[0] != replicas[1]:
+            return f"service.replicas: {service['replicas']}: replicas scale behind a gateway only; write one number"
+        if service.get("rate_limits"):
+            return "service.rate_limits: dstack limits rates behind a gateway only; remove it or name a gateway"
+        if service.get("https", "auto") != "auto":
+            return "service.https: means something behind a gateway only; remove it or write auto"
+    return None
+
+
+def bounds(value: Any) -> tuple[int, int]:
+    """Smallest and largest of a dstack range: `2`, `"1..4"` or `{min: 1, max: 4}`. Raises ValueError."""
+    if isinstance(value, dict):
+        value = f"{value.get('min', 0)}..{value.get('max', '')}"
+    found = re.fullmatch(r"(\d+)(?:\.\.(\d+))?", str(value))
+    if isinstance(value, bool) or not found or int(found[2] or found[1]) < int(found[1]):
+        raise ValueError(f"{value!r} is not a number or a range such as 1..4")
+    return int(found[1]), int(found[2] or found[1])
+
+
+def _read(path: Path) -> Document:
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise _invalid(path, f"can't be read: {error}") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f"line {mark.line + 1}: " if mark else ""
+        raise _invalid(path, f"{line}not YAML: {getattr(error, 'problem', error)}") from None
+    if not isinstance(document, dict):
+        raise _invalid(path, f"must hold keys and values, holds {type(document).__name__}")
+    return document
+
+
+def _one_of(written: str | None, variables: Mapping[str, str], variable: str, key: str, path: Path) -> str:
+    """The value from the file or the variable. Both, and different, is refused: one of them is a leftover."""
+    given = variables.get(variable)
+    if written and given and written.rstrip("/") != given.rstrip("/"):
+        raise _invalid(path, f"{key} is {written}, but {variable} is {given}; unset the wrong one")
+    if not written and not given:
+        raise _invalid(path, f"{key} is missing; write it there, or set the variable {variable}")
+    return written or given or ""
+
+
+def _invalid(path: Path, problem: str) -> Failure:
+    return Failure(ExitCode.SETTINGS_INVALID, f"{path.parent.name}/{path.name}: {problem}")

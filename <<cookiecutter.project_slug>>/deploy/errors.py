@@ -1,0 +1,40 @@
+"""Everything that can go wrong in a way that a person treats differently, each with its exit code.
+
+1 and 2 are left to invoke and Python. README.md has the same table for people; a test compares the two.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """Exit codes of `inv`."""
+
+    CHANGES = 10  # inv plan --detailed-exitcode: there is something to deploy
+    INTERRUPTING_CHANGES = 11  # the same, and it would interrupt the service
+    SETTINGS_INVALID = 20  # a file or variable of this repository is wrong; nothing was sent to dstack
+    SERVER_UNREACHABLE = 21  # the dstack server does not answer
+    TOKEN_REFUSED = 22  # the dstack server does not know the token, or its user may not do this
+    PROJECT_MISSING = 23  # the dstack server has no such project
+    SECRET_MISSING = 24  # the project lacks a secret of the service; nothing was rented
+    RESTART_REFUSED = 25  # the change would interrupt a protected service; nothing was changed
+    NO_CAPACITY = 26  # no GPU to be had: no offer, or none that a cloud fulfilled in time
+    NO_FLEET = 27  # the run has no fleet to take machines from
+    CRASHED = 28  # the container of a new replica ended by itself, twice
+    NOT_READY = 29  # new replicas run, but did not pass their probes within timeouts.ready
+    SMOKE_FAILED = 30  # the endpoint did not answer as a model should
+    PLAN_OUTDATED = 31  # somebody else changed the service meanwhile
+    SERVER_REFUSED = 32  # the dstack server refused for a reason of its own, which the message quotes
+    NOT_DEPLOYED = 33  # there is no such run
+    DECLINED = 34  # nobody said yes
+    CLOUD_MISSING = 35  # the project has no key for a cloud that the service rents from
+    INTERRUPTED = 130  # Ctrl-C; nothing was taken back, running it again continues
+
+
+class Failure(Exception):  # noqa: N818
+    """Ends a task with `code` and one line that says what is wrong and what to do."""
+
+    def __init__(self, code: ExitCode, message: str) -> None:
+        super().__init__(message)
+        self.code = code

@@ -1,0 +1,92 @@
+"""A dstack server on this machine, for evaluation: its state in .dstack/, the clouds' keys from .env.
+
+Keys go to the server through its API and are in no file of this repository but .env; the server keeps them in its
+database, .dstack/data/sqlite.db.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from deploy.api import Api
+from deploy.environments import ROOT, Environment, variables_of
+from deploy.errors import ExitCode, Failure
+from deploy.plans import Say
+from deploy.rollout import remains
+
+START_SECONDS = 180  # a first start migrates an empty database: 20-50 s on two cores
+
+
+def run(environment: Environment, say: Say, folder: Path = ROOT / ".dstack") -> None:
+    """Serve until Ctrl-C or SIGTERM, then say what goes on without the server."""
+    keys = cloud_keys(environment, variables_of(environment.name))
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    process = _start(environment, folder)
+    try:
+        api = Api(environment)
+        _wait(api, process)
+        api.configure(keys)
+        say(f"{environment.server_url} is ready, project {environment.project}; in another terminal: inv deploy")
+        say("GPUs go on running, and billing, when this stops or the laptop closes; inv destroy ends them")
+        process.wait()
+        raise Failure(ExitCode.SERVER_UNREACHABLE, f"`dstack server` ended by itself, exit code {process.returncode}")
+    except KeyboardInterrupt:
+        for remaining in remains(Api(environment), environment):
+            say(f"still there: {remaining}; to end it, run inv server again and then inv destroy")
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def cloud_keys(environment: Environment, variables: Mapping[str, str]) -> dict[str, str]:
+    """API key by cloud, for the clouds of the service. Fails with SETTINGS_INVALID, naming what .env lacks."""
+    found = {cloud: variables.get(f"{cloud.upper()}_API_KEY", "") for cloud in environment.service.get("backends", [])}
+    absent = [f"{cloud.upper()}_API_KEY" for cloud, key in found.items() if not key]
+    if absent := absent + ["DSTACK_TOKEN"] * (not environment.token):
+        message = f".env lacks {', '.join(absent)}; copy .env.example to .env and fill it in"
+        raise Failure(ExitCode.SETTINGS_INVALID, message)
+    return found
+
+
+def _start(environment: Environment, folder: Path) -> subprocess.Popen[bytes]:
+    """`dstack server` where the environment expects it, which has to be this machine."""
+    address = urlsplit(environment.server_url)
+    if address.scheme != "http" or address.hostname not in ("127.0.0.1", "localhost"):
+        message = f"environments/{environment.name}.yml uses {environment.server_url}, which is not on this machine"
+        raise Failure(ExitCode.SETTINGS_INVALID, f"{message}; for a local server write http://127.0.0.1:3000")
+    folder.mkdir(mode=0o700, exist_ok=True)
+    settings = {
+        "DSTACK_SERVER_DIR": str(folder),
+        "DSTACK_SERVER_HOST": address.hostname,
+        "DSTACK_SERVER_PORT": str(address.port or 80),
+        "DSTACK_SERVER_ADMIN_TOKEN": environment.token,
+        "DSTACK_SERVER_CONFIG_DISABLED": "1",  # a config.yml would take the clouds away again
+        "DSTACK_DO_NOT_UPDATE_DEFAULT_PROJECT": "1",  # leave ~/.dstack/config.yml alone
+    }
+    return subprocess.Popen(
+        [Path(sys.executable).with_name("dstack"), "server"],
+        env={**os.environ, **settings},
+        stdout=subprocess.DEVNULL,  # it prints the token
+        start_new_session=True,  # Ctrl-C is for `inv server`, which has something to say first
+    )
+
+
+def _wait(api: Api, process: subprocess.Popen[bytes]) -> None:
+    until = time.monotonic() + START_SECONDS
+    while process.poll() is None:
+        try:
+            api.server_version()
+            return
+        except Failure:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.5)
+    message = f"`dstack server` ended with {process.returncode}; its last words are above"
+    raise Failure(ExitCode.SERVER_UNREACHABLE, message)

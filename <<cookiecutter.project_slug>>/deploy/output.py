@@ -1,0 +1,167 @@
+"""What a person sees: tables on standard output, progress on standard error; JSON for machines instead of tables."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from getpass import getpass
+from json import dumps
+from typing import Any
+
+import yaml
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from deploy.doctor import Finding
+from deploy.environments import Document
+from deploy.errors import ExitCode, Failure
+from deploy.plans import Change, Plan
+
+console = Console(highlight=False, soft_wrap=True)
+progress = Console(stderr=True, highlight=False, soft_wrap=True)
+COLOURS = {Change.UNCHANGED: "dim", Change.RESTART: "bold red"}
+OFFERS_SHOWN = 5
+
+
+def failure(error: Failure) -> None:
+    progress.print(f"[bold red]error:[/] {escape(str(error))}")
+
+
+def ask_secret(name: str) -> str:
+    """A value typed without echo, or piped in. Fails with SETTINGS_INVALID when it is empty."""
+    value = (getpass(f"{name}: ") if sys.stdin.isatty() else sys.stdin.read()).strip()
+    if not value:
+        message = f"no value for {name}; type it, or pipe it in: inv secrets.set {name} < file"
+        raise Failure(ExitCode.SETTINGS_INVALID, message)
+    return value
+
+
+@contextmanager
+def watching(title: str) -> Iterator[Callable[[str], None]]:
+    """A function that shows one line of progress with the time since the start; a spinner too, on a terminal."""
+    started = time.monotonic()
+
+    def say(line: str) -> None:
+        progress.print(f"[dim]{time.monotonic() - started:5.0f} s[/]  {escape(line)}")
+        spinner.update(f"{title}: {escape(line)}")
+
+    with progress.status(title) as spinner:
+        yield say
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Return when it may go on. Fails with DECLINED when the answer is no, or when nobody is there to ask."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise Failure(ExitCode.DECLINED, "nobody to ask; add --yes if you mean it")
+    progress.print(f"{question} [bold]\\[y/N][/] ", end="")
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise Failure(ExitCode.DECLINED, "declined; nothing was changed")
+
+
+def plan(planned: Plan, *, json: bool = False, quiet: bool = False) -> None:
+    if quiet:
+        return
+    if json:
+        return _json(planned.as_json())
+    for kind, part in (("fleet", planned.fleet), ("service", planned.service)):
+        colour = COLOURS.get(part.change, "bold")
+        console.print(f"{kind} {planned.environment.run_name}: [{colour}]{part.change.value}[/]")
+        for difference in part.differences:
+            console.print(f"  {difference.key}: {_value(difference.before)} -> {_value(difference.after)}")
+    if planned.interrupts:
+        console.print("[bold red]This interrupts the service: it is stopped, and started again with the change.[/]")
+    if planned.service.change.needs_machine:
+        _offers(planned)
+
+
+def _offers(planned: Plan) -> None:
+    table = _table("Offers for a new replica, first tried first", "cloud", "region", "GPU", "$/h")
+    for offer in planned.offers[:OFFERS_SHOWN]:
+        table.add_row(offer.backend, offer.region, offer.instance.gpu, f"{offer.price:.2f}")
+    console.print(table if planned.offers else "[bold red]No offer: no cloud has what service.resources asks for.[/]")
+    if len(planned.offers) > OFFERS_SHOWN:
+        console.print(f"[dim]and {len(planned.offers) - OFFERS_SHOWN} more (--json lists them)[/]")
+
+
+def deployed(now: Document, report: Document, *, json: bool = False) -> None:
+    if json:
+        return _json({"status": now, "smoke": report})
+    smoke(report)
+    status(now)
+
+
+def status(now: Document, *, json: bool = False) -> None:
+    if json:
+        return _json(now)
+    console.print(f"{now['run']}: [bold]{now['status']}[/], deployment {now['deployment']}, {now['url']}")
+    table = _table("", "replica", "deployment", "status", "probes", "cloud", "region", "GPU", "$/h")
+    for *words, price in (replica.values() for replica in now["replicas"]):
+        table.add_row(*map(str, words), f"{price:.2f}")
+    console.print(table)
+    price = now["price_per_hour"]
+    console.print(f"${price:.2f} an hour (${price * 730:,.0f} a month), ${now['cost']:.2f} so far")
+
+
+def smoke(report: Document, *, json: bool = False) -> None:
+    if json:
+        return _json(report)
+    console.print(f"{report['url']} answers as [bold]{report['model']}[/]: {escape(repr(report['text']))}")
+    console.print(
+        f"models {report['models_ms']} ms, one-token chat {report['chat_ms']} ms,"
+        f" stream: first token {report['first_token_ms']} ms, last {report['stream_ms']} ms"
+    )
+
+
+def findings(found: Iterable[Finding], *, json: bool = False) -> list[Finding]:
+    """Show each finding as it comes. Returns them all."""
+    seen = []
+    for finding in found:
+        seen.append(finding)
+        if not json:
+            mark = "[bold red]✗[/]" if finding.failure else "[green]✓[/]"
+            console.print(f"{mark} {finding.check}: {escape(finding.text)}")
+    if json:
+        _json([{"check": f.check, "ok": not f.failure, "text": f.text} for f in seen])
+    return seen
+
+
+def secrets(needed: Iterable[str], present: set[str], *, json: bool = False) -> None:
+    needed = set(needed)
+    if json:
+        return _json([{"name": n, "needed": n in needed, "set": n in present} for n in sorted(needed | present)])
+    for name in sorted(needed | present):
+        state = "set" if name in present else f"[bold red]missing[/], run inv secrets.set {name}"
+        console.print(f"{name}: {state}{'' if name in needed else ', not used here'}")
+
+
+def documents(*configurations: Document, json: bool = False) -> None:
+    if json:
+        return _json({configuration["type"]: configuration for configuration in configurations})
+    text = yaml.safe_dump_all(configurations, sort_keys=False, allow_unicode=True, width=120)
+    console.out(text.rstrip(), highlight=False)
+
+
+def remains(run_name: str, found: list[str]) -> None:
+    console.print(f"{run_name}: {', '.join(found) if found else 'nothing to destroy'}")
+
+
+def _json(data: Any) -> None:
+    console.out(dumps(data, indent=2, default=str), highlight=False)
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title or None, title_justify="left", box=None, header_style="bold", pad_edge=False)
+    for column in columns:
+        table.add_column(column, justify="right" if column == "$/h" else "left")
+    return table
+
+
+def _value(value: Any) -> str:
+    if value is None:
+        return "(none)"
+    return escape(value if isinstance(value, str) else dumps(value, default=str))

@@ -1,0 +1,139 @@
+"""The server's answers, as a server on loopback gives them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from typing import Any
+
+import pytest
+from conftest import job, run
+
+from deploy.api import Api
+from deploy.environments import Environment
+from deploy.errors import ExitCode, Failure
+
+
+class Server(ThreadingHTTPServer):
+    """Answers every POST with `status` and `body`, and keeps what was asked."""
+
+    status, body = 200, b"{}"
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.asked: list[tuple[str, Any, str | None]] = []
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Server
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.asked.append((self.path, json.loads(body), self.headers["Authorization"]))
+        self.send_response(self.server.status)
+        self.send_header("Content-Length", str(len(self.server.body)))
+        self.end_headers()
+        self.wfile.write(self.server.body)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Keep quiet."""
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with Server() as server:
+        Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}).start()
+        yield server
+        server.shutdown()
+
+
+@pytest.fixture
+def api(server: Server, environment: Environment) -> Api:
+    return Api(replace(environment, server_url=server.url, project="main"))
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "code", "said"),
+    [
+        (403, {"detail": {"msg": "Invalid token", "code": None}}, ExitCode.TOKEN_REFUSED, "set DSTACK_TOKEN"),
+        (401, {"detail": "Not authenticated"}, ExitCode.TOKEN_REFUSED, "set DSTACK_TOKEN"),
+        (403, {"detail": {"msg": "Access denied"}}, ExitCode.TOKEN_REFUSED, "ask for a role"),
+        (404, {"detail": {"msg": "Not found"}}, ExitCode.PROJECT_MISSING, "no project 'main'"),
+        (400, {"detail": [{"msg": "Gateway g does not exist", "code": "error"}]}, ExitCode.SERVER_REFUSED, "Gateway g"),
+        (
+            400,
+            {"detail": [{"msg": "Failed to apply plan. Resource has been changed."}]},
+            ExitCode.PLAN_OUTDATED,
+            "somebody",
+        ),
+        (
+            422,
+            {"detail": [{"loc": ["body", "run_spec", "configuration", "ports"], "msg": "Extra inputs"}]},
+            ExitCode.SERVER_REFUSED,
+            "configuration.ports: Extra inputs",
+        ),
+        (500, "Internal Server Error", ExitCode.SERVER_REFUSED, "500"),
+        (502, "Bad gateway", ExitCode.SERVER_UNREACHABLE, "502"),
+        (200, "<html>", ExitCode.SERVER_UNREACHABLE, "no dstack server"),
+    ],
+)
+def test_an_answer_becomes_an_instruction(
+    server: Server, api: Api, status: int, body: Any, code: ExitCode, said: str
+) -> None:
+    server.status, server.body = status, (body if isinstance(body, str) else json.dumps(body)).encode()
+    with pytest.raises(Failure) as failed:
+        api.clouds()
+    assert failed.value.code == code
+    assert said in str(failed.value)
+    assert "\n" not in str(failed.value)
+
+
+def test_a_server_that_is_not_there_is_said_to_be_unreachable(environment: Environment) -> None:
+    with pytest.raises(Failure, match=r"no dstack server answers at http://127\.0\.0\.1:9") as failed:
+        Api(replace(environment, server_url="http://127.0.0.1:9")).server_version()
+    assert failed.value.code == ExitCode.SERVER_UNREACHABLE
+
+
+def test_what_does_not_exist_is_none(server: Server, api: Api) -> None:
+    server.status, server.body = 400, b'{"detail": [{"msg": "Run not found", "code": "resource_not_exists"}]}'
+    assert api.run("x") is None
+    assert api.fleet("x") is None
+
+
+def test_the_token_travels_in_a_header_alone(server: Server, api: Api) -> None:
+    server.body = b"[]"
+    api.secret_names()
+    [(path, body, authorization)] = server.asked
+    assert (path, authorization) == ("/api/project/main/secrets/list", "Bearer t0ken")
+    assert "t0ken" not in path + json.dumps(body)
+
+
+@pytest.mark.parametrize(("status", "key"), [("running", "ssh-ed25519 first"), ("failed", None)])
+def test_a_colleagues_plan_uses_the_key_that_the_run_was_made_with(
+    server: Server, api: Api, environment: Environment, status: str, key: str | None
+) -> None:
+    plan = {"action": "update", "run_spec": {}, "effective_run_spec": {}, "job_plans": []}
+    server.body = json.dumps(plan).encode()
+    api.plan_run(environment.service, run(job(), status=status))
+    assert server.asked[0][1]["run_spec"]["ssh_key_pub"] == key
+
+
+def test_the_plan_that_was_shown_is_the_plan_that_is_applied(
+    server: Server, api: Api, environment: Environment
+) -> None:
+    current = run(job()).model_dump(mode="json")
+    spec = {"run_name": "x"}
+    plan = {"action": "update", "run_spec": spec, "effective_run_spec": {}, "job_plans": []}
+    plan["current_resource"] = current
+    server.body = json.dumps(plan).encode()
+    shown = api.plan_run(environment.service, None)
+    server.body = json.dumps(current).encode()
+    api.apply_run(shown)
+    assert server.asked[-1][1] == {"plan": {"run_spec": spec, "current_resource": current}, "force": False}

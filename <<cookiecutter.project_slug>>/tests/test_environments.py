@@ -1,0 +1,141 @@
+from pathlib import Path
+
+import pytest
+from conftest import VARIABLES, Write, read_yaml
+
+from deploy.environments import ROOT, Environment, bounds, load, merge
+from deploy.errors import ExitCode, Failure
+
+SLUG = read_yaml(ROOT / "dstack" / "service.dstack.yml")["name"]
+
+
+def refusal(root: Path, name: str = "dev", variables: dict[str, str] = VARIABLES) -> str:
+    """The one line with which loading fails."""
+    with pytest.raises(Failure) as refused:
+        load(name, root, variables)
+    assert refused.value.code == ExitCode.SETTINGS_INVALID
+    assert "\n" not in str(refused.value)
+    return str(refused.value)
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in (ROOT / "environments").glob("*.yml")))
+def test_every_environment_of_this_repository_is_valid(name: str) -> None:
+    written = read_yaml(ROOT / "environments" / f"{name}.yml")["server"]
+    variables = {"DSTACK_TOKEN": "t"} | ({} if "url" in written else {"DSTACK_SERVER_URL": "http://127.0.0.1:1"})
+    environment = load(name, ROOT, variables)
+    assert environment.run_name == (SLUG if name == "prod" else f"{SLUG}-{name}")
+    assert environment.service["fleets"] == [environment.run_name] == [environment.fleet["name"]]
+
+
+def test_an_environment_is_merged_over_the_dstack_files(root: Path, write: Write) -> None:
+    write("environments/dev.yml", "{server: {project: p}, service: {env: {MAX_MODEL_LEN: 4K, ROLLOUT: null}}}")
+    base, merged = read_yaml(root / "dstack" / "service.dstack.yml"), load("dev", root, VARIABLES).service
+    assert merged["env"] == {k: v for k, v in base["env"].items() if k != "ROLLOUT"} | {"MAX_MODEL_LEN": "4K"}
+    assert merged["commands"] == base["commands"]
+
+
+def test_merging_changes_neither_side() -> None:
+    base, overlay = {"a": {"b": 1}, "c": [1, 2]}, {"a": {"b": None, "d": 2}, "c": [3]}
+    assert merge(base, overlay) == {"a": {"d": 2}, "c": [3]}
+    assert (base, overlay) == ({"a": {"b": 1}, "c": [1, 2]}, {"a": {"b": None, "d": 2}, "c": [3]})
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("servr: {project: p}", "server: Field required"),
+        ("{server: {project: p}, protect: true}", "protect: is not a key"),
+        ("server: {project: p, url: dstack.example.com}", "server.url"),
+        ("{server: {project: 7}}", "server.project: Input should be a valid string"),
+        ("{server: {project: p}, protected: 'yes'}", "protected: Input should be a valid boolean"),
+        ("{server: {project: p}, timeouts: {ready: 0}}", "timeouts.ready: Input should be greater"),
+        ("{server: {project: p}, service: {replcas: 2}}", "service.replcas: dstack has no such key"),
+        ("{server: {project: p}, fleet: {node: 0..2}}", "fleet.node: dstack has no such key"),
+        ("{server: {project: p}, service: {type: task}}", "service.type: must be service"),
+        ("server: {project: p", "line 1: not YAML"),
+        ("server:\n  project: p\n oops", "line 3: not YAML"),
+        ("- a\n- b", "must hold keys and values, holds list"),
+        ("", "must hold keys and values, holds NoneType"),
+    ],
+)
+def test_a_wrong_environment_is_refused_with_file_and_key(root: Path, write: Write, text: str, named: str) -> None:
+    write("environments/dev.yml", text)
+    message = refusal(root)
+    assert message.startswith("environments/dev.yml: ")
+    assert named in message
+
+
+@pytest.mark.parametrize(
+    ("service", "fleet", "named"),
+    [
+        ("{replicas: 3}", "{}", "write 0..4"),
+        ("{replicas: 1..4}", "{nodes: 0..5}", "service.scaling"),
+        ("{replicas: 1..4, scaling: {metric: rps, target: 5}}", "{nodes: 0..5}", "behind a gateway"),
+        ("{rate_limits: [{rps: 1}]}", "{}", "service.rate_limits"),
+        ("{https: true}", "{}", "service.https"),
+        ("{replicas: many}", "{}", "'many' is not a number or a range"),
+        ("{}", "{nodes: 1..3}", "fleet.nodes: must begin with 0"),
+        ("{}", "{nodes: null}", "None is not a number or a range"),
+    ],
+)
+def test_what_dstack_refuses_at_the_last_moment_is_refused_here(
+    root: Path, write: Write, service: str, fleet: str, named: str
+) -> None:
+    write("environments/dev.yml", f"{{server: {{project: p}}, service: {service}, fleet: {fleet}}}")
+    assert named in refusal(root)
+
+
+def test_a_gateway_allows_what_needs_one(root: Path, write: Write) -> None:
+    service = "{gateway: g, https: auto, replicas: 1..4, scaling: {metric: rps, target: 5}, rate_limits: [{rps: 9}]}"
+    write("environments/dev.yml", f"{{server: {{project: p}}, service: {service}, fleet: {{nodes: 0..5}}}}")
+    assert load("dev", root, VARIABLES).service["gateway"] == "g"
+
+
+def test_an_environment_that_does_not_exist_is_refused_with_those_that_do(root: Path) -> None:
+    assert "there are: dev, prod, sandbox" in refusal(root, "staging")
+
+
+def test_a_run_name_that_dstack_refuses_is_refused(root: Path, write: Write) -> None:
+    write(f"environments/{'long' * 10}.yml", "server: {project: p}")
+    assert "the run's name would be" in refusal(root, "long" * 10)
+
+
+@pytest.mark.parametrize("variable", ["DSTACK_SERVER_URL", "DSTACK_PROJECT"])
+def test_a_leftover_variable_does_not_send_a_deploy_elsewhere(root: Path, write: Write, variable: str) -> None:
+    write("environments/dev.yml", "server: {project: p, url: 'http://127.0.0.1:3000'}")
+    assert variable in refusal(root, variables={variable: "http://elsewhere", "DSTACK_TOKEN": "t"})
+
+
+def test_a_server_that_is_named_nowhere_is_asked_for(root: Path) -> None:
+    assert "server.url is missing" in refusal(root, "prod", {})
+
+
+def test_variables_win_over_dotenv_and_the_environments_own_dotenv_over_the_common(root: Path, write: Write) -> None:
+    write(".env", "DSTACK_TOKEN=common\nDSTACK_SERVER_URL=http://common\n")
+    write(".env.prod", "DSTACK_TOKEN=own\n")
+    environment = load("prod", root, {})
+    assert (environment.token, environment.server_url) == ("own", "http://common")
+    assert load("prod", root, {"DSTACK_TOKEN": "shell"}).token == "shell"
+
+
+def test_a_token_is_not_shown(environment: Environment) -> None:
+    assert "t0ken" not in repr(environment)
+
+
+def test_secrets_are_found_wherever_they_are_referred_to(root: Path, write: Write) -> None:
+    text = "{server: {project: p}, service: {env: {A: '${{ secrets.b }}', B: 'x${{secrets.a}}', HF_TOKEN: null}}}"
+    write("environments/dev.yml", text)
+    assert load("dev", root, VARIABLES).secrets == ("a", "b")
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"), [(2, (2, 2)), ("0..3", (0, 3)), ({"min": 1, "max": 4}, (1, 4)), ("3", (3, 3))]
+)
+def test_ranges_are_read_as_dstack_reads_them(value: object, expected: tuple[int, int]) -> None:
+    assert bounds(value) == expected
+
+
+@pytest.mark.parametrize("value", [None, True, "4..1", "..", "two", 1.5, -1])
+def test_what_is_no_range_is_refused(value: object) -> None:
+    with pytest.raises(ValueError, match="is not a number or a range"):
+        bounds(value)

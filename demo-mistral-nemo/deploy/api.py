@@ -1,0 +1,161 @@
+"""The dstack server's HTTP API, the part of it that deploying takes; a running server documents all at /api/docs.
+
+Plain requests rather than `dstack.api`: that takes two seconds to import, has no types, and its apply stops and
+overrides a run that it can't update. Answers are read through deploy/answers.py; what goes back unchanged stays JSON.
+"""
+
+from __future__ import annotations
+
+import base64
+from importlib.metadata import version
+from typing import Any
+
+import requests
+
+from deploy.answers import Fleet, FleetPlan, Run, RunPlan
+from deploy.environments import Document, Environment
+from deploy.errors import ExitCode, Failure
+
+CONNECT_SECONDS, ANSWER_SECONDS = 5, 120  # a plan asks the clouds for offers
+PROFILE = {"name": "default"}  # dstack compares it with the run's: never change it, a change restarts services
+
+
+class Api:
+    """One project on one dstack server. Every method raises the Failure that the server's answer means."""
+
+    def __init__(self, environment: Environment) -> None:
+        self.url, self.project = environment.server_url, environment.project
+        self._hint = "run `inv server` in another terminal" if environment.name == "dev" else "is the VPN up?"
+        self._session = requests.Session()
+        self._session.headers["Authorization"] = f"Bearer {environment.token}"
+        self._session.headers["X-API-VERSION"] = version("dstack")  # answers come in the form of that version
+
+    def server_version(self) -> str:
+        return str(self._post("/api/server/get_info")["server_version"])
+
+    def clouds(self) -> set[str]:
+        """Clouds that the project has keys for."""
+        return {backend["name"] for backend in self._post(f"/api/projects/{self.project}/get")["backends"]}
+
+    def secret_names(self) -> set[str]:
+        """Names of the project's secrets; takes the role of manager."""
+        return {secret["name"] for secret in self._call("secrets/list")}
+
+    def set_secret(self, name: str, value: str) -> None:
+        self._call("secrets/create_or_update", name=name, value=value)
+
+    def run(self, name: str) -> Run | None:
+        """The latest run of that name with all its replicas; None when there never was one."""
+        found = self._find("runs/get", run_name=name)
+        return Run.model_validate(found) if found else None
+
+    def plan_run(self, service: Document, current: Run | None, *, any_fleet: bool = False) -> RunPlan:
+        """What applying `service` would do, and which offers it would take.
+
+        The run's stored `ssh_key_pub` is sent along: without it the server takes that of the token's user, finds the
+        run changed, and the same file applied by a colleague would be an outage.
+        """
+        spec: Document = {
+            "run_name": service["name"],
+            "configuration": {key: value for key, value in service.items() if not (any_fleet and key == "fleets")},
+            "configuration_path": "dstack/service.dstack.yml",
+            "profile": PROFILE,
+            "ssh_key_pub": current.run_spec["ssh_key_pub"] if current and current.active else None,
+        }
+        answer = self._call("runs/get_plan", run_spec=spec, max_offers=20, for_offers_only=any_fleet)
+        return RunPlan.model_validate(answer)
+
+    def apply_run(self, plan: RunPlan) -> Run:
+        """Apply exactly that plan; PLAN_OUTDATED when the run has changed since."""
+        body = {"run_spec": plan.run_spec, "current_resource": plan.current_resource}
+        return Run.model_validate(self._call("runs/apply", plan=body, force=False))
+
+    def stop_run(self, name: str) -> None:
+        self._call("runs/stop", runs_names=[name], abort=False)
+
+    def fleet(self, name: str) -> Fleet | None:
+        found = self._find("fleets/get", name=name)
+        return Fleet.model_validate(found) if found else None
+
+    def plan_fleet(self, fleet: Document) -> FleetPlan:
+        spec = {"configuration": fleet, "configuration_path": "dstack/fleet.dstack.yml", "profile": PROFILE}
+        return FleetPlan.model_validate(self._call("fleets/get_plan", spec=spec))
+
+    def apply_fleet(self, plan: FleetPlan) -> None:
+        body = {"spec": plan.spec, "current_resource": plan.current_resource}
+        self._call("fleets/apply", plan=body, force=False)
+
+    def delete_fleet(self, name: str) -> None:
+        self._call("fleets/delete", names=[name])
+
+    def log_tail(self, run_name: str, submission_id: str, lines: int = 20) -> list[str]:
+        """The last lines that a replica's container wrote."""
+        logs = self._call("logs/poll", run_name=run_name, job_submission_id=submission_id, descending=True, limit=lines)
+        text = b"".join(base64.b64decode(event["message"]) for event in reversed(logs["logs"]))
+        return [line.rstrip() for line in text.decode(errors="replace").splitlines()][-lines:]
+
+    def configure(self, cloud_keys: dict[str, str]) -> None:
+        """Make the project if there is none, and give it the clouds' keys, new over old; takes an admin's token."""
+        if self.project not in {project["project_name"] for project in self._post("/api/projects/list")}:
+            self._post("/api/projects/create", {"project_name": self.project})
+        present = self.clouds()
+        for cloud, key in cloud_keys.items():
+            creds = {"type": "api_key", "api_key": key}
+            self._call(f"backends/{'update' if cloud in present else 'create'}", type=cloud, creds=creds)
+
+    def _find(self, path: str, **body: Any) -> Any:
+        """Like `_call`, but None for what does not exist."""
+        try:
+            return self._call(path, **body)
+        except _ResourceMissing:
+            return None
+
+    def _call(self, path: str, **body: Any) -> Any:
+        return self._post(f"/api/project/{self.project}/{path}", body)
+
+    def _post(self, path: str, body: Document | None = None) -> Any:
+        limits = (CONNECT_SECONDS, ANSWER_SECONDS)
+        try:
+            response = self._session.post(self.url + path, json=body or {}, timeout=limits, allow_redirects=False)
+            if response.ok:
+                return response.json() if response.content else None
+        except (requests.RequestException, ValueError) as error:
+            why = f"no dstack server answers at {self.url} ({type(error).__name__}); {self._hint}"
+            raise Failure(ExitCode.SERVER_UNREACHABLE, why) from None
+        raise self._failure(response)
+
+    def _failure(self, response: requests.Response) -> Failure:
+        """What an answer of 400 and above means."""
+        reason, code = _reason(response)
+        if response.status_code in (502, 503, 504):  # a proxy before a server that restarts
+            return Failure(ExitCode.SERVER_UNREACHABLE, f"{self.url} answers {response.status_code}; {self._hint}")
+        if response.status_code == 404:
+            mend = "mend server.project in the environment's file, or DSTACK_PROJECT"
+            return Failure(ExitCode.PROJECT_MISSING, f"{self.url} has no project {self.project!r}; {mend}")
+        if response.status_code in (401, 403):
+            unknown = "token" in reason.lower() or "authenticated" in reason.lower()
+            mend = "set DSTACK_TOKEN, in .env or the shell" if unknown else f"ask for a role in project {self.project}"
+            return Failure(ExitCode.TOKEN_REFUSED, f"{self.url} answers {reason!r}; {mend}")
+        if code == "resource_not_exists":
+            return _ResourceMissing(ExitCode.SERVER_REFUSED, reason)
+        if "Resource has been changed" in reason or "Cannot override active run" in reason:
+            return Failure(ExitCode.PLAN_OUTDATED, f"somebody changed it meanwhile ({reason}); run `inv plan` again")
+        return Failure(ExitCode.SERVER_REFUSED, f"the dstack server refused ({response.status_code}): {reason}")
+
+
+class _ResourceMissing(Failure):
+    """The run, fleet or secret asked for does not exist."""
+
+
+def _reason(response: requests.Response) -> tuple[str, str | None]:
+    """The server's own words and its error code; its answers have several shapes."""
+    try:
+        answer = response.json()
+    except ValueError:
+        return response.reason or "no reason given", None
+    detail = answer.get("detail", answer) if isinstance(answer, dict) else answer
+    first = detail[0] if isinstance(detail, list) and detail else detail
+    if not isinstance(first, dict):
+        return str(first), None
+    where = ".".join(str(part) for part in first.get("loc", ()) if part not in ("body", "run_spec", "spec"))
+    return f"{where}: {first['msg']}" if where else str(first.get("msg", first)), first.get("code")

@@ -1,0 +1,72 @@
+"""Is everything in place for a deploy? Each check says what it found; the first failure ends it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib.metadata import version
+
+from deploy.api import Api
+from deploy.environments import Environment
+from deploy.errors import ExitCode, Failure
+
+
+@dataclass(frozen=True)
+class Finding:
+    """`failure` is None when the check passed; `text` says what was found."""
+
+    check: str
+    text: str
+    failure: Failure | None = None
+
+
+def examine(environment: Environment) -> Iterator[Finding]:
+    """Run the checks in order, up to the first that fails: the later ones would only repeat it."""
+    api = Api(environment)
+    checks: dict[str, Callable[[], str]] = {
+        "settings": lambda: f"environments/{environment.name}.yml and dstack/*.dstack.yml fit together",
+        "server": lambda: _version(api.server_version(), version("dstack"), environment),
+        "token and clouds": lambda: _clouds(api.clouds(), environment),
+        "secrets": lambda: secrets(api, environment),
+    }
+    for name, check in checks.items():
+        try:
+            yield Finding(name, check())
+        except Failure as failure:
+            yield Finding(name, str(failure), failure)
+            return
+
+
+def secrets(api: Api, environment: Environment) -> str:
+    """What is known of the service's secrets. Fails with SECRET_MISSING, before anything is rented."""
+    wanted = ", ".join(environment.secrets)
+    if not wanted:
+        return "none needed"
+    try:
+        absent = sorted(set(environment.secrets) - api.secret_names())
+    except Failure as failure:
+        if failure.code != ExitCode.TOKEN_REFUSED:
+            raise
+        return f"{wanted} not checked, your role may not list secrets; without it a new replica ends after some seconds"
+    if absent:
+        commands = " and ".join(f"`inv secrets.set {name} --env {environment.name}`" for name in absent)
+        message = f"dstack project {environment.project} has no secret {', '.join(absent)}; run {commands}"
+        raise Failure(ExitCode.SECRET_MISSING, message)
+    return f"{wanted} set"
+
+
+def _version(server: str, client: str, environment: Environment) -> str:
+    """dstack refuses a client of a newer minor version than the server; an older one goes on working."""
+    if [int(part) for part in server.split(".")[:2]] < [int(part) for part in client.split(".")[:2]]:
+        message = f"{environment.server_url} runs dstack {server}, this repository {client}; update the server first"
+        raise Failure(ExitCode.SERVER_REFUSED, message)
+    return f"{environment.server_url} runs dstack {server}, this repository {client}"
+
+
+def _clouds(configured: set[str], environment: Environment) -> str:
+    wanted = environment.service.get("backends", [])
+    if absent := [cloud for cloud in wanted if cloud not in configured]:
+        where = "in .env, then start `inv server` again" if environment.name == "dev" else "to the server's config.yml"
+        message = f"project {environment.project} has no keys for {', '.join(absent)}; add them {where}"
+        raise Failure(ExitCode.CLOUD_MISSING, message)
+    return f"project {environment.project} has {', '.join(wanted) or 'its clouds'}"

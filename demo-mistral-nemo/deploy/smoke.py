@@ -1,0 +1,104 @@
+"""Does the endpoint answer as a model should? What a caller does, done once, with the time it took."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+import requests
+
+from deploy.answers import Run
+from deploy.environments import Document, Environment
+from deploy.errors import ExitCode, Failure
+from deploy.status import endpoint
+
+ANSWER_SECONDS = 120
+REGISTRATION_SECONDS = 60.0  # so long may a proxy take to hear of a new replica
+NOT_YET = {404, 500, 502, 503}  # what it says until then
+
+
+def of(environment: Environment, run: Run | None, patience: float = 0.0) -> Document:
+    """Ask the run's endpoint, see `check`. Fails with NOT_DEPLOYED when there is none."""
+    model = environment.service["model"]
+    name = model["name"] if isinstance(model, dict) else model
+    return check(endpoint(environment, run), environment.token, name, patience)
+
+
+def check(url: str, token: str, model: str, patience: float = 0.0) -> Document:
+    """Ask `url` for its models, a one-token chat and a streamed chat: the text, and milliseconds until each answer.
+
+    Fails with SMOKE_FAILED, quoting the answer. During `patience` seconds an answer of "not yet" is asked again.
+    """
+    session = requests.Session()
+    session.headers["Authorization"] = f"Bearer {token}"
+    until = time.monotonic() + patience
+    models, models_ms = _timed(lambda: session.get(f"{url}/models", timeout=ANSWER_SECONDS))
+    while models.status_code in NOT_YET and time.monotonic() < until:
+        time.sleep(1)
+        models, models_ms = _timed(lambda: session.get(f"{url}/models", timeout=ANSWER_SECONDS))
+    listed = [entry["id"] for entry in _list(models, "data")]
+    if model not in listed:
+        raise _failed(f"{url}/models lists {', '.join(listed) or 'nothing'}, not {model}")
+    chat = {"model": model, "messages": [{"role": "user", "content": "Say hello."}]}
+    post = f"{url}/chat/completions"
+    answer, chat_ms = _timed(lambda: session.post(post, json=chat | {"max_tokens": 1}, timeout=ANSWER_SECONDS))
+    if not _list(answer, "choices"):
+        raise _failed(f"{post} answered without a choice: {answer.text[:200]}")
+    times = {"models_ms": models_ms, "chat_ms": chat_ms}
+    return {"url": url, "model": model, **times, **_stream(session, post, chat | {"max_tokens": 32, "stream": True})}
+
+
+def _stream(session: requests.Session, url: str, chat: Document) -> Document:
+    """The streamed text and the milliseconds until its first and last token."""
+    started, first_ms, text, done = time.monotonic(), 0, "", False
+    try:
+        with session.post(url, json=chat, stream=True, timeout=ANSWER_SECONDS) as answer:
+            _require_ok(answer)
+            for raw in answer.iter_lines(chunk_size=None):
+                line = raw.decode()
+                if line == "data: [DONE]":
+                    done = True
+                elif line.startswith("data: "):
+                    first_ms = first_ms or _ms_since(started)
+                    for choice in json.loads(line.removeprefix("data: "))["choices"]:
+                        text += choice["delta"].get("content") or ""
+    except (requests.RequestException, ValueError, KeyError, TypeError) as error:
+        raise _failed(f"{url}: the stream broke off after {text!r}: {error}") from None
+    if not done or not text:
+        raise _failed(f"{url}: the stream ended without {'text' if done else '[DONE]'}, after {text!r}")
+    return {"first_token_ms": first_ms, "stream_ms": _ms_since(started), "text": text}
+
+
+def _timed(ask: Callable[[], requests.Response]) -> tuple[requests.Response, int]:
+    started = time.monotonic()
+    try:
+        answer = ask()
+    except requests.RequestException as error:
+        raise _failed(f"the endpoint does not answer: {error}") from None
+    return answer, _ms_since(started)
+
+
+def _list(answer: requests.Response, key: str) -> list[Any]:
+    """The list under `key`: a wrong host name gets a web page with status 200, so the body counts."""
+    _require_ok(answer)
+    try:
+        return list(answer.json()[key])
+    except (ValueError, KeyError, TypeError):
+        raise _failed(f"{answer.url} is no OpenAI API, it answers: {answer.text[:200]}") from None
+
+
+def _require_ok(answer: requests.Response) -> None:
+    if answer.status_code in (401, 403):
+        raise _failed(f"{answer.url} answers {answer.status_code}: is DSTACK_TOKEN a token of this project?")
+    if not answer.ok:
+        raise _failed(f"{answer.url} answers {answer.status_code}: {answer.text[:200]}; see `inv status`, `inv logs`")
+
+
+def _failed(message: str) -> Failure:
+    return Failure(ExitCode.SMOKE_FAILED, message)
+
+
+def _ms_since(started: float) -> int:
+    return round((time.monotonic() - started) * 1000)

@@ -1,0 +1,134 @@
+from typing import Any
+
+import pytest
+from conftest import job, offer, run
+
+from deploy import plans
+from deploy.answers import FleetPlan, Run, RunPlan
+from deploy.environments import Environment
+from deploy.errors import ExitCode, Failure
+from deploy.plans import Change, Difference, Part, Plan
+
+SPEC = {"run_name": "x", "ssh_key_pub": "k", "configuration": {"env": {"A": "1"}, "replicas": 1, "retry": None}}
+
+
+def run_plan(current: Run | None, after: dict[str, Any], action: str = "update", offers: int = 1) -> RunPlan:
+    before = {"run_spec": SPEC} if current else {}
+    return RunPlan.model_validate(
+        {
+            "action": action,
+            "run_spec": {},
+            "effective_run_spec": SPEC | {"configuration": SPEC["configuration"] | after},  # type: ignore[operator]
+            "current_resource": current.model_dump(mode="json") | before if current else None,
+            "job_plans": [{"offers": [offer()] * offers, "total_offers": offers}],
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    ("status", "action", "after", "expected"),
+    [
+        ("running", "update", {}, Change.UNCHANGED),
+        ("running", "update", {"replicas": 2}, Change.IN_PLACE),
+        ("running", "update", {"env": {"A": "2"}}, Change.ROLLING),
+        ("running", "update", {"env": {"A": "2"}, "replicas": 2}, Change.ROLLING),
+        ("running", "create", {"retry": {"duration": 1}}, Change.RESTART),
+        ("pending", "create", {"retry": {"duration": 1}}, Change.RESTART),
+        ("terminating", "create", {}, Change.CREATE),
+        ("failed", "create", {}, Change.CREATE),
+        ("terminated", "create", {"env": {"A": "2"}}, Change.CREATE),
+    ],
+)
+def test_a_change_of_the_service_is_judged(status: str, action: str, after: dict[str, Any], expected: Change) -> None:
+    assert plans.judge_service(run_plan(run(job(), status=status), after, action)).change == expected
+
+
+def test_a_service_that_never_ran_is_created() -> None:
+    assert plans.judge_service(run_plan(None, {}, "create")) == Part(Change.CREATE, ())
+
+
+def test_differences_are_named_as_in_the_file() -> None:
+    part = plans.judge_service(run_plan(run(job()), {"env": {"A": "2", "B": "3"}}))
+    assert part.differences == (Difference("env.A", "1", "2"), Difference("env.B", None, "3"))
+
+
+def fleet_plan(after: str, action: str = "update", status: str | None = "active") -> FleetPlan:
+    current = {"status": status, "spec": {"configuration": {"nodes": "0..2"}}} if status else None
+    effective = {"configuration": {"nodes": after}}
+    return FleetPlan.model_validate(
+        {"action": action, "spec": {}, "effective_spec": effective, "current_resource": current}
+    )
+
+
+@pytest.mark.parametrize(
+    ("plan", "serving", "expected"),
+    [
+        (fleet_plan("0..2"), True, Change.UNCHANGED),
+        (fleet_plan("0..3"), True, Change.IN_PLACE),
+        (fleet_plan("0..3", "create"), True, Change.RESTART),
+        (fleet_plan("0..3", "create"), False, Change.CREATE),
+        (fleet_plan("0..2", "create", None), False, Change.CREATE),
+        (fleet_plan("0..2", "create", "terminating"), False, Change.CREATE),
+    ],
+)
+def test_a_change_of_the_fleet_is_judged(plan: FleetPlan, serving: bool, expected: Change) -> None:
+    assert plans.judge_fleet(plan, serving=serving).change == expected
+
+
+def planned(environment: Environment, service: Change, *, offers: int = 1, fleet: Change = Change.UNCHANGED) -> Plan:
+    asked = run_plan(None, {}, offers=offers)
+    difference = (Difference("retry", None, True),)
+    return Plan(environment, Part(fleet, ()), Part(service, difference), asked.offers, 0.0, fleet_plan("0..2"), asked)
+
+
+def refusal(plan: Plan, *, allow_restart: bool = False) -> Failure | None:
+    try:
+        plans.refuse(plan, allow_restart=allow_restart)
+    except Failure as failure:
+        return failure
+    return None
+
+
+def test_a_protected_service_is_not_restarted_unless_allowed(environment: Environment) -> None:
+    assert environment.protected
+    refused = refusal(planned(environment, Change.RESTART))
+    assert refused is not None
+    assert refused.code == ExitCode.RESTART_REFUSED
+    assert "retry" in str(refused)
+    assert refusal(planned(environment, Change.RESTART), allow_restart=True) is None
+    assert refusal(planned(environment, Change.ROLLING)) is None
+
+
+@pytest.mark.parametrize("change", [Change.CREATE, Change.ROLLING])
+def test_nothing_is_touched_when_there_is_no_offer(environment: Environment, change: Change) -> None:
+    refused = refusal(planned(environment, change, offers=0))
+    assert refused is not None
+    assert refused.code == ExitCode.NO_CAPACITY
+    assert ("the service goes on" in str(refused)) == (change == Change.ROLLING)
+
+
+@pytest.mark.parametrize("change", [Change.UNCHANGED, Change.IN_PLACE])
+def test_what_needs_no_machine_needs_no_offer(environment: Environment, change: Change) -> None:
+    assert refusal(planned(environment, change, offers=0)) is None
+
+
+def test_offers_that_dstack_would_not_try_are_no_offers() -> None:
+    asked = run_plan(None, {})
+    asked.job_plans[0].offers[0].availability = "no_quota"
+    assert asked.offers == []
+
+
+@pytest.mark.parametrize(
+    ("fleet", "service", "code"),
+    [
+        (Change.UNCHANGED, Change.UNCHANGED, 0),
+        (Change.IN_PLACE, Change.UNCHANGED, ExitCode.CHANGES),
+        (Change.UNCHANGED, Change.ROLLING, ExitCode.CHANGES),
+        (Change.UNCHANGED, Change.RESTART, ExitCode.INTERRUPTING_CHANGES),
+        (Change.RESTART, Change.RESTART, ExitCode.INTERRUPTING_CHANGES),
+    ],
+)
+def test_the_plan_says_by_exit_code_what_it_found(
+    environment: Environment, fleet: Change, service: Change, code: int
+) -> None:
+    assert planned(environment, service, fleet=fleet).exit_code == code

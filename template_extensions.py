@@ -1,0 +1,112 @@
+"""What the templates can ask for: `model_id | known_model(precision)`, `text | quoted`, `text | markdown`.
+
+cookiecutter loads this through `_extensions` of cookiecutter.json; it must do with cookiecutter's own dependencies.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jinja2 import Environment
+from jinja2.ext import Extension
+
+MODELS = Path(__file__).with_name("models.yml")
+BYTES_PER_PARAMETER = {"bf16": 2.0, "fp8": 1.05}  # embeddings and lm_head stay bf16 when the rest is fp8
+CAPABILITY = {"bf16": 8.0, "fp8": 8.9}  # CUDA compute capability that has the arithmetic: Ampere, Ada
+CARDS_GB = (24, 48, 80)  # sizes that RunPod and Vast.ai have many of
+GIB_PER_GB_CARD = 0.93  # an "80 GB" card shows 79 GiB or less, a "24 GB" one 22-23.5, and 0.92 of it may be used
+OVERHEAD_GIB = 2.0  # activations, CUDA graphs and the context, as vLLM logs them below 70 GiB
+IMAGE_GB = 35  # the unpacked image, and room for logs
+
+
+def known_model(model_id: str, precision: str) -> dict[str, Any]:
+    """What serving `model_id` in `precision` takes: the catalogue's entry, or a guess from the size in the name.
+
+    Keys: `known` (bool), `parameters` (billions or None), `context` (tokens, as vLLM takes it), `gated` (bool),
+    `licence`, `flags` (lines of `vllm serve`), `memory` (dstack's range), `count` (GPUs), `compute_capability`,
+    `disk_gb`.
+    """
+    entry = yaml.safe_load(MODELS.read_text(encoding="utf-8")).get(model_id)
+    if entry is None:
+        return _guess(model_id, precision)
+    gpu = entry["gpu"][precision]
+    return {
+        "known": True,
+        "parameters": entry["parameters"],
+        "context": entry["context"],
+        "gated": entry["gated"],
+        "licence": entry["licence"],
+        "flags": entry["flags"] + gpu.get("flags", []),
+        "memory": gpu["memory"],
+        "count": gpu.get("count", 1),
+        "compute_capability": gpu["compute_capability"],
+        "disk_gb": entry["disk_gb"],
+    }
+
+
+def _guess(model_id: str, precision: str) -> dict[str, Any]:
+    """Safe defaults for a model that the catalogue does not have: a card that holds the size its name states.
+
+    A name without a size gets one 80 GB card. A mixture of experts named like `8x7B` counts all its experts.
+    """
+    size = re.search(r"(?:(\d+)x)?(\d+(?:\.\d+)?)[bB](?![a-zA-Z])", model_id.split("/")[-1])
+    parameters = float(size[2]) * int(size[1] or 1) if size else None
+    card, count = (CARDS_GB[-1], 1) if parameters is None else _cards(parameters * BYTES_PER_PARAMETER[precision])
+    return {
+        "known": False,
+        "parameters": parameters,
+        "context": "auto",
+        "gated": True,  # asking for a token that is not needed is a smaller failure than a download that is refused
+        "licence": None,
+        "flags": ["--quantization fp8 --kv-cache-dtype fp8"] if precision == "fp8" else [],
+        "memory": f"{card}GB.." if card == CARDS_GB[-1] else f"{card}GB..{2 * card}GB",
+        "count": count,
+        "compute_capability": CAPABILITY[precision],
+        # the hub holds bf16 weights whatever they are served in
+        "disk_gb": max(100, 10 * round((IMAGE_GB + (parameters or 30.0) * 2 * 1.3) / 10)),
+    }
+
+
+def _cards(weights_gb: float) -> tuple[int, int]:
+    """The smallest card (GB) and how many of it hold the weights and a fifth on top, for KV cache worth having.
+
+    Eight is what one machine has; weights that need more get eight all the same, and no offer or an honest failure.
+    """
+    weights_gib = weights_gb * 1e9 / 2**30
+    choices = [(card, 1) for card in CARDS_GB] + [(CARDS_GB[-1], count) for count in (2, 4, 8)]
+    usable = GIB_PER_GB_CARD * 0.92  # what `vllm serve` may take of a card, see service.dstack.yml
+    fitting = (
+        (card, count) for card, count in choices if card * count * usable >= weights_gib * 1.2 + OVERHEAD_GIB * count
+    )
+    return next(fitting, choices[-1])
+
+
+def quoted(text: str) -> str:
+    r"""`text` as a double-quoted string that YAML, TOML and Python read back unchanged.
+
+    JSON's escapes mean the same in all three, but its `\ud83d\ude00` for an emoji does not: printable characters stay
+    as they are. What can't be printed is escaped; YAML would fold or refuse it.
+    """
+    return "".join(c if c.isprintable() else _escape(c) for c in json.dumps(text, ensure_ascii=False))
+
+
+def _escape(character: str) -> str:
+    code = ord(character)
+    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
+
+
+def markdown(text: str) -> str:
+    """`text` with everything escaped that Markdown or HTML inside it would take for markup."""
+    return re.sub(r"([\\`*_{}\[\]<>()#+\-=.!|~&$:@])", r"\\\1", text)
+
+
+class CatalogueExtension(Extension):
+    """Registers the filters of this module with cookiecutter's Jinja environment."""
+
+    def __init__(self, environment: Environment) -> None:
+        super().__init__(environment)
+        environment.filters.update(known_model=known_model, quoted=quoted, markdown=markdown)
