@@ -82,7 +82,7 @@ def plan(planned: Plan, *, json: bool = False, quiet: bool = False) -> None:
 def _offers(planned: Plan) -> None:
     table = _table("Offers for a new replica, first tried first", "cloud", "region", "GPU", "$/h")
     for offer in planned.offers[:OFFERS_SHOWN]:
-        table.add_row(offer.backend, offer.region, offer.instance.gpu, f"{offer.price:.2f}")
+        table.add_row(offer.backend, offer.region, offer.gpu, f"{offer.price:.2f}")
     console.print(table if planned.offers else "[bold red]No offer: no cloud has what service.resources asks for.[/]")
     if len(planned.offers) > OFFERS_SHOWN:
         console.print(f"[dim]and {len(planned.offers) - OFFERS_SHOWN} more (--json lists them)[/]")

@@ -12,11 +12,10 @@ from enum import StrEnum
 from typing import Any, TypeAlias
 
 from deploy import dstack_keys
-from deploy.answers import FleetPlan, Offer, RunPlan
+from deploy.answers import FleetPlan, Machine, RunPlan
 from deploy.api import Api
 from deploy.environments import Document, Environment
 from deploy.errors import ExitCode, Failure
-
 
 POLL_SECONDS = 2.0
 GIVING_BACK_SECONDS = 120.0
@@ -61,7 +60,7 @@ class Plan:
     environment: Environment
     fleet: Part
     service: Part
-    offers: list[Offer]
+    offers: list[Machine]
     price: float
     fleet_plan: FleetPlan
     run_plan: RunPlan
@@ -89,8 +88,7 @@ class Plan:
             "fleet": asdict(self.fleet),
             "service": asdict(self.service),
             "offers": [
-                {"cloud": o.backend, "region": o.region, "gpu": o.instance.gpu, "price_per_hour": o.price}
-                for o in self.offers
+                {"cloud": o.backend, "region": o.region, "gpu": o.gpu, "price_per_hour": o.price} for o in self.offers
             ],
         }
 

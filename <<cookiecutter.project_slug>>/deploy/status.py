@@ -11,10 +11,10 @@ from deploy.errors import ExitCode, Failure
 
 def endpoint(environment: Environment, run: Run | None) -> str:
     """The base URL of the service's API, which ends in `/v1`. Fails with NOT_DEPLOYED."""
-    if run is None or not run.active or run.service is None:
+    if run is None or not run.active or run.url is None:
         command = f"inv deploy --env {environment.name}"
         raise Failure(ExitCode.NOT_DEPLOYED, f"{environment.run_name} is not deployed; run `{command}`")
-    return urljoin(f"{environment.server_url}/", run.service.url).rstrip("/") + "/v1"
+    return urljoin(f"{environment.server_url}/", run.url).rstrip("/") + "/v1"
 
 
 def of(environment: Environment, run: Run | None) -> Document:
@@ -27,7 +27,7 @@ def newest(run: Run | None, environment: Environment) -> int:
     """Number of the replica that was made last, running or not. Fails with NOT_DEPLOYED when there never was one."""
     if run is None or not run.jobs:
         raise Failure(ExitCode.NOT_DEPLOYED, f"{environment.run_name} never ran; see `inv status`")
-    return max(job.job_spec.replica_num for job in run.jobs)
+    return max(job.number for job in run.jobs)
 
 
 def _of(run: Run) -> Document:
@@ -41,14 +41,14 @@ def _of(run: Run) -> Document:
 
 
 def _replica(job: Job) -> Document:
-    machine = job.latest.job_provisioning_data
+    machine = job.latest.machine
     return {
-        "replica": job.job_spec.replica_num,
+        "replica": job.number,
         "deployment": job.latest.deployment_num,
         "status": job.latest.status,
         "probes": "-" if job.latest.status != "running" else "passing" if job.ready else "failing",
         "cloud": machine.backend if machine else "-",
         "region": machine.region if machine else "-",
-        "gpu": machine.instance_type.gpu if machine else "-",
+        "gpu": machine.gpu if machine else "-",
         "price_per_hour": machine.price if machine else 0.0,
     }

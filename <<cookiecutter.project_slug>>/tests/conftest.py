@@ -81,23 +81,23 @@ def job(
     return {"job_spec": {"replica_num": replica, "probes": [{"ready_after": 1}]}, "job_submissions": attempts}
 
 
-def run(*jobs: dict[str, Any], status: str = "running", deployment: int = 0, **values: Any) -> Run:
+def run(*jobs: dict[str, Any], **values: Any) -> Run:
     """A run with these replicas."""
+    return Run.model_validate(run_json(*jobs, **values))
+
+
+def run_json(*jobs: dict[str, Any], status: str = "running", deployment: int = 0, **values: Any) -> dict[str, Any]:
+    """The same, as dstack sends it."""
     spec = {"run_name": "x", "configuration": {"replicas": {"min": 1, "max": 1}}, "ssh_key_pub": "ssh-ed25519 first"}
-    return Run.model_validate(
-        {
-            "id": "1",
-            "user": "ann",
-            "run_spec": spec,
-            "status": status,
-            "deployment_num": deployment,
-            "submitted_at": "2026-11-01T00:00:00Z",
-            "jobs": list(jobs),
-            "cost": 1.25,
-            "service": {"url": "/proxy/services/main/x/", "model": {"name": "m", "base_url": "/m"}},
-            **values,
-        }
-    )
+    return {
+        "run_spec": spec,
+        "status": status,
+        "deployment_num": deployment,
+        "jobs": list(jobs),
+        "cost": 1.25,
+        "service": {"url": "/proxy/services/main/x/"},
+        **values,
+    }
 
 
 def read_yaml(path: Path) -> Any:

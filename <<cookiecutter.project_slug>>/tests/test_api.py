@@ -10,7 +10,7 @@ from threading import Thread
 from typing import Any
 
 import pytest
-from conftest import job, run
+from conftest import job, run, run_json
 
 from deploy.api import Api
 from deploy.environments import Environment
@@ -104,7 +104,7 @@ def test_a_server_that_is_not_there_is_said_to_be_unreachable(environment: Envir
 def test_what_does_not_exist_is_none(server: Server, api: Api) -> None:
     server.status, server.body = 400, b'{"detail": [{"msg": "Run not found", "code": "resource_not_exists"}]}'
     assert api.run("x") is None
-    assert api.fleet("x") is None
+    assert not api.has_fleet("x")
 
 
 def test_the_token_travels_in_a_header_alone(server: Server, api: Api) -> None:
@@ -128,7 +128,7 @@ def test_a_colleagues_plan_uses_the_key_that_the_run_was_made_with(
 def test_the_plan_that_was_shown_is_the_plan_that_is_applied(
     server: Server, api: Api, environment: Environment
 ) -> None:
-    current = run(job()).model_dump(mode="json")
+    current = run_json(job())
     spec = {"run_name": "x"}
     plan = {"action": "update", "run_spec": spec, "effective_run_spec": {}, "job_plans": []}
     plan["current_resource"] = current

@@ -1,10 +1,10 @@
 from typing import Any
 
 import pytest
-from conftest import job, offer, run
+from conftest import job, offer, run_json
 
 from deploy import plans
-from deploy.answers import FleetPlan, Run, RunPlan
+from deploy.answers import FleetPlan, RunPlan
 from deploy.environments import Environment
 from deploy.errors import ExitCode, Failure
 from deploy.plans import Change, Difference, Part, Plan
@@ -12,14 +12,13 @@ from deploy.plans import Change, Difference, Part, Plan
 SPEC = {"run_name": "x", "ssh_key_pub": "k", "configuration": {"env": {"A": "1"}, "replicas": 1, "retry": None}}
 
 
-def run_plan(current: Run | None, after: dict[str, Any], action: str = "update", offers: int = 1) -> RunPlan:
-    before = {"run_spec": SPEC} if current else {}
+def run_plan(current: dict[str, Any] | None, after: dict[str, Any], action: str = "update", offers: int = 1) -> RunPlan:
     return RunPlan.model_validate(
         {
             "action": action,
             "run_spec": {},
             "effective_run_spec": SPEC | {"configuration": SPEC["configuration"] | after},  # type: ignore[operator]
-            "current_resource": current.model_dump(mode="json") | before if current else None,
+            "current_resource": current | {"run_spec": SPEC} if current else None,
             "job_plans": [{"offers": [offer()] * offers, "total_offers": offers}],
         }
     )
@@ -40,7 +39,7 @@ def run_plan(current: Run | None, after: dict[str, Any], action: str = "update",
     ],
 )
 def test_a_change_of_the_service_is_judged(status: str, action: str, after: dict[str, Any], expected: Change) -> None:
-    assert plans.judge_service(run_plan(run(job(), status=status), after, action)).change == expected
+    assert plans.judge_service(run_plan(run_json(job(), status=status), after, action)).change == expected
 
 
 def test_a_service_that_never_ran_is_created() -> None:
@@ -48,7 +47,7 @@ def test_a_service_that_never_ran_is_created() -> None:
 
 
 def test_differences_are_named_as_in_the_file() -> None:
-    part = plans.judge_service(run_plan(run(job()), {"env": {"A": "2", "B": "3"}}))
+    part = plans.judge_service(run_plan(run_json(job()), {"env": {"A": "2", "B": "3"}}))
     assert part.differences == (Difference("env.A", "1", "2"), Difference("env.B", None, "3"))
 
 
@@ -114,7 +113,7 @@ def test_what_needs_no_machine_needs_no_offer(environment: Environment, change: 
 
 def test_offers_that_dstack_would_not_try_are_no_offers() -> None:
     asked = run_plan(None, {})
-    asked.job_plans[0].offers[0].availability = "no_quota"
+    asked.listed[0].availability = "no_quota"
     assert asked.offers == []
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import AliasChoices, AliasPath, BaseModel, Field
 
 from deploy.environments import Document
 
-FINISHED = {"terminated", "failed", "done"}  # of runs; jobs have "aborted" too
+FINISHED = {"terminated", "failed", "done"}  # of runs
+JOB_OVER = FINISHED | {"aborted", "terminating"}  # of jobs: neither serves nor will
 AVAILABLE = {"unknown", "available", "idle"}  # of offers: those that dstack tries
 
 
@@ -18,58 +19,24 @@ class Gpu(BaseModel):
     memory_mib: int
 
 
-class Resources(BaseModel):
-    gpus: list[Gpu] = []
+class Machine(BaseModel):
+    """What a replica runs on, or could; `price` in USD per hour, `availability` of offers alone."""
 
-
-class Instance(BaseModel):
-    name: str
-    resources: Resources
+    backend: str
+    region: str
+    price: float
+    availability: str = ""
+    gpus: list[Gpu] = Field(
+        validation_alias=AliasChoices(
+            AliasPath("instance", "resources", "gpus"), AliasPath("instance_type", "resources", "gpus")
+        )
+    )
 
     @property
     def gpu(self) -> str:
-        """Such as `2x A100 80 GB`, or the instance's name when it has no GPU."""
-        if not self.resources.gpus:
-            return self.name
-        count, first = len(self.resources.gpus), self.resources.gpus[0]
-        return f"{f'{count}x ' if count > 1 else ''}{first.name} {first.memory_mib / 1024:.0f} GB"
-
-
-class Offer(BaseModel):
-    """A machine that a cloud would rent out now; `price` in USD per hour."""
-
-    backend: str
-    region: str
-    price: float
-    instance: Instance
-    availability: str
-
-    @property
-    def available(self) -> bool:
-        return self.availability in AVAILABLE
-
-
-class Machine(BaseModel):
-    """Where a replica runs; `price` in USD per hour."""
-
-    backend: str
-    region: str
-    price: float
-    instance_type: Instance
-    hostname: str | None = None
-
-
-class Probe(BaseModel):
-    success_streak: int
-
-
-class ProbeSpec(BaseModel):
-    ready_after: int
-
-
-class JobSpec(BaseModel):
-    replica_num: int
-    probes: list[ProbeSpec] = []
+        """Such as `2x A100 80 GB`."""
+        count = f"{len(self.gpus)}x " if len(self.gpus) > 1 else ""
+        return f"{count}{self.gpus[0].name} {self.gpus[0].memory_mib / 1024:.0f} GB" if self.gpus else "no GPU"
 
 
 class Submission(BaseModel):
@@ -84,82 +51,57 @@ class Submission(BaseModel):
     termination_reason_message: str | None = None
     exit_status: int | None = None
     error: str | None = None
-    job_provisioning_data: Machine | None = None
-    probes: list[Probe] = []
-
-    @property
-    def active(self) -> bool:
-        return self.status not in FINISHED | {"aborted", "terminating"}
+    machine: Machine | None = Field(default=None, validation_alias="job_provisioning_data")
+    streaks: list[dict[str, int]] = Field(default=[], validation_alias="probes")
 
 
 class Job(BaseModel):
-    job_spec: JobSpec
-    job_submissions: list[Submission]
+    """A replica: its attempts, oldest first."""
+
+    number: int = Field(validation_alias=AliasPath("job_spec", "replica_num"))
+    probes: list[dict[str, Any]] = Field(default=[], validation_alias=AliasPath("job_spec", "probes"))
+    submissions: list[Submission] = Field(validation_alias="job_submissions")
 
     @property
     def latest(self) -> Submission:
-        return self.job_submissions[-1]
+        return self.submissions[-1]
 
     @property
     def ready(self) -> bool:
         """It runs, and each probe has passed as often as asked."""
-        streaks = [probe.success_streak for probe in self.latest.probes]
-        wanted = [spec.ready_after for spec in self.job_spec.probes]
-        return (
-            self.latest.status == "running"
-            and len(streaks) == len(wanted)
-            and all(streak >= want for streak, want in zip(streaks, wanted, strict=True))
-        )
-
-
-class Model(BaseModel):
-    name: str
-    base_url: str
-
-
-class Endpoint(BaseModel):
-    """`url` is a path on the dstack server when there is no gateway."""
-
-    url: str
-    model: Model | None = None
+        streaks = [streak["success_streak"] for streak in self.latest.streaks]
+        wanted = [probe["ready_after"] for probe in self.probes]
+        passed = len(streaks) == len(wanted) and all(map(int.__ge__, streaks, wanted))
+        return self.latest.status == "running" and passed
 
 
 class Run(BaseModel):
-    """`cost` in USD so far, of all replicas that ever ran."""
+    """`cost` in USD so far, of all replicas that ever ran; `url` is a path on the server without a gateway."""
 
-    id: str
-    user: str
     run_spec: Document
     status: str
     status_message: str = ""
     deployment_num: int
-    submitted_at: datetime
     jobs: list[Job]
     cost: float
     error: str | None = None
     termination_reason: str | None = None
-    service: Endpoint | None = None
+    url: str | None = Field(default=None, validation_alias=AliasPath("service", "url"))
 
     @property
     def active(self) -> bool:
         return self.status not in FINISHED
 
     @property
-    def price(self) -> float:
-        """What its machines cost now, in USD per hour."""
-        machines = (job.latest.job_provisioning_data for job in self.replicas)
-        return sum(machine.price for machine in machines if machine)
+    def replicas(self) -> list[Job]:
+        """Replicas that serve or are being made, the newest deployment first."""
+        jobs = [job for job in self.jobs if job.latest.status not in JOB_OVER]
+        return sorted(jobs, key=lambda job: (-job.latest.deployment_num, job.number))
 
     @property
-    def replicas(self) -> list[Job]:
-        """Replicas that exist or are being made, the newest deployment first."""
-        jobs = [job for job in self.jobs if job.latest.active]
-        return sorted(jobs, key=lambda job: (-job.latest.deployment_num, job.job_spec.replica_num))
-
-
-class JobPlan(BaseModel):
-    offers: list[Offer]
-    total_offers: int
+    def price(self) -> float:
+        """What its machines cost now, in USD per hour."""
+        return sum(job.latest.machine.price for job in self.replicas if job.latest.machine)
 
 
 class RunPlan(BaseModel):
@@ -169,23 +111,16 @@ class RunPlan(BaseModel):
     run_spec: Document
     effective_run_spec: Document
     current_resource: dict[str, Any] | None = None
-    job_plans: list[JobPlan]
+    listed: list[Machine] = Field(default=[], validation_alias=AliasPath("job_plans", 0, "offers"))
 
     @property
     def current(self) -> Run | None:
         return Run.model_validate(self.current_resource) if self.current_resource else None
 
     @property
-    def offers(self) -> list[Offer]:
+    def offers(self) -> list[Machine]:
         """What a new replica would run on, in the order in which dstack tries them."""
-        return [offer for offer in self.job_plans[0].offers if offer.available] if self.job_plans else []
-
-
-class Fleet(BaseModel):
-    name: str
-    status: str
-    spec: Document
-    instances: list[dict[str, Any]] = []
+        return [offer for offer in self.listed if offer.availability in AVAILABLE]
 
 
 class FleetPlan(BaseModel):

@@ -12,7 +12,7 @@ from typing import Any
 
 import requests
 
-from deploy.answers import Fleet, FleetPlan, Run, RunPlan
+from deploy.answers import FleetPlan, Run, RunPlan
 from deploy.environments import Document, Environment
 from deploy.errors import ExitCode, Failure
 
@@ -73,9 +73,8 @@ class Api:
     def stop_run(self, name: str) -> None:
         self._call("runs/stop", runs_names=[name], abort=False)
 
-    def fleet(self, name: str) -> Fleet | None:
-        found = self._find("fleets/get", name=name)
-        return Fleet.model_validate(found) if found else None
+    def has_fleet(self, name: str) -> bool:
+        return self._find("fleets/get", name=name) is not None
 
     def plan_fleet(self, fleet: Document) -> FleetPlan:
         spec = {"configuration": fleet, "configuration_path": "dstack/fleet.dstack.yml", "profile": PROFILE}

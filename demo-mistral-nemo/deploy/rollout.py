@@ -82,9 +82,9 @@ def watch(api: Api, environment: Environment, say: Say, run: Run) -> Run:
 def assess(run: Run) -> Stand:
     """Where the rollout of the run's latest deployment stands, from dstack's account of it alone."""
     wanted = [job for job in run.jobs if job.latest.deployment_num == run.deployment_num]
-    replicas = [job for job in wanted if job.latest.active]
+    replicas = [job for job in run.replicas if job.latest.deployment_num == run.deployment_num]
     older = [job for job in run.replicas if job.latest.deployment_num != run.deployment_num]
-    has_machine = any(job.latest.job_provisioning_data for job in replicas)
+    has_machine = any(job.latest.machine for job in replicas)
     crashed = _crashed(run)
     if not run.active or len(crashed) >= CRASHES:
         return Stand(False, has_machine, f"{run.status}: {_reason(run)}", _failure(run, crashed))
@@ -111,18 +111,18 @@ def stop(api: Api, environment: Environment, say: Say) -> None:
 
 def delete_fleet(api: Api, environment: Environment, say: Say) -> None:
     """Delete the fleet and wait until it and its machines are gone."""
-    if api.fleet(environment.run_name):
+    if api.has_fleet(environment.run_name):
         api.delete_fleet(environment.run_name)
-        while api.fleet(environment.run_name):
+        while api.has_fleet(environment.run_name):
             time.sleep(POLL_SECONDS)
         say(f"fleet {environment.run_name}: deleted")
 
 
 def remains(api: Api, environment: Environment) -> list[str]:
     """What of the environment exists, in words; empty when nothing does."""
-    run, fleet = api.run(environment.run_name), api.fleet(environment.run_name)
+    run = api.run(environment.run_name)
     found = [f"run {environment.run_name} ({run.status})"] if run and run.active else []
-    return found + ([f"fleet {fleet.name}"] if fleet else [])
+    return found + [f"fleet {environment.run_name}"] * api.has_fleet(environment.run_name)
 
 
 def destroy(api: Api, environment: Environment, say: Say) -> None:
@@ -174,12 +174,12 @@ def _too_late(environment: Environment, has_machine: bool, waited: float) -> Fai
 
 def _describe(job: Job) -> str:
     latest = job.latest
-    machine = latest.job_provisioning_data
-    where = f" on {machine.backend} {machine.instance_type.gpu}, ${machine.price:.2f}/h" if machine else ""
+    machine = latest.machine
+    where = f" on {machine.backend} {machine.gpu}, ${machine.price:.2f}/h" if machine else ""
     state = latest.status_message or latest.status
     if latest.status == "running":
         state = "ready" if job.ready else "running, probes have not passed yet"
-    return f"replica {job.job_spec.replica_num} of deployment {latest.deployment_num}{where}: {state}"
+    return f"replica {job.number} of deployment {latest.deployment_num}{where}: {state}"
 
 
 def _why_none(jobs: list[Job]) -> str:
@@ -214,7 +214,7 @@ def _failure(run: Run, crashed: Sequence[Submission]) -> Failure:
 
 def _crashed(run: Run) -> list[Submission]:
     """Attempts at the run's latest deployment whose container ended by itself, oldest first."""
-    attempts = [s for job in run.jobs for s in job.job_submissions if s.deployment_num == run.deployment_num]
+    attempts = [s for job in run.jobs for s in job.submissions if s.deployment_num == run.deployment_num]
     ended = [s for s in attempts if s.termination_reason == "container_exited_with_error"]
     return sorted(ended, key=lambda submission: submission.submitted_at)
 
