@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable
 from functools import wraps
 from inspect import signature
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from invoke.collection import Collection
 from invoke.context import Context
@@ -19,11 +19,18 @@ from invoke.tasks import Task, task
 
 import deploy
 
+if TYPE_CHECKING:
+    from deploy.api import Api
+    from deploy.environments import Environment
+    from deploy.plans import Plan
+
 HELP = {
     "env": "environment to work on: a file of environments/ (default: dev)",
     "json": "print JSON instead of tables",
     "yes": "do not ask",
     "dry_run": "show what would happen, change nothing",
+    "adopt": "take over a record that has another owner, or none",
+    "allow_recreation": "go on even if that deletes the gateway and makes a new one",
     "allow_restart": "go on even if that interrupts a protected service",
     "detailed_exitcode": "exit with 10 when there are changes, 11 when they interrupt the service",
     "name": "name of the secret, as in ${{ secrets.NAME }}",
@@ -84,9 +91,9 @@ def secrets_list(c: Context, env: str = "dev", json: bool = False) -> None:
 
 @command
 def render(c: Context, env: str = "dev", json: bool = False) -> None:
-    """Print the fleet and the service as they are sent to dstack."""
+    """Print fleet, gateway and service as they are sent to dstack."""
     environment = deploy.environments.load(env)
-    deploy.output.documents(environment.fleet, environment.service, json=json)
+    deploy.output.documents(*environment.documents, json=json)
 
 
 @command
@@ -101,7 +108,28 @@ def plan(c: Context, env: str = "dev", json: bool = False, detailed_exitcode: bo
 
 
 @command
-def deploy_service(
+def deploy_all(
+    c: Context,
+    env: str = "dev",
+    yes: bool = False,
+    dry_run: bool = False,
+    allow_restart: bool = False,
+    allow_recreation: bool = False,
+    json: bool = False,
+) -> None:
+    """Bring fleet, gateway, records and service to what the files say, and wait until the service answers."""
+    environment = deploy.environments.load(env)
+    api = deploy.api.Api(environment)
+    planned = _agreed(api, environment, yes, dry_run, allow_restart, allow_recreation, json)
+    if planned:
+        with deploy.output.watching(f"deploying {environment.run_name}") as say:
+            deploy.gateways.deploy(api, environment, say, allow_recreation=allow_recreation)
+            deploy.dns.publish(api, environment, say)
+        _roll_out(api, planned, json)
+
+
+@command
+def service_deploy(
     c: Context,
     env: str = "dev",
     yes: bool = False,
@@ -109,21 +137,95 @@ def deploy_service(
     allow_restart: bool = False,
     json: bool = False,
 ) -> None:
-    """Bring fleet and service to what the files say, and wait until the service answers."""
+    """The part of `inv deploy` that is fleet and service: gateway and records stay as they are."""
     environment = deploy.environments.load(env)
     api = deploy.api.Api(environment)
+    planned = _agreed(api, environment, yes, dry_run, allow_restart, True, json)
+    if planned:
+        _roll_out(api, planned, json)
+
+
+@command
+def gateway_deploy(c: Context, env: str = "dev", allow_recreation: bool = False, json: bool = False) -> None:
+    """Bring the service's gateway to what the files say, and wait until it runs."""
+    environment = deploy.environments.load(env)
+    with deploy.output.watching(f"gateway {environment.run_name}") as say:
+        gateway = deploy.gateways.deploy(
+            deploy.api.Api(environment), environment, say, allow_recreation=allow_recreation
+        )
+    deploy.output.gateway(environment.run_name, gateway, json=json)
+
+
+@command
+def gateway_status(c: Context, env: str = "dev", json: bool = False) -> None:
+    """Show the gateway's replicas and addresses."""
+    environment = deploy.environments.load(env)
+    gateway = deploy.api.Api(environment).gateway(environment.run_name)
+    deploy.output.gateway(environment.run_name, gateway, json=json)
+
+
+@command
+def gateway_destroy(c: Context, env: str = "dev", yes: bool = False) -> None:
+    """Delete the gateway: nobody reaches the service by name any more."""
+    environment = deploy.environments.load(env)
+    deploy.output.confirm(f"Delete the gateway that answers for {environment.host}?", yes=yes)
+    with deploy.output.watching(f"gateway {environment.run_name}") as say:
+        deploy.gateways.destroy(deploy.api.Api(environment), environment, say)
+
+
+@command
+def dns_update(c: Context, env: str = "dev", dry_run: bool = False, adopt: bool = False) -> None:
+    """Point the service's name at its gateway's running replicas."""
+    environment = deploy.environments.load(env)
+    with deploy.output.watching(f"record {environment.host}") as say:
+        deploy.dns.publish(deploy.api.Api(environment), environment, say, dry_run=dry_run, adopt=adopt)
+
+
+@command
+def dns_show(c: Context, env: str = "dev", json: bool = False) -> None:
+    """Show the service's records in the hosted zone."""
+    environment = deploy.environments.load(env)
+    deploy.output.records(environment.host, deploy.dns.Zone(environment).read(), json=json)
+
+
+@command
+def dns_delete(c: Context, env: str = "dev", yes: bool = False) -> None:
+    """Delete the service's records: its name resolves to nothing any more."""
+    environment = deploy.environments.load(env)
+    deploy.output.confirm(f"Delete the records of {environment.host}?", yes=yes)
+    with deploy.output.watching(f"record {environment.host}") as say:
+        deploy.dns.delete(environment, say)
+
+
+def _agreed(
+    api: Api,
+    environment: Environment,
+    yes: bool,
+    dry_run: bool,
+    allow_restart: bool,
+    allow_recreation: bool,
+    json: bool,
+) -> Plan | None:
+    """The plan, shown and agreed to; None when it was to be shown alone."""
     with deploy.output.watching(f"planning {environment.run_name}") as say:
         say(f"secrets: {deploy.doctor.secrets(api, environment)}")
         planned = deploy.plans.make(api, environment, say)
     deploy.output.plan(planned, json=json and dry_run, quiet=json and not dry_run)
-    deploy.plans.refuse(planned, allow_restart=allow_restart)
+    deploy.plans.refuse(planned, allow_restart=allow_restart, allow_recreation=allow_recreation)
     if dry_run:
-        return
+        return None
     deploy.output.confirm("Deploy this?", yes=yes or not planned.changes)
+    return planned
+
+
+def _roll_out(api: Api, planned: Plan, json: bool) -> None:
+    """Fleet and service as planned; the last word is the endpoint's."""
+    environment = planned.environment
     with deploy.output.watching(f"deploying {environment.run_name}") as say:
         run = deploy.rollout.deploy(api, planned, say)
-        report = deploy.smoke.of(environment, run, patience=deploy.smoke.REGISTRATION_SECONDS)
-    deploy.output.deployed(deploy.status.of(environment, run), report, json=json)
+    deploy.output.status(deploy.status.of(environment, run), json=json)
+    report = deploy.smoke.of(environment, run, patience=deploy.smoke.REGISTRATION_SECONDS)
+    deploy.output.smoke(report, quiet=json)
 
 
 @command
@@ -154,7 +256,7 @@ def smoke(c: Context, env: str = "dev", json: bool = False) -> None:
 
 @command
 def destroy(c: Context, env: str = "dev", yes: bool = False, dry_run: bool = False) -> None:
-    """Stop the service, give its machines back, delete its fleet."""
+    """Stop the service, give its machines back, delete fleet, records and gateway."""
     environment = deploy.environments.load(env)
     api = deploy.api.Api(environment)
     remains = deploy.rollout.remains(api, environment)
@@ -164,8 +266,13 @@ def destroy(c: Context, env: str = "dev", yes: bool = False, dry_run: bool = Fal
     deploy.output.confirm(f"End {environment.run_name} and all requests to it?", yes=yes)
     with deploy.output.watching(f"destroying {environment.run_name}") as say:
         deploy.rollout.destroy(api, environment, say)
+        deploy.dns.delete(environment, say)
+        deploy.gateways.destroy(api, environment, say)
 
 
 namespace = Collection(doctor, server, render, plan, status, logs, smoke, destroy)
-namespace.add_task(deploy_service, name="deploy")
+namespace.add_task(deploy_all, name="deploy")
 namespace.add_collection(Collection("secrets", set=secrets_set, list=secrets_list))
+namespace.add_collection(Collection("service", deploy=service_deploy))
+namespace.add_collection(Collection("gateway", deploy=gateway_deploy, status=gateway_status, destroy=gateway_destroy))
+namespace.add_collection(Collection("dns", update=dns_update, show=dns_show, delete=dns_delete))

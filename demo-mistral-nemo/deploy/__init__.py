@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from deploy import api as api
+    from deploy import dns as dns
     from deploy import doctor as doctor
     from deploy import environments as environments
     from deploy import errors as errors
+    from deploy import gateways as gateways
     from deploy import local_server as local_server
     from deploy import output as output
     from deploy import plans as plans

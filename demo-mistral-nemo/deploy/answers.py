@@ -93,6 +93,19 @@ class Run(BaseModel):
         return self.status not in FINISHED
 
     @property
+    def configuration(self) -> Document:
+        found: Document = self.run_spec["configuration"]
+        return found
+
+    @property
+    def gateway(self) -> str | None:
+        """Its gateway as written: `NAME` or `<project>/NAME`."""
+        found = self.configuration.get("gateway")
+        if isinstance(found, dict):
+            return "/".join(part for part in (found.get("project"), found["name"]) if part)
+        return found or None
+
+    @property
     def replicas(self) -> list[Job]:
         """Replicas that serve or are being made, the newest deployment first."""
         jobs = [job for job in self.jobs if job.latest.status not in JOB_OVER]
@@ -123,13 +136,54 @@ class RunPlan(BaseModel):
         return [offer for offer in self.listed if offer.availability in AVAILABLE]
 
 
-class FleetPlan(BaseModel):
-    """Like RunPlan, for the fleet."""
+class Gateway(BaseModel):
+    """`hostname` is the load balancer's; replicas that are gone stay listed."""
+
+    status: str
+    status_message: str | None = None
+    hostname: str | None = None
+    configuration: Document
+    replicas: list[Document] = []
+
+    @property
+    def wanted(self) -> int:
+        return self.configuration.get("replicas") or 1
+
+    @property
+    def running(self) -> list[Document]:
+        return [replica for replica in self.replicas if replica["status"] == "running" and replica["hostname"]]
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """What a record has to point at: the load balancer's name, or the addresses of the running replicas."""
+        return (self.hostname,) if self.hostname else tuple(sorted(replica["hostname"] for replica in self.running))
+
+    @property
+    def summary(self) -> str:
+        """One line for people."""
+        return f"{self.status}, {len(self.running)} of {self.wanted} replicas running, {' '.join(self.targets) or '-'}"
+
+    def as_json(self) -> Document:
+        return {"status": self.status, "targets": list(self.targets), "replicas": self.replicas}
+
+    @property
+    def reason(self) -> str:
+        """Why it failed, in dstack's words."""
+        said = [replica["status_message"] for replica in self.replicas if replica.get("status_message")]
+        return self.status_message or (said[-1] if said else "dstack gives no reason, its server's log may")
+
+
+class GatewayPlan(BaseModel):
+    """Like RunPlan, for the gateway; `action` is "create" too when it can't be updated."""
 
     action: str
     spec: Document
     effective_spec: Document
     current_resource: dict[str, Any] | None = None
+
+
+class FleetPlan(GatewayPlan):
+    """The same for the fleet."""
 
     @property
     def giving_back(self) -> bool:

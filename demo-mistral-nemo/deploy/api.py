@@ -7,16 +7,19 @@ overrides a run that it can't update. Answers are read through deploy/answers.py
 from __future__ import annotations
 
 import base64
+from collections.abc import Callable
 from importlib.metadata import version
-from typing import Any
+from typing import Any, TypeAlias
 
 import requests
 
-from deploy.answers import FleetPlan, Run, RunPlan
+from deploy.answers import FleetPlan, Gateway, GatewayPlan, Run, RunPlan
 from deploy.environments import Document, Environment
 from deploy.errors import ExitCode, Failure
 
 CONNECT_SECONDS, ANSWER_SECONDS = 5, 120  # a plan asks the clouds for offers
+POLL_SECONDS = 2.0  # between two looks at something that is on its way
+Say: TypeAlias = Callable[[str], None]  # shows one line of progress
 PROFILE = {"name": "default"}  # dstack compares it with the run's: never change it, a change restarts services
 
 
@@ -49,15 +52,23 @@ class Api:
         found = self._find("runs/get", run_name=name)
         return Run.model_validate(found) if found else None
 
-    def plan_run(self, service: Document, current: Run | None, *, any_fleet: bool = False) -> RunPlan:
+    def plan_run(
+        self, service: Document, current: Run | None, *, any_fleet: bool = False, gateway: str | None = None
+    ) -> RunPlan:
         """What applying `service` would do, and which offers it would take.
 
-        The run's stored `ssh_key_pub` is sent along: without it the server takes that of the token's user, finds the
-        run changed, and the same file applied by a colleague would be an outage.
+        Two things are sent as the run has them. Its `ssh_key_pub`: without it the server takes that of the token's
+        user, finds the run changed, and the same file applied by a colleague would be an outage. And its `gateway`,
+        when that is only another way to write the same one; `gateway` asks for the other way.
         """
+        configuration = {key: value for key, value in service.items() if not (any_fleet and key == "fleets")}
+        if current and current.active and current.gateway == f"{self.project}/{service.get('gateway')}":
+            configuration["gateway"] = current.gateway
+        if gateway:
+            configuration["gateway"] = gateway
         spec: Document = {
             "run_name": service["name"],
-            "configuration": {key: value for key, value in service.items() if not (any_fleet and key == "fleets")},
+            "configuration": configuration,
             "configuration_path": "dstack/service.dstack.yml",
             "profile": PROFILE,
             "ssh_key_pub": current.run_spec["ssh_key_pub"] if current and current.active else None,
@@ -86,6 +97,21 @@ class Api:
 
     def delete_fleet(self, name: str) -> None:
         self._call("fleets/delete", names=[name])
+
+    def gateway(self, name: str) -> Gateway | None:
+        found = self._find("gateways/get", name=name)
+        return Gateway.model_validate(found) if found else None
+
+    def plan_gateway(self, gateway: Document) -> GatewayPlan:
+        spec = {"configuration": gateway, "configuration_path": "dstack/gateway.dstack.yml"}
+        return GatewayPlan.model_validate(self._call("gateways/get_plan", spec=spec))
+
+    def apply_gateway(self, plan: GatewayPlan) -> None:
+        body = {"spec": plan.spec, "current_resource": plan.current_resource}
+        self._call("gateways/apply", plan=body, force=False)
+
+    def delete_gateway(self, name: str) -> None:
+        self._call("gateways/delete", names=[name])
 
     def log_tail(self, run_name: str, submission_id: str, lines: int = 20) -> list[str]:
         """The last lines that a replica's container wrote."""

@@ -18,6 +18,11 @@ _SERVICE = """
 """
 SERVICE = frozenset(_SERVICE.split())
 
+_GATEWAY = """
+    type name default backend region instance_type domain public_ip load_balancer certificate replicas tags
+"""
+GATEWAY = frozenset(_GATEWAY.split())
+
 _FLEET = """
     type name env ssh_config nodes placement reservation resources blocks backends regions availability_zones
     instance_types spot_policy retry max_price idle_duration tags backend_options

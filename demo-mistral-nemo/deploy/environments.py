@@ -41,7 +41,14 @@ class Timeouts(_Strict):
     """How long a deploy waits, in seconds."""
 
     capacity: int = Field(default=900, ge=1)  # for a cloud to hand out a machine
+    gateway: int = Field(default=600, ge=1)  # for the gateway's instance to be set up
     ready: int = Field(default=2700, ge=1)  # from then until probes pass: image, weights, start of the engine
+
+
+class Dns(_Strict):
+    """Where the service's record goes: the zone called as the gateway's `domain`."""
+
+    vpc_id: str | None = None  # the VPC of the private zone; None: the public zone of that name
 
 
 class EnvironmentFile(_Strict):
@@ -50,6 +57,8 @@ class EnvironmentFile(_Strict):
     server: Server
     protected: bool = False
     timeouts: Timeouts = Timeouts()
+    gateway: dict[str, Any] | None = None  # None: requests pass through the dstack server
+    dns: Dns | None = None  # None: records are somebody else's business
     fleet: dict[str, Any] = {}
     service: dict[str, Any] = {}
 
@@ -67,6 +76,18 @@ class Environment:
     timeouts: Timeouts
     fleet: Document
     service: Document
+    gateway: Document | None = None
+    dns: Dns | None = None
+
+    @property
+    def host(self) -> str:
+        """The service's host name behind its gateway, `<run>.<zone>`."""
+        return f"{self.run_name}.{self.gateway['domain']}" if self.gateway else ""
+
+    @property
+    def documents(self) -> list[Document]:
+        """What is sent to dstack."""
+        return [document for document in (self.fleet, self.gateway, self.service) if document]
 
     @property
     def secrets(self) -> tuple[str, ...]:
@@ -83,9 +104,14 @@ def load(name: str, root: Path = ROOT, variables: Mapping[str, str] = os.environ
     run_name = service.get("name", "") if name == "prod" else f"{service.get('name', '')}-{name}"
     if not DSTACK_NAME.fullmatch(run_name):
         raise _invalid(path, f"the run's name would be {run_name!r}; dstack takes {DSTACK_NAME.pattern}")
-    service = merge(service | {"name": run_name, "fleets": [run_name]}, settings.service)
+    named = {"name": run_name, "fleets": [run_name]}
+    gateway = None
+    if settings.gateway is not None:
+        named |= {"gateway": run_name, "https": "auto"}
+        gateway = merge(_read(root / "dstack" / "gateway.dstack.yml") | {"name": run_name}, settings.gateway)
+    service = merge(service | named, settings.service)
     fleet = merge(fleet | {"name": run_name}, settings.fleet)
-    problem = first_problem(service, fleet)
+    problem = first_problem(service, fleet) or gateway_problem(gateway, settings.dns)
     if problem:
         raise _invalid(path, f"merged over dstack/*.dstack.yml: {problem}")
     return Environment(
@@ -98,6 +124,8 @@ def load(name: str, root: Path = ROOT, variables: Mapping[str, str] = os.environ
         timeouts=settings.timeouts,
         fleet=fleet,
         service=service,
+        gateway=gateway,
+        dns=settings.dns,
     )
 
 
@@ -172,6 +200,21 @@ def first_problem(service: Document, fleet: Document) -> str | None:
             return "service.rate_limits: dstack limits rates behind a gateway only; remove it or name a gateway"
         if service.get("https", "auto") != "auto":
             return "service.https: means something behind a gateway only; remove it or write auto"
+    return None
+
+
+def gateway_problem(gateway: Document | None, dns: Dns | None) -> str | None:
+    """The same for the gateway and its records."""
+    if gateway is None:
+        return "dns: there is nothing to point a record at; add `gateway: {}`" if dns else None
+    if unknown := sorted(set(gateway) - dstack_keys.GATEWAY):
+        return f"gateway.{unknown[0]}: dstack has no such key in a gateway"
+    if not re.fullmatch(r"(?=.{1,100}$)[a-z0-9-]+(\.[a-z0-9-]+)+", str(gateway.get("domain"))):
+        return f"gateway.domain: must be the hosted zone, is {gateway.get('domain')!r}"
+    if gateway.get("default") is not False:
+        return "gateway.default: must be false, or services that name no gateway would use this one"
+    if gateway.get("public_ip") is False and dns and dns.vpc_id is None:
+        return "dns.vpc_id: a private gateway's record belongs into the private zone of its VPC; write the VPC's id"
     return None
 
 

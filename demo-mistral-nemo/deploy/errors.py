@@ -29,6 +29,10 @@ class ExitCode(IntEnum):
     NOT_DEPLOYED = 33  # there is no such run
     DECLINED = 34  # nobody said yes
     CLOUD_MISSING = 35  # the project has no key for a cloud that the service rents from
+    GATEWAY_FAILED = 36  # the gateway did not come to run, or dstack has given it up
+    GATEWAY_RECREATION_REFUSED = 37  # the change takes a new gateway; nothing was changed
+    DNS_REFUSED = 38  # the records could not be read or written, or belong to somebody else
+    NOT_VERIFIED = 39  # deployed, but the endpoint can't be reached from this machine
     INTERRUPTED = 130  # Ctrl-C; nothing was taken back, running it again continues
 
 

@@ -15,10 +15,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from deploy.api import Api
+from deploy.api import Api, Say
 from deploy.environments import ROOT, Environment, variables_of
 from deploy.errors import ExitCode, Failure
-from deploy.plans import Say
 from deploy.rollout import remains
 
 START_SECONDS = 180  # a first start migrates an empty database: 20-50 s on two cores

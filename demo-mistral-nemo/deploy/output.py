@@ -6,19 +6,24 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from getpass import getpass
 from json import dumps
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from deploy.answers import Gateway
 from deploy.doctor import Finding
 from deploy.environments import Document
 from deploy.errors import ExitCode, Failure
 from deploy.plans import Change, Plan
+
+if TYPE_CHECKING:
+    from deploy.dns import RecordSet
 
 console = Console(highlight=False, soft_wrap=True)
 progress = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -68,13 +73,15 @@ def plan(planned: Plan, *, json: bool = False, quiet: bool = False) -> None:
         return
     if json:
         return _json(planned.as_json())
-    for kind, part in (("fleet", planned.fleet), ("service", planned.service)):
+    for kind, part in planned.parts.items():
         colour = COLOURS.get(part.change, "bold")
         console.print(f"{kind} {planned.environment.run_name}: [{colour}]{part.change.value}[/]")
         for difference in part.differences:
             console.print(f"  {difference.key}: {_value(difference.before)} -> {_value(difference.after)}")
-    if planned.interrupts:
+    if planned.restarts:
         console.print("[bold red]This interrupts the service: it is stopped, and started again with the change.[/]")
+    elif planned.interrupts:
+        console.print("[bold red]This interrupts the service: its gateway is deleted, and made again.[/]")
     if planned.service.change.needs_machine:
         _offers(planned)
 
@@ -86,13 +93,6 @@ def _offers(planned: Plan) -> None:
     console.print(table if planned.offers else "[bold red]No offer: no cloud has what service.resources asks for.[/]")
     if len(planned.offers) > OFFERS_SHOWN:
         console.print(f"[dim]and {len(planned.offers) - OFFERS_SHOWN} more (--json lists them)[/]")
-
-
-def deployed(now: Document, report: Document, *, json: bool = False) -> None:
-    if json:
-        return _json({"status": now, "smoke": report})
-    smoke(report)
-    status(now)
 
 
 def status(now: Document, *, json: bool = False) -> None:
@@ -107,7 +107,9 @@ def status(now: Document, *, json: bool = False) -> None:
     console.print(f"${price:.2f} an hour (${price * 730:,.0f} a month), ${now['cost']:.2f} so far")
 
 
-def smoke(report: Document, *, json: bool = False) -> None:
+def smoke(report: Document, *, json: bool = False, quiet: bool = False) -> None:
+    if quiet:
+        return
     if json:
         return _json(report)
     console.print(f"{report['url']} answers as [bold]{report['model']}[/]: {escape(repr(report['text']))}")
@@ -144,6 +146,21 @@ def documents(*configurations: Document, json: bool = False) -> None:
         return _json({configuration["type"]: configuration for configuration in configurations})
     text = yaml.safe_dump_all(configurations, sort_keys=False, allow_unicode=True, width=120)
     console.out(text.rstrip(), highlight=False)
+
+
+def gateway(name: str, found: Gateway | None, *, json: bool = False) -> None:
+    if json:
+        return _json({"name": name} | (found.as_json() if found else {"status": "absent", "targets": []}))
+    console.print(f"gateway {name}: {found.summary if found else 'none'}")
+
+
+def records(host: str, found: Iterable[RecordSet], *, json: bool = False) -> None:
+    if json:
+        return _json([asdict(record) for record in sorted(found)])
+    for record in sorted(found):
+        console.print(f"{record.name} {record.ttl} {record.type} {' '.join(record.values)}")
+    if not found:
+        console.print(f"{host}: no records")
 
 
 def remains(run_name: str, found: list[str]) -> None:

@@ -6,20 +6,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from enum import StrEnum
-from typing import Any, TypeAlias
+from typing import Any
 
 from deploy import dstack_keys
-from deploy.answers import FleetPlan, Machine, RunPlan
-from deploy.api import Api
+from deploy.answers import FleetPlan, GatewayPlan, Machine, RunPlan
+from deploy.api import POLL_SECONDS, Api, Say
 from deploy.environments import Document, Environment
 from deploy.errors import ExitCode, Failure
 
-POLL_SECONDS = 2.0
 GIVING_BACK_SECONDS = 120.0
-Say: TypeAlias = Callable[[str], None]
 
 
 class Change(StrEnum):
@@ -58,20 +56,32 @@ class Plan:
     """`offers` in the order in which dstack tries them; `price` is what the run costs now, in USD per hour."""
 
     environment: Environment
-    fleet: Part
-    service: Part
+    parts: dict[str, Part]  # what is planned: fleet, gateway, records, service
     offers: list[Machine]
     price: float
     fleet_plan: FleetPlan
     run_plan: RunPlan
 
     @property
+    def fleet(self) -> Part:
+        return self.parts["fleet"]
+
+    @property
+    def service(self) -> Part:
+        return self.parts["service"]
+
+    @property
     def changes(self) -> bool:
-        return any(part.change != Change.UNCHANGED for part in (self.fleet, self.service))
+        return any(part.change != Change.UNCHANGED for part in self.parts.values())
 
     @property
     def interrupts(self) -> bool:
-        return any(part.change == Change.RESTART for part in (self.fleet, self.service))
+        return any(part.change == Change.RESTART for part in self.parts.values())
+
+    @property
+    def restarts(self) -> bool:
+        """Whether the service itself is stopped and started again."""
+        return Change.RESTART in (self.fleet.change, self.service.change)
 
     @property
     def exit_code(self) -> int:
@@ -85,8 +95,7 @@ class Plan:
             "run": self.environment.run_name,
             "interrupts": self.interrupts,
             "price_per_hour": self.price,
-            "fleet": asdict(self.fleet),
-            "service": asdict(self.service),
+            **{name: asdict(part) for name, part in self.parts.items()},
             "offers": [
                 {"cloud": o.backend, "region": o.region, "gpu": o.gpu, "price_per_hour": o.price} for o in self.offers
             ],
@@ -122,7 +131,21 @@ def _ask(api: Api, environment: Environment) -> Plan:
     if service.change.needs_machine and fleet.change in (Change.CREATE, Change.RESTART):
         # dstack finds no offers for a fleet that does not exist yet: ask what there is in the clouds
         offers = api.plan_run(environment.service, current, any_fleet=True).offers
-    return Plan(environment, fleet, service, offers, current.price if current else 0.0, fleet_plan, run_plan)
+    parts = {"fleet": fleet, **_front(api, environment), "service": service}
+    return Plan(environment, parts, offers, current.price if current else 0.0, fleet_plan, run_plan)
+
+
+def _front(api: Api, environment: Environment) -> dict[str, Part]:
+    """What is before the service: its gateway, and the records that point there."""
+    if environment.gateway is None:
+        return {}
+    found = {"gateway": judge_gateway(api.plan_gateway(environment.gateway))}
+    if environment.dns:
+        from deploy import dns  # boto3 takes longer to import than the rest takes to run
+
+        gateway = api.gateway(environment.run_name)
+        found["records"] = dns.judge(environment, gateway.targets if gateway else ())
+    return found
 
 
 def judge_service(plan: RunPlan) -> Part:
@@ -156,6 +179,17 @@ def judge_fleet(plan: FleetPlan, *, serving: bool) -> Part:
     return Part(Change.RESTART if serving else Change.CREATE, differing)
 
 
+def judge_gateway(plan: GatewayPlan) -> Part:
+    """The same for the gateway; RESTART: deleted and made again."""
+    if plan.current_resource is None:
+        return Part(Change.CREATE, ())
+    before, after = plan.current_resource["configuration"], plan.effective_spec["configuration"]
+    differing = tuple(differences(before, after))
+    if not differing:
+        return Part(Change.UNCHANGED, ())
+    return Part(Change.IN_PLACE if plan.action == "update" else Change.RESTART, differing)
+
+
 def differences(before: Document, after: Document, prefix: str = "") -> Iterator[Difference]:
     """Values that differ between two specs, with dotted keys; what is below `configuration` is named as in the file."""
     for key in sorted(before.keys() | after.keys()):
@@ -167,16 +201,27 @@ def differences(before: Document, after: Document, prefix: str = "") -> Iterator
             yield Difference(name, old, new)
 
 
-def refuse(plan: Plan, *, allow_restart: bool) -> None:
+def refuse(plan: Plan, *, allow_restart: bool, allow_recreation: bool = False) -> None:
     """Fail with what speaks against applying `plan`, before anything is touched."""
     name = plan.environment.name
-    if plan.interrupts and plan.environment.protected and not allow_restart:
+    if plan.restarts and plan.environment.protected and not allow_restart:
         keys = ", ".join(difference.key for difference in plan.fleet.differences + plan.service.differences)
         why = f"changing {keys} would restart {plan.environment.run_name}, an outage of minutes, and it is protected"
         mend = f"undo the change, or allow it: inv deploy --env {name} --allow-restart"
         raise Failure(ExitCode.RESTART_REFUSED, f"{why}; {mend}")
+    if "gateway" in plan.parts:
+        refuse_recreation(plan.parts["gateway"], plan.environment, allow_recreation=allow_recreation)
     if plan.service.change.needs_machine and not plan.offers:
         clouds = ", ".join(plan.environment.service.get("backends", ["the clouds"]))
         living = "" if plan.service.change == Change.CREATE else "; the service goes on as it is"
         why = f"nothing on {clouds} fits service.resources{living}"
         raise Failure(ExitCode.NO_CAPACITY, f"{why}; ask for less, or try again in a few minutes")
+
+
+def refuse_recreation(part: Part, environment: Environment, *, allow_recreation: bool) -> None:
+    """Fail with GATEWAY_RECREATION_REFUSED when the gateway would be replaced and nobody allowed that."""
+    if part.change == Change.RESTART and not allow_recreation:
+        keys = ", ".join(difference.key for difference in part.differences)
+        why = f"changing {keys} takes a new gateway: minutes in which {environment.host} answers nobody"
+        mend = f"undo it, or allow it: inv gateway.deploy --env {environment.name} --allow-recreation"
+        raise Failure(ExitCode.GATEWAY_RECREATION_REFUSED, f"{why}; {mend}")

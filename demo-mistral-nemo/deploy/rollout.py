@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from deploy.answers import Job, Run, Submission
-from deploy.api import Api
+from deploy.api import POLL_SECONDS, Api, Say
 from deploy.environments import Environment, bounds
 from deploy.errors import ExitCode, Failure
-from deploy.plans import POLL_SECONDS, Change, Plan, Say
+from deploy.plans import Change, Plan
 
 SERVER_OUTAGE_SECONDS = 120.0  # how long a dstack server may be away, restarting say, without ending the deploy
 CRASHES = 2  # once may be a broken host, which the retry leaves behind
@@ -34,9 +34,9 @@ class Stand:
 def deploy(api: Api, plan: Plan, say: Say) -> Run:
     """Apply `plan` and wait until its deployment is ready. Raises the Failure that ended it."""
     environment = plan.environment
-    if plan.interrupts:
+    if plan.restarts:
         say(f"stopping {environment.run_name}: this change can't be made while it runs")
-    if plan.interrupts or (plan.run_plan.current and plan.run_plan.current.status == "terminating"):
+    if plan.restarts or (plan.run_plan.current and plan.run_plan.current.status == "terminating"):
         stop(api, environment, say)
     _apply_fleet(api, plan, say)
     if plan.service.change == Change.UNCHANGED:
@@ -122,7 +122,8 @@ def remains(api: Api, environment: Environment) -> list[str]:
     """What of the environment exists, in words; empty when nothing does."""
     run = api.run(environment.run_name)
     found = [f"run {environment.run_name} ({run.status})"] if run and run.active else []
-    return found + [f"fleet {environment.run_name}"] * api.has_fleet(environment.run_name)
+    found += [f"fleet {environment.run_name}"] * api.has_fleet(environment.run_name)
+    return found + [f"gateway {environment.run_name}"] * (api.gateway(environment.run_name) is not None)
 
 
 def destroy(api: Api, environment: Environment, say: Say) -> None:
@@ -141,7 +142,7 @@ def _apply_fleet(api: Api, plan: Plan, say: Say) -> None:
 
 
 def _moved(plan: Plan) -> bool:
-    return plan.interrupts or plan.fleet.change == Change.CREATE or plan.service.change == Change.CREATE
+    return plan.restarts or plan.fleet.change == Change.CREATE or plan.service.change == Change.CREATE
 
 
 def _taken_back(api: Api, plan: Plan, failure: Failure, say: Say) -> Failure:

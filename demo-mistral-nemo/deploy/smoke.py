@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import socket
 import time
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlsplit
 
 import requests
 
@@ -16,6 +18,7 @@ from deploy.status import endpoint
 
 ANSWER_SECONDS = 120
 REGISTRATION_SECONDS = 60.0  # so long may a proxy take to hear of a new replica
+RESOLVE_SECONDS = 10.0  # resolvers inside a VPC know a new record at once
 NOT_YET = {404, 500, 502, 503}  # what it says until then
 
 
@@ -23,7 +26,28 @@ def of(environment: Environment, run: Run | None, patience: float = 0.0) -> Docu
     """Ask the run's endpoint, see `check`. Fails with NOT_DEPLOYED when there is none."""
     model = environment.service["model"]
     name = model["name"] if isinstance(model, dict) else model
-    return check(endpoint(environment, run), environment.token, name, patience)
+    url = endpoint(environment, run)
+    if environment.gateway is not None and not _reachable(url):
+        why = f"deployed, but {url} can't be reached from this machine, so nobody has asked it"
+        mend = f"run inv smoke --env {environment.name} where callers are, inside the VPC"
+        raise Failure(ExitCode.NOT_VERIFIED, f"{why}; {mend}")
+    return check(url, environment.token, name, patience)
+
+
+def _reachable(url: str) -> bool:
+    """Whether the host's name resolves here and its port takes connections; a new record may take its time."""
+    parts = urlsplit(url)
+    until = time.monotonic() + RESOLVE_SECONDS
+    while True:
+        try:
+            socket.create_connection(
+                (str(parts.hostname), parts.port or (443 if parts.scheme == "https" else 80)), 3
+            ).close()
+            return True
+        except OSError:
+            if time.monotonic() > until:
+                return False
+            time.sleep(1)
 
 
 def check(url: str, token: str, model: str, patience: float = 0.0) -> Document:

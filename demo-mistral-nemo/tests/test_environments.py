@@ -139,3 +139,26 @@ def test_ranges_are_read_as_dstack_reads_them(value: object, expected: tuple[int
 def test_what_is_no_range_is_refused(value: object) -> None:
     with pytest.raises(ValueError, match="is not a number or a range"):
         bounds(value)
+
+
+@pytest.mark.parametrize(
+    ("gateway", "dns", "named"),
+    [
+        ("{domian: a.b}", "{vpc_id: v}", "gateway.domian: dstack has no such key"),
+        ("{domain: internal}", "{vpc_id: v}", "gateway.domain: must be the hosted zone"),
+        ("{default: true}", "{vpc_id: v}", "gateway.default: must be false"),
+        ("{}", "{}", "dns.vpc_id: a private gateway's record belongs into the private zone"),
+        ("null", "{vpc_id: v}", "dns: there is nothing to point a record at"),
+    ],
+)
+def test_a_wrong_gateway_is_refused(root: Path, write: Write, gateway: str, dns: str, named: str) -> None:
+    write("environments/dev.yml", f"{{server: {{project: p}}, gateway: {gateway}, dns: {dns}}}")
+    assert named in refusal(root)
+
+
+def test_a_service_is_registered_at_its_own_gateway(root: Path, write: Write) -> None:
+    write("environments/dev.yml", "{server: {project: p}, gateway: {domain: ai.test}, dns: {vpc_id: v}}")
+    environment = load("dev", root, VARIABLES)
+    assert environment.gateway is not None
+    assert environment.gateway["name"] == environment.service["gateway"] == environment.run_name
+    assert environment.host == f"{environment.run_name}.ai.test"

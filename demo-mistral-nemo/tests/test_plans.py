@@ -77,7 +77,8 @@ def test_a_change_of_the_fleet_is_judged(plan: FleetPlan, serving: bool, expecte
 def planned(environment: Environment, service: Change, *, offers: int = 1, fleet: Change = Change.UNCHANGED) -> Plan:
     asked = run_plan(None, {}, offers=offers)
     difference = (Difference("retry", None, True),)
-    return Plan(environment, Part(fleet, ()), Part(service, difference), asked.offers, 0.0, fleet_plan("0..2"), asked)
+    parts = {"fleet": Part(fleet, ()), "service": Part(service, difference)}
+    return Plan(environment, parts, asked.offers, 0.0, fleet_plan("0..2"), asked)
 
 
 def refusal(plan: Plan, *, allow_restart: bool = False) -> Failure | None:

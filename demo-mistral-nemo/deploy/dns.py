@@ -1,0 +1,207 @@
+"""The service's record in Route 53, in the hosted zone that its gateway serves.
+
+Two record sets are ours: `<run>.<zone>`, which points at the gateway's running replicas, and a TXT beside it that names
+the service that owns it. Many services share a zone; the TXT keeps one from overwriting another. Reading takes the same
+few calls however large the zone is, and nothing is written when nothing differs.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from deploy.api import Api, Say
+from deploy.environments import Document, Environment
+from deploy.errors import ExitCode, Failure
+from deploy.plans import Change, Difference, Part
+
+TTL_SECONDS = 30  # how long a caller may go on using the address of a replaced gateway
+OWNER_PREFIX = "_owner"
+RETRIES = Config(retries={"mode": "adaptive", "max_attempts": 8})  # Route 53 takes 5 requests a second and account
+INSYNC = {"Delay": 5, "MaxAttempts": 36}  # seconds, polls; Route 53 propagates within 60 s as a rule
+
+
+@dataclass(frozen=True, order=True)
+class RecordSet:
+    """One record set; `values` are sorted, so equal sets compare equal."""
+
+    name: str
+    type: str
+    values: tuple[str, ...]
+    ttl: int = TTL_SECONDS
+
+    def to_aws(self) -> Document:
+        values = [{"Value": value} for value in self.values]
+        return {"Name": self.name, "Type": self.type, "TTL": self.ttl, "ResourceRecords": values}
+
+
+class Zone:
+    """The environment's hosted zone. Every method fails with DNS_REFUSED, quoting AWS."""
+
+    def __init__(self, environment: Environment) -> None:
+        if environment.gateway is None:
+            message = f"environments/{environment.name}.yml has no gateway, so there is no record to keep"
+            raise Failure(ExitCode.SETTINGS_INVALID, message)
+        self.host, self.owner = environment.host, environment.run_name
+        self._domain, self._region = environment.gateway["domain"], environment.gateway["region"]
+        self._vpc = environment.dns.vpc_id if environment.dns else None
+        self._client = boto3.client("route53", region_name=self._region, config=RETRIES)
+        self._found = ""
+
+    def read(self) -> frozenset[RecordSet]:
+        """The record sets at our two names, of whichever type they are."""
+        names = (f"{self.host}.", f"{OWNER_PREFIX}.{self.host}.")
+        return frozenset(found for name in names for found in self._at(name))
+
+    def write(self, batch: list[Document]) -> None:
+        """Apply one change batch and wait until all of Route 53's servers answer with it."""
+        with _explained(f"changing {self.host}"):
+            answer = self._client.change_resource_record_sets(HostedZoneId=self._id, ChangeBatch={"Changes": batch})
+            waiter = self._client.get_waiter("resource_record_sets_changed")
+            waiter.wait(Id=answer["ChangeInfo"]["Id"], WaiterConfig=INSYNC)
+
+    def _at(self, name: str) -> list[RecordSet]:
+        """What is at exactly that name; a name has few types, so one page holds them all."""
+        with _explained(f"reading {name}"):
+            page = self._client.list_resource_record_sets(HostedZoneId=self._id, StartRecordName=name, MaxItems="20")
+        return [
+            RecordSet(
+                name=name,
+                type=found["Type"],
+                values=tuple(sorted(value["Value"] for value in found.get("ResourceRecords", []))),
+                ttl=found.get("TTL", 0),
+            )
+            for found in page["ResourceRecordSets"]
+            if found["Name"] == name
+        ]
+
+    @property
+    def _id(self) -> str:
+        """The zone of that name that callers see: the private one of the VPC, or the public one without a VPC."""
+        if not self._found:
+            with _explained(f"looking for the zone {self._domain}"):
+                self._found = the_one(self._named(), self._of_vpc(), f"{self._domain}.", self._vpc)
+        return self._found
+
+    def _named(self) -> list[Document]:
+        """All zones of that name, public and private; sorted by name, so one page holds them."""
+        page = self._client.list_hosted_zones_by_name(DNSName=self._domain, MaxItems="100")
+        return [zone for zone in page["HostedZones"] if zone["Name"] == f"{self._domain}."]
+
+    def _of_vpc(self) -> list[Document]:
+        if self._vpc is None:
+            return []
+        page = self._client.list_hosted_zones_by_vpc(VPCId=self._vpc, VPCRegion=self._region, MaxItems="100")
+        return list(page["HostedZoneSummaries"])
+
+
+def plan(environment: Environment, targets: Sequence[str], *, adopt: bool = False) -> tuple[Zone, list[Document]]:
+    """The zone, and the change batch that points the service's name at `targets`; empty when it does already."""
+    zone = Zone(environment)
+    want = wanted(zone.host, targets, zone.owner)
+    return zone, changes(zone.read(), want, zone.host, zone.owner, adopt=adopt)
+
+
+def judge(environment: Environment, targets: Sequence[str]) -> Part:
+    """What a deploy would do to the records; without a gateway yet there is nothing to compare them with."""
+    if not targets:
+        return Part(Change.CREATE, ())
+    _, batch = plan(environment, targets)
+    differing: dict[str, dict[str, Any]] = {}
+    for change in batch:
+        found = change["ResourceRecordSet"]
+        values = " ".join(value["Value"] for value in found["ResourceRecords"])
+        differing.setdefault(f"{found['Name']} {found['Type']}", {})[change["Action"]] = values
+    differences = tuple(Difference(key, was.get("DELETE"), was.get("CREATE")) for key, was in differing.items())
+    replaced = any(difference.before for difference in differences)
+    return Part(Change.UNCHANGED if not batch else Change.IN_PLACE if replaced else Change.CREATE, differences)
+
+
+def publish(api: Api, environment: Environment, say: Say, *, dry_run: bool = False, adopt: bool = False) -> None:
+    """Point the service's name at its gateway, if it does not already, and wait until Route 53 answers so."""
+    if environment.dns is None:
+        return
+    gateway = api.gateway(environment.run_name)
+    targets = gateway.targets if gateway else ()
+    zone, batch = plan(environment, targets, adopt=adopt)
+    if batch and not dry_run:
+        zone.write(batch)
+    done = "unchanged" if not batch else "would be written" if dry_run else "written"
+    say(f"record {zone.host} -> {' '.join(targets)}: {done}")
+
+
+def delete(environment: Environment, say: Say) -> None:
+    """Delete the service's records. Doing it twice is doing it once."""
+    if environment.dns is None:
+        return
+    zone = Zone(environment)
+    if batch := changes(zone.read(), (), zone.host, zone.owner):
+        zone.write(batch)
+        say(f"record {zone.host}: deleted")
+
+
+def the_one(named: Iterable[Document], of_vpc: Iterable[Document], name: str, vpc: str | None) -> str:
+    """Id of the one zone called `name` that belongs to the VPC (public, without one). Fails when there is not one."""
+    in_vpc = {zone["HostedZoneId"] for zone in of_vpc}
+    ids: list[tuple[str, bool]] = [(zone["Id"].rsplit("/", 1)[-1], zone["Config"]["PrivateZone"]) for zone in named]
+    fitting = [zone for zone, private in ids if (zone in in_vpc if vpc else not private)]
+    if len(fitting) != 1:
+        kind = f"private zone {name} of {vpc}" if vpc else f"public zone {name}"
+        mend = "make it, or mend dns.vpc_id" if not fitting else "keep one of them"
+        raise Failure(ExitCode.DNS_REFUSED, f"there are {len(fitting)} of the {kind}, and one is needed; {mend}")
+    return fitting[0]
+
+
+def wanted(host: str, targets: Sequence[str], owner: str) -> frozenset[RecordSet]:
+    """The record sets that `owner` wants for `host`: `targets` are addresses, or the one name of a load balancer."""
+    if not targets:
+        message = f"the gateway has no address to publish for {host}; look at `inv gateway.status`"
+        raise Failure(ExitCode.DNS_REFUSED, message)
+    kind = "A" if all(map(_is_address, targets)) else "CNAME"
+    return frozenset({RecordSet(f"{host}.", kind, tuple(sorted(targets))), _ownership(host, owner)})
+
+
+def changes(
+    current: Iterable[RecordSet], want: Iterable[RecordSet], host: str, owner: str, *, adopt: bool = False
+) -> list[Document]:
+    """The change batch from `current` to what is wanted; empty when they are equal, deletions when nothing is.
+
+    A compare and swap: what is stale is deleted with exactly the values that were read, so Route 53 refuses the whole
+    batch when somebody wrote in between; an UPSERT would overwrite them. Without this owner's TXT nothing is touched,
+    neither to replace nor to delete it, unless `adopt` says so.
+    """
+    have, target = frozenset(current), frozenset(want)
+    if have and _ownership(host, owner) not in have and not adopt:
+        holder = next((found.values[0] for found in have if found.type == "TXT"), "someone who left no owner record")
+        message = f"{host} belongs to {holder}; choose another name, or take it over: inv dns.update --adopt"
+        raise Failure(ExitCode.DNS_REFUSED, message)
+    stale = [{"Action": "DELETE", "ResourceRecordSet": found.to_aws()} for found in sorted(have - target)]
+    return stale + [{"Action": "CREATE", "ResourceRecordSet": found.to_aws()} for found in sorted(target - have)]
+
+
+def _ownership(host: str, owner: str) -> RecordSet:
+    return RecordSet(f"{OWNER_PREFIX}.{host}.", "TXT", (f'"{owner}"',))
+
+
+def _is_address(target: str) -> bool:
+    try:
+        ipaddress.ip_address(target)
+    except ValueError:
+        return False
+    return True
+
+
+@contextmanager
+def _explained(doing: str) -> Iterator[None]:
+    """Turns what boto3 raises inside the block into a Failure that says what was being done."""
+    try:
+        yield
+    except (ClientError, BotoCoreError) as error:
+        raise Failure(ExitCode.DNS_REFUSED, f"AWS refused {doing}: {error}") from None

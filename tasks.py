@@ -1,0 +1,86 @@
+"""The template's own tasks: try it, test it, keep it in order. `inv --list` shows them."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from invoke.context import Context
+from invoke.tasks import task
+
+ROOT = Path(__file__).parent
+TEMPLATE = ROOT / "<<cookiecutter.project_slug>>"
+DEMO = ROOT / "demo-mistral-nemo"
+LOCK = "pip compile --quiet --universal --generate-hashes --no-header --no-annotate --extra dev pyproject.toml"
+
+
+def python(module: str) -> str:
+    """`python -m module` in this very environment, for the shell."""
+    return f"{shlex.quote(sys.executable)} -m {module}"
+
+
+@task
+def demo(c: Context) -> None:
+    """Deploy demo-mistral-nemo in the sandbox, ask it a question, move it to another cloud, destroy it."""
+    c.run(python("sandbox.demo"), pty=sys.stdout.isatty())
+
+
+@task(help={"folder": "keep state and logs there (default: a temporary folder)"})
+def sandbox(c: Context, folder: str = "") -> None:
+    """Run the sandbox until Ctrl-C and print what to export to deploy to it."""
+    c.run(f"{python('sandbox up')} {f'--folder {shlex.quote(folder)}' if folder else ''}", pty=sys.stdout.isatty())
+
+
+@task(help={"fast": "leave out what starts a dstack server"})
+def test(c: Context, fast: bool = False) -> None:  # noqa: PT028
+    """Lint, type-check and test the template, the sandbox, the demo and what is rendered from them."""
+    lint(c)
+    c.run(f"{python('pytest')} -n 2 -m 'not server'")
+    if not fast:
+        # a file a worker: each has a dstack server of its own, and they wait more than they work
+        c.run(f"{python('pytest')} -n 3 --dist loadfile -m server")
+
+
+@task
+def lint(c: Context) -> None:
+    """Run ruff and mypy on the template's own code."""
+    c.run(f"{python('ruff')} check --no-cache .")
+    c.run(f"{python('ruff')} format --no-cache --check .")
+    c.run(python("mypy"))
+
+
+@task
+def rebuild_demo(c: Context) -> None:
+    """Render demo-mistral-nemo/ anew from the template."""
+    render_demo(DEMO)
+
+
+@task
+def lock(c: Context) -> None:
+    """Resolve requirements.txt anew, here and in the template: newest versions that pyproject.toml allows."""
+    with c.cd(ROOT):
+        c.run(f"uv {LOCK} --upgrade --output-file requirements.txt")
+    with TemporaryDirectory() as folder:
+        render_demo(Path(folder) / DEMO.name)
+        with c.cd(Path(folder) / DEMO.name):
+            c.run(f"uv {LOCK} --upgrade --output-file requirements.txt")
+        shutil.copy(Path(folder) / DEMO.name / "requirements.txt", TEMPLATE)
+    render_demo(DEMO)
+
+
+@task(help={"json": "print JSON instead of a table"})
+def benchmark(c: Context, json: bool = False) -> None:
+    """Measure what the README promises: bake, inv --list, sandbox, first answer, idle deploy, memory."""
+    c.run(f"{python('benchmark')} {'--json' if json else ''}", pty=sys.stdout.isatty())
+
+
+def render_demo(folder: Path) -> None:
+    """The template with default answers, and `folder`'s name as the slug; a folder that is there is replaced."""
+    from cookiecutter.main import cookiecutter
+
+    shutil.rmtree(folder, ignore_errors=True)
+    answers = {"project_slug": folder.name}
+    cookiecutter(str(ROOT), no_input=True, default_config=True, extra_context=answers, output_dir=str(folder.parent))

@@ -1,0 +1,66 @@
+"""Bakes of the template: `bake` makes a project for one test, `baked` shares it with all tests that only read it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cookiecutter.exceptions import FailedHookException
+
+from tests.rendered import ROOT, Bake
+
+QUESTIONS = {key for key in json.loads((ROOT / "cookiecutter.json").read_text("utf-8")) if not key.startswith("_")}
+
+
+def _bake(cookies: Any, answers: dict[str, str]) -> Path:
+    """The project that pytest-cookies renders from `answers`, without ~/.cookiecutterrc.
+
+    Raises what stopped the rendering, and for an answer to no question: cookiecutter would ignore it.
+    """
+    if unknown := answers.keys() - QUESTIONS:
+        raise ValueError(f"cookiecutter.json doesn't ask for {', '.join(sorted(unknown))}")
+    result = cookies.bake(extra_context=answers, template=str(ROOT))
+    if result.exception is not None:
+        raise result.exception
+    return Path(result.project_path)
+
+
+@pytest.fixture
+def bake(cookies: Any) -> Bake:
+    """bake(**answers): a new project, the test's own to change."""
+    return lambda **answers: _bake(cookies, answers)
+
+
+@pytest.fixture(scope="session")
+def baked(cookies_session: Any) -> Bake:
+    """baked(**answers): a project to read, rendered once for all tests that give the same answers."""
+    projects: dict[frozenset[tuple[str, str]], Path] = {}
+
+    def project(**answers: str) -> Path:
+        key = frozenset(answers.items())
+        if key not in projects:
+            projects[key] = _bake(cookies_session, answers)
+        return projects[key]
+
+    return project
+
+
+@pytest.fixture
+def refusal(cookies: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """refusal(**answers): all that the pre hook says when it refuses them; fails when anything stays on disk."""
+
+    def refuse(**answers: str) -> str:
+        capfd.readouterr()
+        # the hook has to remove the folders of a slug with slashes itself, and cookiecutter stumbles over that
+        nested = "/" in answers.get("project_slug", "")
+        with pytest.raises(FileNotFoundError if nested else FailedHookException):
+            _bake(cookies, answers)
+        outputs = list((tmp_path / "cookies").iterdir())
+        assert outputs, "pytest-cookies renders somewhere else now"
+        assert [path for output in outputs for path in output.iterdir()] == []
+        return capfd.readouterr().err
+
+    return refuse

@@ -1,0 +1,61 @@
+"""One sandbox a test file, and environments in it: real dstack server, real commands, emulated clouds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sandbox import Sandbox
+from tests.end_to_end.project import Environment
+from tests.rendered import ROOT
+
+Make = Callable[..., Environment]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """All of this folder starts a dstack server."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.server)
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox(load_seconds=1) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def project(cookies_session: Any) -> Path:
+    """A project of its own: tests write environments into it."""
+    result = cookies_session.bake(template=str(ROOT))
+    return Path(result.project_path)
+
+
+@pytest.fixture
+def make(project: Path, sandbox: Sandbox) -> Iterator[Make]:
+    """make(name, **settings): an environment; destroyed at the end, and the clouds are well again."""
+    made: list[Environment] = []
+
+    def environment(name: str, **settings: Any) -> Environment:
+        made.append(Environment(project, sandbox, name))
+        made[-1].write(**settings)
+        return made[-1]
+
+    yield environment
+    sandbox.clear_faults()
+    for one in made:
+        one.inv("destroy", "--yes")
+
+
+@pytest.fixture(scope="module")
+def serving(project: Path, sandbox: Sandbox) -> Iterator[Environment]:
+    """A service that is deployed already; a test that changes it leaves it serving."""
+    environment = Environment(project, sandbox, "serving")
+    environment.write()
+    environment.deploy()
+    yield environment
+    environment.inv("destroy", "--yes")

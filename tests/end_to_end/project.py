@@ -1,0 +1,126 @@
+"""A generated project to drive as a person would: its environments, its `inv`, and callers who use what it deployed."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import requests
+import yaml
+
+from sandbox import Sandbox
+
+MODEL = "mistralai/Mistral-Nemo-Instruct-2407"
+
+
+@dataclass
+class Environment:
+    """One environment of the project: its own run and fleet, so that tests don't meet."""
+
+    project: Path
+    sandbox: Sandbox
+    name: str
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def run_name(self) -> str:
+        return f"mistral-nemo-{self.name}"
+
+    @property
+    def url(self) -> str:
+        return f"{self.sandbox.url}/proxy/services/{self.sandbox.project}/{self.run_name}/v1"
+
+    def write(self, **settings: Any) -> None:
+        """Write the environment's file: the sandbox's, with `settings` over its keys."""
+        self.settings = self.settings | settings
+        document = yaml.safe_load((self.project / "environments" / "sandbox.yml").read_text("utf-8")) | self.settings
+        service = document.get("service", {})
+        document["service"] = service | {"env": {"HF_TOKEN": None} | service.get("env", {})}
+        (self.project / "environments" / f"{self.name}.yml").write_text(yaml.safe_dump(document), "utf-8")
+
+    def start(self, *words: str, piped: int = subprocess.DEVNULL, **variables: str) -> subprocess.Popen[str]:
+        """Start `inv …` in the project."""
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("DSTACK_")}
+        return subprocess.Popen(
+            [sys.executable, "-m", "invoke", *words, "--env", self.name],
+            cwd=self.project,
+            env=inherited | self.sandbox.environ | variables,
+            stdin=piped,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def inv(self, *words: str, typed: str | None = None, **variables: str) -> subprocess.CompletedProcess[str]:
+        """Run `inv …` to its end; `typed` comes through a pipe."""
+        piped = subprocess.DEVNULL if typed is None else subprocess.PIPE
+        process = self.start(*words, piped=piped, **variables)
+        output, errors = process.communicate(typed, timeout=400)
+        return subprocess.CompletedProcess(words, process.returncode, output, errors)
+
+    def deploy(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Deploy, which has to succeed."""
+        done = self.inv("deploy", "--yes", *words)
+        assert done.returncode == 0, done.stderr
+        return done
+
+    def status(self) -> dict[str, Any]:
+        done = self.inv("status", "--json")
+        assert done.returncode == 0, done.stderr
+        status: dict[str, Any] = json.loads(done.stdout)
+        return status
+
+    def ask(self, **body: Any) -> requests.Response:
+        """One chat, as a backend sends it."""
+        chat = {"model": MODEL, "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 8} | body
+        headers = {"Authorization": f"Bearer {self.sandbox.token}"}
+        held = bool(body.get("stream_options"))  # the caller reads the stream piece by piece
+        return requests.post(f"{self.url}/chat/completions", json=chat, headers=headers, timeout=60, stream=held)
+
+    @contextmanager
+    def load(self, every: float = 0.2) -> Iterator[list[str]]:
+        """Chats and streams, in turn, from two callers; yields what each came to: "ok", or how it failed."""
+        results: list[str] = []
+        over = threading.Event()
+
+        def call(stream: bool) -> None:
+            while not over.is_set():
+                try:
+                    answer = self.ask(stream=stream)
+                    whole = answer.text.rstrip().endswith("[DONE]") if stream else "choices" in answer.json()
+                    results.append("ok" if answer.ok and whole else f"{answer.status_code}: {answer.text[-200:]}")
+                except requests.RequestException as error:
+                    results.append(repr(error))
+                time.sleep(every)
+
+        callers = [threading.Thread(target=call, args=(stream,)) for stream in (False, True)]
+        for caller in callers:
+            caller.start()
+        try:
+            yield results
+        finally:
+            over.set()
+            for caller in callers:
+                caller.join()
+
+    def machines(self) -> list[str]:
+        """Ids of this environment's machines that a cloud bills now."""
+        return [pod.id for pod in self.sandbox.pods() if pod.running and (pod.run or "").startswith(self.run_name)]
+
+
+def refused(done: subprocess.CompletedProcess[str], code: int, *said: str) -> None:
+    """The command ended with this code and one line of instruction, no traceback."""
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr + done.stdout
+    [error] = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    for text in said:
+        assert text in error

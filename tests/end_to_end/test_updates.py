@@ -1,0 +1,104 @@
+"""A service that serves, and what changes do to it."""
+
+from __future__ import annotations
+
+import json
+import time
+
+from tests.end_to_end.project import Environment, refused
+
+
+def test_the_first_deploy_ends_with_an_answered_chat(serving: Environment) -> None:
+    assert "stand-in" in serving.ask().json()["choices"][0]["message"]["content"]
+    assert serving.inv("smoke").returncode == 0
+    assert [replica["probes"] for replica in serving.status()["replicas"]] == ["passing"]
+    assert len(serving.machines()) == 1
+
+
+def test_a_second_deploy_changes_nothing(serving: Environment) -> None:
+    before, status = serving.sandbox.calls(writes=True), serving.status()
+    done = serving.inv("deploy")  # nothing to agree to, so nobody is asked
+    assert done.returncode == 0, done.stderr
+    assert "service mistral-nemo-serving: unchanged" in done.stdout
+    assert serving.inv("plan", "--detailed-exitcode").returncode == 0
+    assert serving.sandbox.calls(writes=True) == before
+    assert serving.status()["deployment"] == status["deployment"]
+
+
+def test_the_same_files_are_unchanged_for_a_colleague(serving: Environment) -> None:
+    token = serving.sandbox.add_user("bob")
+    done = serving.inv("plan", "--detailed-exitcode", "--json", DSTACK_TOKEN=token)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["service"] == {"change": "unchanged", "differences": []}
+
+
+def test_a_changed_flag_rolls_over_without_a_failed_request(serving: Environment) -> None:
+    serving.write(service={"env": {"MAX_NUM_SEQS": 96}})
+    plan = serving.inv("plan", "--detailed-exitcode")
+    assert plan.returncode == 10, plan.stderr
+    assert "rolling" in plan.stdout
+    assert "env.MAX_NUM_SEQS: 128 -> 96" in plan.stdout
+    old = serving.machines()
+    with serving.load() as results:
+        serving.deploy()
+        until = time.monotonic() + 60
+        while set(serving.machines()) & set(old) and time.monotonic() < until:
+            time.sleep(1)
+    assert not set(serving.machines()) & set(old)
+    assert len(results) > 100
+    assert [result for result in results if result != "ok"] == []
+
+
+def test_more_replicas_are_made_in_place(serving: Environment) -> None:
+    [old] = serving.machines()
+    serving.write(service=serving.settings["service"] | {"replicas": 2})
+    assert "service mistral-nemo-serving: in place" in serving.inv("plan").stdout
+    serving.deploy()
+    assert [replica["probes"] for replica in serving.status()["replicas"]] == ["passing"] * 2
+    assert old in serving.machines()
+    serving.write(service=serving.settings["service"] | {"replicas": 1})
+    serving.deploy()
+
+
+def test_a_rolling_change_that_no_offer_fits_is_refused_and_the_service_lives(serving: Environment) -> None:
+    good, before = serving.settings, serving.sandbox.calls(writes=True)
+    serving.write(service={"resources": {"gpu": {"memory": "900GB.."}}})
+    refused(serving.inv("deploy", "--yes"), 26, "the service goes on as it is")
+    assert serving.sandbox.calls(writes=True) == before
+    assert serving.ask().ok
+    serving.write(**good)
+
+
+def test_a_restart_of_a_protected_service_is_refused_unless_allowed(serving: Environment) -> None:
+    good = serving.settings
+    serving.write(protected=True, service={"spot_policy": "auto"})
+    assert serving.inv("plan", "--detailed-exitcode").returncode == 11
+    refused(serving.inv("deploy", "--yes"), 25, "spot_policy", "--allow-restart")
+    assert serving.ask().ok
+    serving.deploy("--allow-restart")
+    assert serving.status()["status"] == "running"
+    serving.write(protected=True, **good)
+    serving.deploy("--allow-restart")
+
+
+def test_a_rollout_that_crashes_is_taken_back(serving: Environment) -> None:
+    good, deployment = serving.settings, serving.status()["deployment"]
+    serving.write(service={"env": {"SANDBOX_CRASH": 1}})
+    with serving.load(every=1) as results:
+        done = serving.inv("deploy", "--yes")
+    refused(done, 28, "exit code 1", f"taken back, deployment {deployment} goes on serving")
+    assert "CUDA out of memory" in done.stderr
+    assert set(results) == {"ok"}
+    serving.write(**good)
+    serving.deploy()
+
+
+def test_a_rollout_whose_probes_never_pass_is_taken_back(serving: Environment) -> None:
+    good = serving.settings
+    serving.write(service={"env": {"MAX_NUM_SEQS": 16}}, timeouts={"capacity": 60, "ready": 40})
+    serving.sandbox.fault("unready")
+    refused(serving.inv("deploy", "--yes"), 29, "within 40 s", "goes on serving")
+    serving.sandbox.clear_faults()
+    assert serving.ask().ok
+    serving.write(**good)
+    serving.deploy()

@@ -1,0 +1,86 @@
+"""What a rendered project says: its files, and every text in them as YAML, TOML, Python and Markdown read it."""
+
+from __future__ import annotations
+
+import ast
+import io
+import json
+import tokenize
+import tomllib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+from markdown_it import MarkdownIt
+
+ROOT = Path(__file__).parents[1]
+Bake = Callable[..., Path]  # bake(**answers): the folder of the rendered project
+MARKDOWN = MarkdownIt("gfm-like")  # tables, strikethrough, bare links
+
+
+def typed(text: str) -> str:
+    """`text` as somebody types it at a prompt: cookiecutter renders delimiters only in answers given beforehand."""
+    return f"<< {json.dumps(text, ensure_ascii=False)} >>"
+
+
+def files(project: Path) -> dict[str, str]:
+    """The text of each file by its path in the project."""
+    return {
+        path.relative_to(project).as_posix(): path.read_text("utf-8")
+        for path in sorted(project.rglob("*"))
+        if path.is_file()
+    }
+
+
+def parsed(name: str, text: str) -> Any:
+    """The document in a file, None for a format that isn't data. Raises what its parser raises."""
+    match Path(name).suffix:
+        case ".yml" | ".yaml":
+            return list(yaml.safe_load_all(text))
+        case ".toml":
+            return tomllib.loads(text)
+        case ".json":
+            return json.loads(text)
+        case ".py":
+            return ast.parse(text)
+        case _:
+            return None
+
+
+def texts(name: str, text: str) -> list[str]:
+    """Every string in a file, in order, unescaped; comments too. A file of another format is one string."""
+    document = parsed(name, text)
+    match document:
+        case ast.AST():
+            strings = [n.value for n in ast.walk(document) if isinstance(n, ast.Constant) and isinstance(n.value, str)]
+            tokens = tokenize.generate_tokens(io.StringIO(text).readline)
+            return strings + [token.string for token in tokens if token.type == tokenize.COMMENT]
+        case None if name.endswith(".md"):
+            return list(_markdown(text))
+        case None:
+            return [text]
+        case _:
+            return list(_strings(document)) + [line for line in text.splitlines() if line.lstrip().startswith("#")]
+
+
+def _strings(document: Any) -> Iterator[str]:
+    match document:
+        case str():
+            yield document
+        case list():
+            for item in document:
+                yield from _strings(item)
+        case dict():
+            for key, value in document.items():
+                yield from _strings(key)
+                yield from _strings(value)
+
+
+def _markdown(text: str) -> Iterator[str]:
+    for token in MARKDOWN.parse(text):
+        if token.type == "inline":
+            assert token.children is not None
+            yield "".join("\n" if child.type == "softbreak" else child.content for child in token.children)
+        else:
+            yield token.content

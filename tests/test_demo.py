@@ -1,0 +1,24 @@
+"""The demo is a plain rendering: nobody edits it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tasks import DEMO, render_demo
+from tests.rendered import Bake, files
+
+REBUILD = "the template has changed: `inv rebuild-demo` renders the demo anew"
+
+
+def test_the_demo_is_what_the_template_renders_with_default_answers(baked: Bake) -> None:
+    rendered, demo = files(baked(project_slug=DEMO.name)), files(DEMO)
+    assert demo.keys() == rendered.keys(), REBUILD
+    assert [name for name in demo if demo[name] != rendered[name]] == [], REBUILD
+
+
+def test_rebuilding_the_demo_removes_what_the_template_no_longer_has(baked: Bake, tmp_path: Path) -> None:
+    folder = tmp_path / DEMO.name
+    folder.mkdir()
+    (folder / "stale.py").touch()
+    render_demo(folder)
+    assert files(folder) == files(baked(project_slug=DEMO.name))

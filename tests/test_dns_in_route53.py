@@ -1,0 +1,178 @@
+"""The records of a generated service in Route 53, as moto has it: what is called, what is written, what is left alone."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import json
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from tests.rendered import Bake
+
+VPC = "vpc-0123456789abcdef0"
+HOST = "mistral-nemo.ai.internal"
+VARIABLES = {"DSTACK_SERVER_URL": "https://dstack.example.com", "DSTACK_TOKEN": "t"}
+
+
+@pytest.fixture(scope="module")
+def deploy(baked: Bake) -> Iterator[Any]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(baked())
+        yield importlib.import_module("deploy")
+
+
+@pytest.fixture
+def route53(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Route 53 with a public zone, another VPC's private zone and ours, all of one name."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    with mock_aws():
+        client = boto3.client("route53", region_name="us-east-1")
+        client.create_hosted_zone(Name="ai.internal", CallerReference="public")
+        for vpc in ("vpc-other", VPC):
+            where = {"VPCRegion": "us-east-1", "VPCId": vpc}
+            made = client.create_hosted_zone(
+                Name="ai.internal", CallerReference=vpc, VPC=where, HostedZoneConfig={"PrivateZone": True}
+            )
+        client.zone_id = made["HostedZone"]["Id"]
+        yield client
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The API calls that botocore makes, by name."""
+    made: list[str] = []
+    original: Callable[..., Any] = importlib.import_module("botocore.client").BaseClient._make_api_call
+
+    def record(client: Any, operation: str, arguments: Any) -> Any:
+        made.append(operation)
+        return original(client, operation, arguments)
+
+    monkeypatch.setattr("botocore.client.BaseClient._make_api_call", record)
+    return made
+
+
+@pytest.fixture
+def environment(deploy: Any, baked: Bake) -> Any:
+    """The environment `prod`, with a gateway whose replicas are what a test says."""
+    loaded = deploy.environments.load("prod", baked(), VARIABLES)
+    return dataclasses.replace(loaded, dns=deploy.environments.Dns(vpc_id=VPC))
+
+
+def api(*targets: str) -> Any:
+    """A dstack server whose gateway runs at these addresses."""
+    return SimpleNamespace(gateway=lambda name: SimpleNamespace(targets=targets))
+
+
+def records(route53: Any) -> dict[str, list[str]]:
+    """All of our zone but what every zone has."""
+    sets = route53.list_resource_record_sets(HostedZoneId=route53.zone_id)["ResourceRecordSets"]
+    return {
+        f"{one['Name']} {one['Type']}": [value["Value"] for value in one["ResourceRecords"]]
+        for one in sets
+        if one["Type"] not in ("NS", "SOA")
+    }
+
+
+def test_a_record_is_made_followed_and_deleted(deploy: Any, environment: Any, route53: Any) -> None:
+    said: list[str] = []
+    before = route53.list_resource_record_sets(HostedZoneId=route53.zone_id)["ResourceRecordSets"]
+    deploy.dns.publish(api("10.0.0.7"), environment, said.append)
+    assert records(route53) == {f"{HOST}. A": ["10.0.0.7"], f"_owner.{HOST}. TXT": ['"mistral-nemo"']}
+    deploy.dns.publish(api("10.0.0.8", "10.0.0.9"), environment, said.append)
+    assert records(route53)[f"{HOST}. A"] == ["10.0.0.8", "10.0.0.9"]
+    deploy.dns.publish(api("internal-lb.elb.amazonaws.com"), environment, said.append)
+    assert records(route53)[f"{HOST}. CNAME"] == ["internal-lb.elb.amazonaws.com"]
+    deploy.dns.delete(environment, said.append)
+    assert route53.list_resource_record_sets(HostedZoneId=route53.zone_id)["ResourceRecordSets"] == before
+    deploy.dns.delete(environment, said.append)
+    assert said[-1] == f"record {HOST}: deleted"
+
+
+def test_a_second_update_makes_no_write_call(deploy: Any, environment: Any, route53: Any, calls: list[str]) -> None:
+    deploy.dns.publish(api("10.0.0.7"), environment, print)
+    calls.clear()
+    deploy.dns.publish(api("10.0.0.7"), environment, print)
+    assert "ChangeResourceRecordSets" not in calls
+    deploy.dns.publish(api("10.0.0.8"), environment, print, dry_run=True)
+    assert "ChangeResourceRecordSets" not in calls
+
+
+def test_the_number_of_calls_does_not_grow_with_the_zone(
+    deploy: Any, environment: Any, route53: Any, calls: list[str]
+) -> None:
+    def cost(address: str) -> int:
+        calls.clear()
+        deploy.dns.publish(api(address), environment, print)
+        return len(calls)
+
+    deploy.dns.publish(api("10.0.0.1"), environment, print)
+    small = cost("10.0.0.2")
+    for batch in range(10):
+        new = [
+            {"Name": f"h{batch:02}{n:03}.ai.internal", "Type": "A", "TTL": 60, "ResourceRecords": [{"Value": "10.1.0.1"}]}
+            for n in range(1000)
+        ]
+        changes = [{"Action": "CREATE", "ResourceRecordSet": one} for one in new]
+        route53.change_resource_record_sets(HostedZoneId=route53.zone_id, ChangeBatch={"Changes": changes})
+    assert cost("10.0.0.3") == small
+
+
+def test_a_record_of_somebody_else_is_left_alone_unless_adopted(
+    deploy: Any, environment: Any, route53: Any, calls: list[str]
+) -> None:
+    theirs = {"Name": HOST, "Type": "A", "TTL": 60, "ResourceRecords": [{"Value": "10.9.9.9"}]}
+    change = {"Changes": [{"Action": "CREATE", "ResourceRecordSet": theirs}]}
+    route53.change_resource_record_sets(HostedZoneId=route53.zone_id, ChangeBatch=change)
+    calls.clear()
+    for work in (
+        lambda: deploy.dns.publish(api("10.0.0.7"), environment, print),
+        lambda: deploy.dns.delete(environment, print),
+    ):
+        with pytest.raises(deploy.errors.Failure, match="someone who left no owner record") as refused:
+            work()
+        assert refused.value.code == deploy.errors.ExitCode.DNS_REFUSED
+    assert "ChangeResourceRecordSets" not in calls
+    deploy.dns.publish(api("10.0.0.7"), environment, print, adopt=True)
+    assert records(route53)[f"{HOST}. A"] == ["10.0.0.7"]
+
+
+def test_a_gateway_without_an_address_publishes_nothing(deploy: Any, environment: Any, route53: Any) -> None:
+    with pytest.raises(deploy.errors.Failure, match="no address to publish"):
+        deploy.dns.publish(api(), environment, print)
+    assert records(route53) == {}
+
+
+def test_what_aws_refuses_is_quoted_in_one_line(deploy: Any, environment: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/dev/null")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
+    with pytest.raises(deploy.errors.Failure, match="AWS refused looking for the zone ai.internal") as refused:
+        deploy.dns.publish(api("10.0.0.7"), environment, print)
+    assert "\n" not in str(refused.value)
+
+
+def test_the_policy_allows_what_the_task_calls_and_nothing_else(
+    deploy: Any, environment: Any, route53: Any, calls: list[str], baked: Bake
+) -> None:
+    deploy.dns.publish(api("10.0.0.7"), environment, print)
+    deploy.dns.delete(environment, print)
+    statements = json.loads((baked() / "policies" / "dns.json").read_text("utf-8"))["Statement"]
+    allowed = {
+        action
+        for statement in statements
+        for action in ([statement["Action"]] if isinstance(statement["Action"], str) else statement["Action"])
+    }
+    # AWS asks for ec2:DescribeVpcs itself when it lists the zones of a VPC
+    assert {f"route53:{call}" for call in calls} == allowed - {"ec2:DescribeVpcs"}
+    [write] = [one for one in statements if one["Action"] == "route53:ChangeResourceRecordSets"]
+    names = write["Condition"]["ForAllValues:StringEquals"]["route53:ChangeResourceRecordSetsNormalizedRecordNames"]
+    assert names == [HOST, f"_owner.{HOST}"]

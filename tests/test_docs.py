@@ -1,0 +1,76 @@
+"""What README.md promises is what there is."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from importlib import import_module
+
+import yaml
+from invoke.collection import Collection
+
+from sandbox.processes import PACKAGES
+from tests.rendered import ROOT
+
+README = (ROOT / "README.md").read_text("utf-8")
+COOKIECUTTER = json.loads((ROOT / "cookiecutter.json").read_text("utf-8"))
+PROMPTS = [name for name in COOKIECUTTER if not name.startswith("_")]
+
+
+def test_there_are_at_most_ten_prompts_and_each_says_what_it_is() -> None:
+    assert len(PROMPTS) <= 10
+    assert list(COOKIECUTTER["__prompts__"]) == PROMPTS
+    for name, prompt in COOKIECUTTER["__prompts__"].items():
+        choices = COOKIECUTTER[name] if isinstance(COOKIECUTTER[name], list) else []
+        assert isinstance(prompt, str) if not choices else set(prompt) == {"__prompt__", *choices}
+
+
+def test_every_prompt_is_in_the_readme_in_order() -> None:
+    table = README.split("## Generate your own")[1].split("What you get:")[0]
+    assert re.findall(r"^\| `(\w+)` \|", table, re.M) == PROMPTS
+
+
+def test_every_task_is_in_the_readme() -> None:
+    for name in Collection.from_module(import_module("tasks")).task_names:
+        assert f"inv {name}" in README, name
+
+
+def test_the_test_command_is_the_one_that_ci_runs() -> None:
+    [command] = re.findall(r"^\$ (python3 .*inv test)$", README, re.M)
+    assert r"s/^\$ \(python3 .*inv test\)$/\1/p" in (ROOT / ".ci" / "run").read_text("utf-8")
+    steps = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text("utf-8"))["jobs"]["test"]["steps"]
+    assert any(step.get("run", "").endswith(".ci/run") for step in steps)
+    assert "requirements.txt" in command
+
+
+def test_system_packages_are_the_same_everywhere() -> None:
+    listed = (ROOT / ".ci" / "packages").read_text("utf-8").split()
+    sentence = README.split("(.ci/packages)")[1].split("What is missing")[0]
+    assert re.findall(r"`([a-z0-9-]+)`", sentence) == listed
+    assert set(PACKAGES.values()) <= set(listed)
+
+
+def test_what_is_pinned_twice_is_pinned_alike() -> None:
+    """dstack and boto3, here and in generated repositories, in what is asked for and in what is locked."""
+    folders = (ROOT, ROOT / "demo-mistral-nemo")
+    for package in ("dstack", "boto3"):
+        asked = [re.findall(rf'"{package}(?:\[\w+\])?==([\d.]+)"', (f / "pyproject.toml").read_text()) for f in folders]
+        locked = [
+            re.findall(rf"^{package}(?:\[\w+\])?==([\d.]+)", (f / "requirements.txt").read_text(), re.M)
+            for f in folders
+        ]
+        assert len({version for versions in asked + locked for version in versions}) == 1, (package, asked, locked)
+        assert all(asked)
+        assert all(locked)
+
+
+def test_no_lock_names_a_registry() -> None:
+    for name in ("requirements.txt", "demo-mistral-nemo/requirements.txt"):
+        text = (ROOT / name).read_text("utf-8")
+        assert "://" not in text
+        assert "--hash=sha256:" in text
+
+
+def test_python_is_the_one_that_is_promised() -> None:
+    assert sys.version_info >= (3, 11)

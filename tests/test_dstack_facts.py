@@ -1,0 +1,112 @@
+"""What generated repositories rely on in the pinned dstack. An upgrade that changes it turns these tests red."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from dstack._internal.core.models import configurations, fleets, instances, runs
+from dstack._internal.core.models.common import CoreModel
+from dstack._internal.core.services import is_valid_dstack_resource_name
+from dstack._internal.server.app import register_routes
+from dstack._internal.server.services.runs import spec
+from fastapi import FastAPI
+from pydantic import AliasChoices
+
+from tests.rendered import Bake
+
+
+@pytest.fixture(scope="module")
+def deploy(baked: Bake) -> Iterator[Any]:
+    """The package `deploy` of a rendering, its modules by attribute."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(baked())
+        yield importlib.import_module("deploy")
+
+
+def test_the_keys_of_services_and_fleets_are_dstacks(deploy: Any) -> None:
+    assert set(configurations.ServiceConfiguration.model_fields) == deploy.dstack_keys.SERVICE
+    assert set(fleets.FleetConfiguration.model_fields) == deploy.dstack_keys.FLEET
+
+
+def test_what_is_changed_in_place_is_what_dstack_says(deploy: Any) -> None:
+    """dstack keeps one list; the part above its comment "rolling deployment" is changed in place."""
+    updatable = spec._CONF_UPDATABLE_FIELDS + spec._TYPE_SPECIFIC_CONF_UPDATABLE_FIELDS["service"]
+    assert set(updatable) >= deploy.dstack_keys.IN_PLACE
+    rolling = "port probes resources volumes docker files image user privileged entrypoint working_dir python nvcc"
+    rest = set(updatable) - deploy.dstack_keys.IN_PLACE
+    assert rest == {*rolling.split(), "single_branch", "env", "shell", "commands"}
+
+
+@pytest.mark.parametrize("name", ["a", "ab", "a" * 41, "a" * 42, "Ab", "1a", "a-b", "a_b", "-a"])
+def test_names_are_judged_as_dstack_judges_them(deploy: Any, name: str) -> None:
+    assert bool(deploy.environments.DSTACK_NAME.fullmatch(name)) == is_valid_dstack_resource_name(name)
+
+
+def test_statuses_and_reasons_are_spelled_as_dstack_spells_them(deploy: Any) -> None:
+    finished = {status.value for status in runs.RunStatus.finished_statuses()}
+    assert finished == deploy.answers.FINISHED
+    available = {one.value for one in instances.InstanceAvailability if one.is_available()}
+    assert available == deploy.answers.AVAILABLE
+    reasons = {reason.value for reason in runs.JobTerminationReason}
+    assert {"container_exited_with_error", "failed_to_start_due_to_no_capacity"} <= reasons
+
+
+@pytest.mark.parametrize(
+    ("answer", "model"),
+    [
+        ("Run", runs.Run),
+        ("RunPlan", runs.RunPlan),
+        ("Job", runs.Job),
+        ("Submission", runs.JobSubmission),
+        ("Machine", runs.JobProvisioningData),
+        ("Machine", instances.InstanceOfferWithAvailability),
+        ("Gpu", instances.Gpu),
+        ("FleetPlan", fleets.FleetPlan),
+    ],
+)
+def test_every_field_that_is_read_is_one_that_dstack_sends(deploy: Any, answer: str, model: type[CoreModel]) -> None:
+    schema = model.model_json_schema(mode="serialization")
+    optional = {"availability"} if model is runs.JobProvisioningData else set()
+    for name, field in getattr(deploy.answers, answer).model_fields.items():
+        paths = [path for path in aliases(field.validation_alias or name) if sent(schema, schema, path)]
+        assert paths or name in optional, f"{answer}.{name}"
+
+
+def aliases(alias: Any) -> list[list[str]]:
+    """Where pydantic looks for a field: paths of keys, without indices."""
+    match alias:
+        case str():
+            return [[alias]]
+        case AliasChoices():
+            return [path for choice in alias.choices for path in aliases(choice)]
+        case _:
+            return [[part for part in alias.path if isinstance(part, str)]]
+
+
+def sent(schema: Any, at: Any, path: list[str]) -> bool:
+    """Whether a JSON schema has something at `path`, through references, unions and lists."""
+    if "$ref" in at:
+        return sent(schema, schema["$defs"][at["$ref"].rsplit("/", 1)[1]], path)
+    if not path:
+        return True
+    branches = [*at.get("anyOf", []), *at.get("allOf", []), *([at["items"]] if "items" in at else [])]
+    below = at.get("properties", {}).get(path[0])
+    return any(sent(schema, branch, path) for branch in branches) or (
+        below is not None and sent(schema, below, path[1:])
+    )
+
+
+def test_every_call_is_one_that_dstack_has(baked: Bake) -> None:
+    app = FastAPI()
+    register_routes(app)
+    source = (baked() / "deploy" / "api.py").read_text("utf-8")
+    calls = {f"/api/project/{{project_name}}/{path}" for path in re.findall(r'_(?:call|find)\("([a-z_/]+)"', source)}
+    calls |= {path.replace("{self.project}", "{project_name}") for path in re.findall(r'_post\(f?"([^"]+)"', source)}
+    calls |= {f"/api/project/{{project_name}}/backends/{what}" for what in ("create", "update")}  # chosen when running
+    calls.discard("/api/project/{project_name}/{path}")
+    assert len(calls) > 12
+    assert calls <= set(app.openapi()["paths"])

@@ -1,0 +1,212 @@
+"""What the hooks say, and that a refused answer leaves nothing behind."""
+
+from __future__ import annotations
+
+import ast
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import boto3.session
+import pytest
+from dstack._internal.core.services import is_valid_dstack_resource_name
+from dstack._internal.server.services.projects import is_valid_project_name
+
+from tests.rendered import ROOT, Bake, typed
+
+REFUSED = [
+    # question, answer, a part of the reason, the example
+    ("project_name", "x" * 61, "1 to 60", "Mistral Nemo"),
+    ("project_name", " ", "1 to 60", "Mistral Nemo"),
+    ("project_name", " Chat", "no space", "Mistral Nemo"),
+    ("project_name", "Chat\n# root", "printable", "Mistral Nemo"),
+    ("project_name", "Chat\x1b[31m", "printable", "Mistral Nemo"),
+    ("project_name", "Chat\u2028service", "printable", "Mistral Nemo"),
+    ("project_slug", "Chat", "a-z", "mistral-nemo"),
+    ("project_slug", "c", "2 to 32", "mistral-nemo"),
+    ("project_slug", "c" * 33, "2 to 32", "mistral-nemo"),
+    ("project_slug", "7b-chat", "a letter first", "mistral-nemo"),
+    ("project_slug", "chat-", "no hyphen last", "mistral-nemo"),
+    ("project_slug", "xn--chat", "single hyphens", "mistral-nemo"),
+    ("project_slug", "chat_bot", "a-z", "mistral-nemo"),
+    ("project_slug", "chat\n", "a-z", "mistral-nemo"),
+    ("project_slug", "team/chat", "a-z", "mistral-nemo"),
+    ("project_slug", "a/b/c", "a-z", "mistral-nemo"),
+    ("project_slug", "no", "YAML", "mistral-nemo"),
+    ("model_id", "Mistral-Nemo", "organisation/name", "mistralai/Mistral-Nemo-Instruct-2407"),
+    ("model_id", "https://huggingface.co/mistralai/Nemo", "organisation/name", "mistralai/Mistral-Nemo-Instruct-2407"),
+    ("model_id", "mistralai/../Nemo", "organisation/name", "mistralai/Mistral-Nemo-Instruct-2407"),
+    ("model_id", "mistralai/Nemo..v2", "organisation/name", "mistralai/Mistral-Nemo-Instruct-2407"),
+    ("model_id", "mistralai/Nemo--v2", "organisation/name", "mistralai/Mistral-Nemo-Instruct-2407"),
+    ("model_id", "mistralai/-Nemo", "organisation/name", "mistralai/Mistral-Nemo-Instruct-2407"),
+    ("model_id", "mistralai./Nemo", "organisation/name", "mistralai/Mistral-Nemo-Instruct-2407"),
+    ("model_id", "mistralai/Nemo.git", "organisation/name", "mistralai/Mistral-Nemo-Instruct-2407"),
+    ("model_id", "mistralai/" + "N" * 97, "organisation/name", "mistralai/Mistral-Nemo-Instruct-2407"),
+    ("model_id", "mistralai/Nemo;reboot", "organisation/name", "mistralai/Mistral-Nemo-Instruct-2407"),
+    ("model_id", "mistralai/Nemo é", "organisation/name", "mistralai/Mistral-Nemo-Instruct-2407"),
+    ("hosted_zone", "internal", "two or more labels", "ai.internal"),
+    ("hosted_zone", "ai.internal.", "no dot last", "ai.internal"),
+    ("hosted_zone", "AI.internal", "lower case", "ai.internal"),
+    ("hosted_zone", "ai..internal", "no domain", "ai.internal"),
+    ("hosted_zone", "-ai.internal", "no domain", "ai.internal"),
+    ("hosted_zone", "ai_team.internal", "no domain", "ai.internal"),
+    ("hosted_zone", "*.ai.internal", "no domain", "ai.internal"),
+    ("hosted_zone", "http://ai.internal", "no domain", "ai.internal"),
+    ("hosted_zone", "10.0.0.1", "no domain", "ai.internal"),
+    ("hosted_zone", "a" * 64 + ".internal", "no domain", "ai.internal"),
+    ("hosted_zone", f"{'a' * 40}.{'b' * 46}.internal", "100 characters", "ai.internal"),
+    ("aws_region", "us-east2", "region", "us-east-2"),
+    ("aws_region", "eu-west-9", "region", "eu-west-"),
+    ("aws_region", "us-east-1a", "region", "us-east-1"),
+    ("aws_region", "Frankfurt", "region", "us-east-1"),
+    ("aws_region", "cn-north-1", "region", "eu-north-1"),
+    ("dstack_project", "my project", "1 to 50", "main"),
+    ("dstack_project", "p" * 51, "1 to 50", "main"),
+    ("dstack_project", "main\n", "1 to 50", "main"),
+    ("owner", "o" * 201, "1 to 200", "the platform team"),
+    ("owner", "the\tteam", "printable", "the platform team"),
+    ("owner", "team\u202eevil", "printable", "the platform team"),
+]
+
+
+@pytest.mark.parametrize(("question", "answer", "why", "example"), REFUSED, ids=lambda value: ascii(value)[1:41])
+def test_a_wrong_answer_is_refused_in_one_line(
+    refusal: Callable[..., str], question: str, answer: str, why: str, example: str
+) -> None:
+    said = refusal(**{"project_slug": "chat", question: typed(answer)})
+    assert said[-1] == "\n"
+    assert said[:-1].isprintable()
+    assert said.startswith(f"{question} ")
+    assert why in said
+    assert example in said.split("for example: ")[1]
+
+
+@pytest.mark.parametrize("question", sorted({question for question, *_ in REFUSED} - {"project_slug"}))
+def test_an_empty_answer_is_refused(refusal: Callable[..., str], question: str) -> None:
+    assert refusal(**{"project_slug": "chat", question: ""}).startswith(f"{question} ''")
+
+
+@pytest.mark.parametrize("answer", [True, None])
+def test_what_a_configuration_file_holds_instead_of_a_text_is_refused(
+    refusal: Callable[..., str], answer: bool | None
+) -> None:
+    """`owner: yes` in somebody's ~/.cookiecutterrc is true, not a name."""
+    assert refusal(owner=answer).startswith(f"owner {answer} takes")
+
+
+def test_every_example_works(bake: Bake) -> None:
+    assert bake(**{question: example for question, _, _, example in REFUSED}).is_dir()
+
+
+def test_the_longest_answers_work(bake: Bake) -> None:
+    slug = "s" * 32
+    project = bake(
+        project_name="n" * 60,
+        project_slug=slug,
+        model_id=f"{'o' * 96}/{'m' * 96}",
+        hosted_zone=f"{'a' * 63}.c23",
+        dstack_project="p" * 50,
+        owner="w" * 200,
+    )
+    for environment in (project / "environments").glob("*.yml"):
+        assert is_valid_dstack_resource_name(f"{slug}-{environment.stem}")
+    assert is_valid_project_name("p" * 50)
+    assert not is_valid_project_name("p" * 51)
+
+
+def test_odd_answers_that_are_right_work(bake: Bake) -> None:
+    bake(
+        project_name=typed('日本語 👩\u200d💻 "quoted" #1'),
+        project_slug="m2",
+        model_id="_1/2",
+        hosted_zone="1.a-b.xn--p1ai",
+        dstack_project="007_-",
+        owner=typed("'; DROP TABLE \\ $(reboot) `reboot` ${{ secrets.X }}"),
+    )
+
+
+def test_the_hook_knows_every_region_that_dstack_works_in() -> None:
+    """Red when AWS has a new region. Accounts of other partitions can't sign in at us-east-1, where dstack tries."""
+    hook = (ROOT / "hooks" / "pre_gen_project.py").read_text("utf-8")
+    (regions,) = (
+        ast.literal_eval(node.value).split()
+        for node in ast.parse(hook).body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "AWS"
+    )
+    assert sorted(regions) == sorted(boto3.session.Session().get_available_regions("ec2", partition_name="aws"))
+
+
+def test_answers_never_reach_a_shell_or_the_hooks_code(tmp_path: Path) -> None:
+    output, touched = tmp_path / "output", tmp_path / "touched"
+    output.mkdir()
+    attacks = [
+        f"$(touch {touched})",
+        f"`touch {touched}`",
+        f"'; touch {touched} #",
+        f'"""); open("{touched}", "w") #',
+        f"'''); open('{touched}', 'w') #",
+        f'\\""" + str(open(\'{touched}\', \'w\')) + """',
+    ]
+    for number, attack in enumerate(attacks):
+        result = _cookiecutter(tmp_path, f"owner={attack}", f"project_slug=attack-{number}")
+        assert result.returncode == 0, result.stderr
+    assert not touched.exists()
+
+
+def test_cookiecutter_itself_ends_with_an_error_and_an_empty_folder(tmp_path: Path) -> None:
+    (tmp_path / "output").mkdir()
+    result = _cookiecutter(tmp_path, "aws_region=us-east2")
+    assert result.returncode != 0
+    assert result.stderr.splitlines()[0].endswith("for example: us-east-2")
+    assert list((tmp_path / "output").iterdir()) == []
+
+
+def test_what_was_there_before_stays(tmp_path: Path) -> None:
+    kept = tmp_path / "output" / "team" / "notes.txt"
+    kept.parent.mkdir(parents=True)
+    kept.touch()
+    assert _cookiecutter(tmp_path, "project_slug=team/chat").returncode != 0
+    assert list(kept.parent.iterdir()) == [kept]
+
+
+def test_the_next_commands_start_in_the_new_project(tmp_path: Path) -> None:
+    output = tmp_path / "it's $HOME"
+    output.mkdir()
+    said = _cookiecutter(tmp_path, "project_slug=chat", output=output).stdout
+    commands = [line.strip() for line in said.splitlines() if line.startswith("  ")]
+    assert len(commands) == 3
+    shell = subprocess.run(["sh", "-c", f"{commands[0]} && pwd"], cwd="/", capture_output=True, text=True, check=True)
+    assert shell.stdout == f"{output / 'chat'}\n"
+    readme = (output / "chat" / "README.md").read_text("utf-8")
+    for command in " && ".join(commands[1:]).split(" && "):
+        assert command in readme
+
+
+@pytest.mark.parametrize("hook", sorted((ROOT / "hooks").glob("*.py")), ids=lambda hook: hook.name)
+def test_hooks_use_no_network_no_git_and_no_installer(hook: Path) -> None:
+    imported = {
+        name.split(".")[0]
+        for node in ast.walk(ast.parse(hook.read_text("utf-8")))
+        for name in (
+            [alias.name for alias in node.names]
+            if isinstance(node, ast.Import)
+            else [node.module or ""]
+            if isinstance(node, ast.ImportFrom)
+            else []
+        )
+    }
+    # nothing that could start a program or open a connection
+    assert imported <= {"collections", "contextlib", "difflib", "json", "pathlib", "re", "shlex", "sys"}
+
+
+def _cookiecutter(folder: Path, *answers: str, output: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """Runs cookiecutter as a person does; what it remembers of a run goes to `folder`, not to the home folder."""
+    return subprocess.run(
+        [sys.executable, "-m", "cookiecutter", "--no-input", "-o", output or folder / "output", ROOT, *answers],
+        env={**os.environ, "HOME": str(folder)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )

@@ -1,0 +1,115 @@
+"""What every combination of answers renders to: which files, in which state."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from dstack._internal.core.models.configurations import parse_apply_configuration
+
+from tests.rendered import ROOT, Bake, files, parsed
+
+TEMPLATE = ROOT / "<<cookiecutter.project_slug>>"
+FILES = {
+    ".env.example",
+    ".gitignore",
+    "README.md",
+    "deploy/__init__.py",
+    "deploy/answers.py",
+    "deploy/api.py",
+    "deploy/doctor.py",
+    "deploy/dstack_keys.py",
+    "deploy/environments.py",
+    "deploy/errors.py",
+    "deploy/local_server.py",
+    "deploy/output.py",
+    "deploy/plans.py",
+    "deploy/rollout.py",
+    "deploy/smoke.py",
+    "deploy/status.py",
+    "dstack/fleet.dstack.yml",
+    "dstack/service.dstack.yml",
+    "environments/dev.yml",
+    "environments/prod.yml",
+    "environments/sandbox.yml",
+    "pyproject.toml",
+    "requirements.txt",
+    "server/config.example.yml",
+    "tasks.py",
+    "tests/conftest.py",
+    "tests/test_api.py",
+    "tests/test_environments.py",
+    "tests/test_plans.py",
+    "tests/test_readme.py",
+    "tests/test_rollout.py",
+    "tests/test_smoke.py",
+}
+COMBINATIONS = [
+    dict(zip(("gpu_clouds", "precision", "model_id"), values, strict=True))
+    for values in itertools.product(
+        ("both", "runpod", "vastai"),
+        ("bf16", "fp8"),
+        ("mistralai/Mistral-Nemo-Instruct-2407", "somebody/Unknown-70B"),
+    )
+]
+LEFTOVER = re.compile(r"<<|<%|%>|<#|#>|^\s*#%|\bcookiecutter\.(?!json)", re.MULTILINE)
+
+every_combination = pytest.mark.parametrize(
+    "answers", COMBINATIONS, ids=lambda answers: "-".join(value.split("/")[0] for value in answers.values())
+)
+
+
+@every_combination
+def test_these_files_are_rendered_and_no_others(baked: Bake, answers: dict[str, str]) -> None:
+    assert files(baked(**answers)).keys() == FILES
+
+
+@every_combination
+def test_every_file_is_what_its_name_says(baked: Bake, answers: dict[str, str]) -> None:
+    for name, text in files(baked(**answers)).items():
+        parsed(name, text)
+
+
+@every_combination
+def test_nothing_of_the_template_is_left(baked: Bake, answers: dict[str, str]) -> None:
+    for name, text in files(baked(**answers)).items():
+        assert not LEFTOVER.search(text), name
+        assert not re.search(r"[ \t]$|\n\n\n\n|\n\n\Z", text, re.MULTILINE), f"{name}: stray blanks"
+        assert text == "" or text.endswith("\n"), name
+
+
+@every_combination
+def test_dstack_takes_its_files(baked: Bake, answers: dict[str, str]) -> None:
+    documents = sorted((baked(**answers) / "dstack").glob("*.dstack.yml"))
+    assert documents
+    for document in documents:
+        configuration = parse_apply_configuration(yaml.safe_load(document.read_text("utf-8")))
+        assert configuration.type == document.name.split(".")[0]
+
+
+@every_combination
+def test_only_the_chosen_clouds_are_named_in_what_is_deployed(baked: Bake, answers: dict[str, str]) -> None:
+    chosen = {"runpod", "vastai"} if answers["gpu_clouds"] == "both" else {answers["gpu_clouds"]}
+    project = baked(**answers)
+    for document in (project / "dstack").glob("*.dstack.yml"):
+        assert set(yaml.safe_load(document.read_text("utf-8")).get("backends", chosen)) - {"aws"} == chosen
+    (server,) = yaml.safe_load((project / "server" / "config.example.yml").read_text("utf-8"))["projects"]
+    assert {backend["type"] for backend in server["backends"]} - {"aws"} == chosen
+
+
+@pytest.mark.parametrize("project", ["007", "null", "1e3", "main"])
+def test_a_project_of_any_name_stays_a_name(baked: Bake, project: str) -> None:
+    rendered = baked(dstack_project=project)
+    environments = {path.stem: yaml.safe_load(path.read_text("utf-8")) for path in rendered.glob("environments/*.yml")}
+    assert environments["prod"]["server"]["project"] == environments["dev"]["server"]["project"] == project
+    (server,) = yaml.safe_load((rendered / "server" / "config.example.yml").read_text("utf-8"))["projects"]
+    assert server["name"] == project
+
+
+@pytest.mark.parametrize("name", [name for name in sorted(FILES) if Path(name).suffix in {".py", ".toml", ".yml"}])
+def test_template_files_parse_before_they_are_rendered(name: str) -> None:
+    """So that linters, editors and update bots can read the template."""
+    parsed(name, (TEMPLATE / name).read_text("utf-8"))
