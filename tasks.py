@@ -28,10 +28,16 @@ def demo(c: Context) -> None:
     c.run(python("sandbox.demo"), pty=sys.stdout.isatty())
 
 
-@task(help={"folder": "keep state and logs there (default: a temporary folder)"})
-def sandbox(c: Context, folder: str = "") -> None:
+@task(
+    help={
+        "folder": "keep state and logs there (default: a temporary folder)",
+        "aws": "with an AWS account, in which private gateways work when root runs it",
+    }
+)
+def sandbox(c: Context, folder: str = "", aws: bool = False) -> None:
     """Run the sandbox until Ctrl-C and print what to export to deploy to it."""
-    c.run(f"{python('sandbox up')} {f'--folder {shlex.quote(folder)}' if folder else ''}", pty=sys.stdout.isatty())
+    words = [*(["--folder", shlex.quote(folder)] if folder else []), *(["--aws"] if aws else [])]
+    c.run(" ".join([python("sandbox up"), *words]), pty=sys.stdout.isatty())
 
 
 @task(help={"fast": "leave out what starts a dstack server"})

@@ -10,7 +10,8 @@ from importlib import import_module
 import yaml
 from invoke.collection import Collection
 
-from sandbox.processes import PACKAGES
+from sandbox import processes
+from sandbox.aws import network
 from tests.rendered import ROOT
 
 README = (ROOT / "README.md").read_text("utf-8")
@@ -46,9 +47,9 @@ def test_the_test_command_is_the_one_that_ci_runs() -> None:
 
 def test_system_packages_are_the_same_everywhere() -> None:
     listed = (ROOT / ".ci" / "packages").read_text("utf-8").split()
-    sentence = README.split("(.ci/packages)")[1].split("What is missing")[0]
+    sentence = README.split("(.ci/packages)")[1].split("What is")[0]
     assert re.findall(r"`([a-z0-9-]+)`", sentence) == listed
-    assert set(PACKAGES.values()) <= set(listed)
+    assert set(processes.PACKAGES.values()) | set(network.PACKAGES.values()) <= set(listed)
 
 
 def test_what_is_pinned_twice_is_pinned_alike() -> None:

@@ -64,7 +64,8 @@ def _version(server: str, client: str, environment: Environment) -> str:
 
 
 def _clouds(configured: set[str], environment: Environment) -> str:
-    wanted = environment.service.get("backends", [])
+    gateway = [environment.gateway["backend"]] if environment.gateway else []
+    wanted = [*environment.service.get("backends", []), *gateway]
     if absent := [cloud for cloud in wanted if cloud not in configured]:
         where = "in .env, then start `inv server` again" if environment.name == "dev" else "to the server's config.yml"
         message = f"project {environment.project} has no keys for {', '.join(absent)}; add them {where}"

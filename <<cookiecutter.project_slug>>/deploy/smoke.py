@@ -17,7 +17,7 @@ from deploy.errors import ExitCode, Failure
 from deploy.status import endpoint
 
 ANSWER_SECONDS = 120
-REGISTRATION_SECONDS = 60.0  # so long may a proxy take to hear of a new replica
+REGISTRATION_SECONDS = 180.0  # so long may a busy dstack take to tell its proxy of a new replica; idle, up to 35
 RESOLVE_SECONDS = 10.0  # resolvers inside a VPC know a new record at once
 NOT_YET = {404, 500, 502, 503}  # what it says until then
 

@@ -163,6 +163,9 @@ class Api:
             return Failure(ExitCode.TOKEN_REFUSED, f"{self.url} answers {reason!r}; {mend}")
         if code == "resource_not_exists":
             return _ResourceMissing(ExitCode.SERVER_REFUSED, reason)
+        if "is in FAILED status" in reason:
+            mend = "look at `inv gateway.status`, then inv gateway.destroy and inv deploy"
+            return Failure(ExitCode.GATEWAY_FAILED, f"the gateway failed to come up earlier; {mend}")
         if "Resource has been changed" in reason or "Cannot override active run" in reason:
             return Failure(ExitCode.PLAN_OUTDATED, f"somebody changed it meanwhile ({reason}); run `inv plan` again")
         return Failure(ExitCode.SERVER_REFUSED, f"the dstack server refused ({response.status_code}): {reason}")

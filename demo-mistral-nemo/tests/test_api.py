@@ -74,6 +74,12 @@ def api(server: Server, environment: Environment) -> Api:
             "somebody",
         ),
         (
+            400,
+            {"detail": [{"msg": "Gateway 'x' is in FAILED status and cannot be updated in-place."}]},
+            ExitCode.GATEWAY_FAILED,
+            "inv gateway.destroy",
+        ),
+        (
             422,
             {"detail": [{"loc": ["body", "run_spec", "configuration", "ports"], "msg": "Extra inputs"}]},
             ExitCode.SERVER_REFUSED,

@@ -22,6 +22,15 @@ from sandbox import Sandbox
 MODEL = "mistralai/Mistral-Nemo-Instruct-2407"
 
 
+@dataclass(frozen=True)
+class Answer:
+    """What a caller got: `failure` is None when it was whole; times as time.monotonic() has them."""
+
+    began: float
+    ended: float
+    failure: str | None
+
+
 @dataclass
 class Environment:
     """One environment of the project: its own run and fleet, so that tests don't meet."""
@@ -39,6 +48,16 @@ class Environment:
     def url(self) -> str:
         return f"{self.sandbox.url}/proxy/services/{self.sandbox.project}/{self.run_name}/v1"
 
+    @property
+    def prefix(self) -> list[str]:
+        """What a command of the project runs under."""
+        return []
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What a caller sends."""
+        return {"Authorization": f"Bearer {self.sandbox.token}"}
+
     def write(self, **settings: Any) -> None:
         """Write the environment's file: the sandbox's, with `settings` over its keys."""
         self.settings = self.settings | settings
@@ -51,7 +70,7 @@ class Environment:
         """Start `inv …` in the project."""
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("DSTACK_")}
         return subprocess.Popen(
-            [sys.executable, "-m", "invoke", *words, "--env", self.name],
+            [*self.prefix, sys.executable, "-m", "invoke", *words, "--env", self.name],
             cwd=self.project,
             env=inherited | self.sandbox.environ | variables,
             stdin=piped,
@@ -82,35 +101,40 @@ class Environment:
     def ask(self, **body: Any) -> requests.Response:
         """One chat, as a backend sends it."""
         chat = {"model": MODEL, "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 8} | body
-        headers = {"Authorization": f"Bearer {self.sandbox.token}"}
         held = bool(body.get("stream_options"))  # the caller reads the stream piece by piece
-        return requests.post(f"{self.url}/chat/completions", json=chat, headers=headers, timeout=60, stream=held)
+        return requests.post(f"{self.url}/chat/completions", json=chat, headers=self.headers, timeout=60, stream=held)
+
+    def flaw(self, stream: bool) -> str | None:
+        """What is wrong with the answer to a chat; None when it is whole."""
+        try:
+            answer = self.ask(stream=stream)
+        except requests.RequestException as error:
+            return repr(error)
+        whole = answer.text.rstrip().endswith("[DONE]" if stream else "}") and "error" not in answer.text
+        return None if answer.ok and whole else f"{answer.status_code}, stream {stream}: {answer.text[-200:]}"
 
     @contextmanager
-    def load(self, every: float = 0.2) -> Iterator[list[str]]:
-        """Chats and streams, in turn, from two callers; yields what each came to: "ok", or how it failed."""
-        results: list[str] = []
+    def load(self, every: float = 0.2, callers: int = 2) -> Iterator[list[Answer]]:
+        """Chats from half of the callers and streams from the others, `every` seconds after the last; their answers."""
+        answers: list[Answer] = []
         over = threading.Event()
 
         def call(stream: bool) -> None:
             while not over.is_set():
-                try:
-                    answer = self.ask(stream=stream)
-                    whole = answer.text.rstrip().endswith("[DONE]") if stream else "choices" in answer.json()
-                    results.append("ok" if answer.ok and whole else f"{answer.status_code}: {answer.text[-200:]}")
-                except requests.RequestException as error:
-                    results.append(repr(error))
+                began = time.monotonic()
+                failure = self.flaw(stream)
+                answers.append(Answer(began, time.monotonic(), failure))
                 time.sleep(every)
 
-        callers = [threading.Thread(target=call, args=(stream,)) for stream in (False, True)]
-        for caller in callers:
-            caller.start()
+        threads = [threading.Thread(target=call, args=(number % 2 == 1,)) for number in range(callers)]
+        for thread in threads:
+            thread.start()
         try:
-            yield results
+            yield answers
         finally:
             over.set()
-            for caller in callers:
-                caller.join()
+            for thread in threads:
+                thread.join()
 
     def machines(self) -> list[str]:
         """Ids of this environment's machines that a cloud bills now."""

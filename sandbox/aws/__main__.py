@@ -1,0 +1,112 @@
+"""The process behind the emulated AWS, started by the sandbox's world as `python -m sandbox.aws SETTINGS`.
+
+It says on standard output, in one line of JSON, that it is ready or what went wrong, and ends when standard input does.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import logging
+import os
+import sys
+from contextlib import ExitStack
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from sandbox.aws import image, landscape
+from sandbox.aws.calls import AWS_CALLS_FILE, AwsCall, AwsCallLog
+from sandbox.aws.hosts import Hosts
+from sandbox.aws.network import Network, missing
+from sandbox.aws.state import ACCESS_KEY, SECRET_KEY, AwsSettings, AwsState
+from sandbox.errors import SandboxError
+
+_NO_NETWORK = ipaddress.IPv4Network("10.192.0.0/24")  # the VPC's addresses when there will be no hosts
+_CREDENTIALS = {"aws_access_key_id": ACCESS_KEY, "aws_secret_access_key": SECRET_KEY}
+
+
+def run(settings: AwsSettings, closing: ExitStack) -> AwsState:
+    """Start everything; `closing` ends it. Raises SandboxError."""
+    folder = Path(settings.folder)
+    images = folder / "images.json"
+    landscape.write_images(images)
+    os.environ["MOTO_AMIS_PATH"] = str(images)  # before the first import of moto, which takes a second or two
+
+    from sandbox.aws import account, strict
+    from sandbox.aws.resolver import Resolver
+    from sandbox.aws.server import Server
+
+    base, network, notice = _ground(folder, closing)
+    server = Server(settings.token)
+    server.start()
+    strict.make_route53_strict()
+    addresses = network.addresses if network else _NO_NETWORK
+    made = landscape.create(server.url, _CREDENTIALS, addresses, settings.zone, settings.project)
+
+    hosts = None
+    if base and network:
+        hosts = Hosts(base.root, folder / "hosts", network)
+        closing.callback(hosts.stop)
+        resolver = Resolver(network.resolver, lambda: account.names_in(made.vpc_id))
+        resolver.start()
+        closing.callback(resolver.stop)
+
+    def observe(call: AwsCall) -> None:
+        if hosts:
+            hosts.follow(call, account.running_machines)
+
+    def lose_power(request: dict[str, Any]) -> None:
+        if hosts is None:
+            raise SandboxError(notice)
+        hosts.lose_power(request["id"], request["wiped"])
+
+    strict.log_calls(AwsCallLog(folder / AWS_CALLS_FILE), observe)
+    server.add("instances", lambda _: account.infos(hosts.running if hosts else lambda _: False))
+    server.add("power-loss", lose_power)
+    server.add("zone", lambda request: account.zone(request["id"]))
+    return AwsState(
+        folder=settings.folder,
+        url=server.url,
+        token=settings.token,
+        zone=settings.zone,
+        zone_id=made.zone_id,
+        vpc_id=made.vpc_id,
+        network=str(addresses),
+        pods_address=network.pods if network else None,
+        network_pid=network.pid if network else None,
+        notice=notice,
+    )
+
+
+def _ground(folder: Path, closing: ExitStack) -> tuple[image.Image | None, Network | None, str]:
+    """The base image and the network for hosts, or neither; and a line for people that tells of it."""
+    if lacking := missing():
+        return None, None, f"no EC2 hosts, so no gateways: {lacking}"
+    try:
+        network = Network.create()
+        closing.callback(network.close)
+        network.serve_names(folder)
+        base = image.get()
+    except SandboxError as e:
+        closing.close()
+        return None, None, f"no EC2 hosts, so no gateways: {e}"
+    return base, network, str(base)
+
+
+def main() -> int:
+    settings = AwsSettings(**json.loads(sys.argv[1]))
+    logging.basicConfig(filename=Path(settings.folder) / "aws.log", format="%(asctime)s %(name)s %(message)s")
+    with ExitStack() as closing:
+        try:
+            state = run(settings, closing)
+        except SandboxError as e:
+            print(json.dumps({"error": str(e)}), flush=True)
+            return 1
+        print(json.dumps(asdict(state)), flush=True)
+        sys.stdin.read()  # nothing is ever written: this returns when the world lets go
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

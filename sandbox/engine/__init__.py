@@ -1,0 +1,11 @@
+"""A stand-in for vLLM: `vllm serve` without a model, a GPU or a download.
+
+It takes the flags that the template uses and refuses others, takes its time to "load", answers vLLM's HTTP API with a
+text that says what it is, and stops as vLLM does. Environment variables, which a service's `env` can set:
+
+SANDBOX_LOAD_SECONDS   how long the weights "load"; `inf` is for ever
+SANDBOX_TOKEN_SECONDS  pause before each token (default 0.01): long streams with few tokens
+SANDBOX_CRASH          1: end with exit code 1 after loading, as when the memory of the GPU runs out
+SANDBOX_PORT           listen on this port of the loopback interface, whatever --host and --port say (set by the pod)
+SANDBOX_ACTIVITY       file that says what the engine is doing, for `dstack metrics` (set by the pod)
+"""

@@ -1,0 +1,245 @@
+"""vLLM's HTTP API over the stand-in's replies."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+import uuid
+from argparse import Namespace
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from sandbox.engine import reply as replies
+from sandbox.engine.flags import VLLM_VERSION
+from sandbox.engine.reply import BadRequestError, Reply
+from sandbox.engine.telemetry import Telemetry
+
+AUTO_CONTEXT_TOKENS = 131_072  # of --max-model-len auto, and without the flag
+_POLL_SECONDS = 0.02
+
+
+class ShutDownError(Exception):
+    """The engine has ended before the answer was complete."""
+
+
+@dataclass(frozen=True)
+class _Shape:
+    """How one of the two kinds of completion looks in JSON."""
+
+    prefix: str  # of its id
+    whole: str  # its `object`
+    chunk: str  # the `object` of one event of its stream
+    content: Callable[[str], dict[str, Any]]
+    delta: Callable[[str], dict[str, Any]]
+
+
+_CHAT = _Shape(
+    prefix="chatcmpl",
+    whole="chat.completion",
+    chunk="chat.completion.chunk",
+    content=lambda text: {"message": {"role": "assistant", "content": text}},
+    delta=lambda text: {"delta": {"role": "assistant", "content": text}},
+)
+_COMPLETION = _Shape(
+    prefix="cmpl",
+    whole="text_completion",
+    chunk="text_completion",
+    content=lambda text: {"text": text},
+    delta=lambda text: {"text": text},
+)
+
+
+class Api:
+    """Serves completions for the model that `flags` names, with `token_seconds` before each token."""
+
+    def __init__(self, flags: Namespace, telemetry: Telemetry, token_seconds: float) -> None:
+        self._names: list[str] = flags.served_model_name or [flags.model_tag]
+        self._loras: list[str] = (flags.lora_modules or []) if flags.enable_lora else []
+        self._root: str = flags.model_tag
+        self._context: int = flags.max_model_len or AUTO_CONTEXT_TOKENS
+        self._tools: bool = flags.enable_auto_tool_choice
+        self._keys = {f"Bearer {key}" for key in flags.api_key or ()}
+        self._queue_limit: int | None = flags.max_num_queued_reqs
+        self._slots = asyncio.Semaphore(flags.max_num_seqs)
+        self._telemetry = telemetry
+        self._token_seconds = token_seconds
+        self._draining = False
+        self._ended = asyncio.Event()
+
+    def application(self) -> web.Application:
+        """The routes, with vLLM's errors."""
+        application = web.Application(middlewares=[self._errors])
+        application.add_routes(
+            [
+                web.get("/health", self._health),
+                web.route("*", "/ping", self._health),
+                web.get("/version", self._version),
+                web.get("/metrics", self._metrics),
+                web.get("/v1/models", self._models),
+                web.post("/v1/chat/completions", self._chat),
+                web.post("/v1/completions", self._completion),
+            ]
+        )
+        return application
+
+    async def drain(self, seconds: float) -> None:
+        """Take no new requests, give those in flight `seconds` to finish, then end them."""
+        self._draining = True
+        deadline = time.monotonic() + seconds
+        while (self._telemetry.running or self._telemetry.waiting) and time.monotonic() < deadline:
+            await asyncio.sleep(_POLL_SECONDS)
+        self._ended.set()
+
+    @web.middleware
+    async def _errors(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        if self._keys and request.path.startswith("/v1") and request.headers.get("Authorization") not in self._keys:
+            return web.json_response({"error": "Unauthorized"}, status=401)
+        try:
+            return await handler(request)
+        except BadRequestError as error:
+            return _error(HTTPStatus.BAD_REQUEST, str(error), error.parameter)
+        except ShutDownError as error:
+            return _error(HTTPStatus.INTERNAL_SERVER_ERROR, str(error))
+        except web.HTTPClientError as error:
+            return web.json_response({"detail": error.reason}, status=error.status)
+
+    async def _health(self, request: web.Request) -> web.Response:
+        return web.Response()
+
+    async def _version(self, request: web.Request) -> web.Response:
+        return web.json_response({"version": f"{VLLM_VERSION}+standin"})
+
+    async def _metrics(self, request: web.Request) -> web.Response:
+        return web.Response(body=self._telemetry.exposition(), content_type="text/plain", charset="utf-8")
+
+    async def _models(self, request: web.Request) -> web.Response:
+        def model(name: str, root: str, parent: str | None) -> dict[str, Any]:
+            return {
+                "id": name,
+                "object": "model",
+                "created": int(time.time()),
+                "owned_by": "sandbox stand-in for vllm",
+                "root": root,
+                "parent": parent,
+                "max_model_len": self._context,
+                "permission": [],
+            }
+
+        models = [model(name, self._root, None) for name in self._names]
+        models += [model(name, name, self._names[0]) for name in self._loras]
+        return web.json_response({"object": "list", "data": models})
+
+    async def _chat(self, request: web.Request) -> web.StreamResponse:
+        body = await self._body(request)
+        return await self._answer(request, body, replies.chat(body, self._context, self._tools), _CHAT)
+
+    async def _completion(self, request: web.Request) -> web.StreamResponse:
+        body = await self._body(request)
+        return await self._answer(request, body, replies.completion(body, self._context), _COMPLETION)
+
+    async def _body(self, request: web.Request) -> dict[str, Any]:
+        try:
+            body = await request.json()
+        except json.JSONDecodeError as error:
+            raise BadRequestError(f"JSON decode error: {error}") from None
+        if not isinstance(body, dict):
+            raise BadRequestError("Input should be a valid dictionary")
+        return body
+
+    async def _answer(
+        self, request: web.Request, body: dict[str, Any], reply: Reply, shape: _Shape
+    ) -> web.StreamResponse:
+        model = body.get("model") or self._names[0]
+        if model not in (*self._names, *self._loras):
+            return _error(HTTPStatus.NOT_FOUND, f"The model `{model}` does not exist.", "model")
+        if self._draining:
+            raise ShutDownError("EngineCore is shutting down and takes no new requests")
+        if self._queue_limit is not None and self._slots.locked() and self._telemetry.waiting >= self._queue_limit:
+            return _error(HTTPStatus.SERVICE_UNAVAILABLE, "The queue of requests is full. Please try again later.")
+        base = {
+            "id": f"{shape.prefix}-{uuid.uuid4().hex}",
+            "object": shape.chunk if body.get("stream") else shape.whole,
+            "created": int(time.time()),
+            "model": model,
+            "system_fingerprint": "sandbox-stand-in",
+        }
+        async with aclosing(self._generate(reply)) as pieces:
+            if body.get("stream"):
+                include_usage = bool((body.get("stream_options") or {}).get("include_usage"))
+                return await self._stream(request, base, pieces, reply, shape, include_usage)
+            text = "".join([piece async for piece in pieces])
+            choices = [_choice(shape.content(text), reply.finish_reason)]
+            return web.json_response(base | {"choices": choices, "usage": reply.usage})
+
+    async def _stream(
+        self,
+        request: web.Request,
+        base: dict[str, Any],
+        pieces: AsyncGenerator[str, None],
+        reply: Reply,
+        shape: _Shape,
+        include_usage: bool,
+    ) -> web.StreamResponse:
+        stream = web.StreamResponse(headers={"Content-Type": "text/event-stream; charset=utf-8"})
+        await stream.prepare(request)
+        try:
+            async for piece in pieces:
+                await _send(stream, base | {"choices": [_choice(shape.delta(piece), None)]})
+            await _send(stream, base | {"choices": [_choice(shape.delta(""), reply.finish_reason)]})
+            if include_usage:
+                await _send(stream, base | {"choices": [], "usage": reply.usage})
+        except ShutDownError as error:
+            await _send(stream, _error_body(HTTPStatus.INTERNAL_SERVER_ERROR, str(error), None))
+        await stream.write(b"data: [DONE]\n\n")
+        return stream
+
+    async def _generate(self, reply: Reply) -> AsyncGenerator[str, None]:
+        """The reply's pieces in their time. Raises ShutDownError when the engine ends first."""
+        asked = time.monotonic()
+        self._telemetry.waiting += 1
+        try:
+            await self._slots.acquire()
+        finally:
+            self._telemetry.waiting -= 1
+        try:
+            with self._telemetry.request():
+                first = asked
+                for number, piece in enumerate(reply.pieces):
+                    await self._pause()
+                    first = first if number else time.monotonic()
+                    yield piece
+                self._telemetry.finished(reply, first - asked, time.monotonic() - asked)
+        finally:
+            self._slots.release()
+
+    async def _pause(self) -> None:
+        try:
+            await asyncio.wait_for(self._ended.wait(), self._token_seconds)
+        except TimeoutError:
+            return
+        raise ShutDownError("EngineCore was shut down while the request was running")
+
+
+def _choice(content: dict[str, Any], finish_reason: str | None) -> dict[str, Any]:
+    return {"index": 0, **content, "logprobs": None, "finish_reason": finish_reason, "stop_reason": None}
+
+
+def _error_body(status: HTTPStatus, message: str, parameter: str | None) -> dict[str, Any]:
+    kind = {HTTPStatus.NOT_FOUND: "NotFoundError", HTTPStatus.BAD_REQUEST: "BadRequestError"}.get(status)
+    kind = kind or status.phrase.title().replace(" ", "")
+    return {"error": {"message": message, "type": kind, "param": parameter, "code": status.value}}
+
+
+def _error(status: HTTPStatus, message: str, parameter: str | None = None) -> web.Response:
+    return web.json_response(_error_body(status, message, parameter), status=status.value)
+
+
+async def _send(stream: web.StreamResponse, event: dict[str, Any]) -> None:
+    await stream.write(f"data: {json.dumps(event)}\n\n".encode())

@@ -1,0 +1,5 @@
+"""The sandbox's one exception."""
+
+
+class SandboxError(Exception):
+    """Something that a person can mend; the first line says what is wrong and how."""

@@ -1,0 +1,267 @@
+"""The sandbox as Python sees it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Self
+from urllib.parse import quote, urlencode
+
+from sandbox import calls
+from sandbox.api import request
+from sandbox.aws.access import AwsAccess
+from sandbox.aws.state import AwsState
+from sandbox.calls import Call
+from sandbox.errors import SandboxError
+from sandbox.faults import Fault, Kind
+from sandbox.pods import PodInfo
+from sandbox.state import CALLS_FILE, Settings, State
+
+_STOP_SECONDS = 30.0
+
+
+class Sandbox(AwsAccess):
+    """Emulated clouds with a real dstack server on them; a context manager, or start() and stop().
+
+    It ends with the process that started it, however that ends. Methods raise SandboxError, whose first line is an
+    instruction.
+    """
+
+    project = "sandbox"  # the dstack project that has the backends runpod and vastai
+
+    def __init__(
+        self,
+        folder: Path | None = None,
+        *,
+        load_seconds: float = 2.0,
+        server: bool = True,
+        aws: bool = False,
+        zone: str = "ai.internal",
+    ) -> None:
+        """`folder` holds state and logs; without one, a temporary folder is made and removed at the end.
+
+        `load_seconds` is how long the stand-in engine in a pod "loads weights"; `server` False leaves the dstack server
+        out, for tests of the clouds alone; `aws` adds an AWS account with the private hosted zone `zone`.
+        """
+        self.folder = folder
+        self._temporary = folder is None
+        self._load_seconds = load_seconds
+        self._server = server
+        self._zone = zone if aws else None
+        self._made: list[str] = []  # folders to remove in the end
+        self._state: State | None = None
+        self._world: subprocess.Popen[str] | None = None
+
+    @classmethod
+    def attach(cls, folder: Path) -> Self:
+        """The sandbox that somebody else started in `folder`; stop() only lets go of it."""
+        sandbox = cls(folder)
+        try:
+            sandbox._state = State.load(folder)
+            sandbox.faults()
+        except (FileNotFoundError, SandboxError):
+            raise SandboxError(f"no sandbox runs in {folder}; start one with `python -m sandbox up`") from None
+        return sandbox
+
+    def start(self) -> None:
+        """Start all processes, and return when the dstack server answers and has both backends: 5-10 s."""
+        try:
+            settings = self._settings()
+            self._world = subprocess.Popen(
+                [sys.executable, "-P", "-m", "sandbox.world", json.dumps(asdict(settings))],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+                env={**os.environ, "PYTHONPATH": _modules()},
+                start_new_session=True,  # a Ctrl-C in the terminal is its owner's, which ends it in order
+            )
+            self._hear()
+            self._state = State.load(Path(settings.folder))
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """End all processes and remove the temporary folder. A second call does nothing."""
+        self._state = None
+        world, self._world = self._world, None
+        if world is not None:
+            _end(world)
+        if self._temporary and self._made:
+            self.folder = None
+        while self._made:
+            shutil.rmtree(self._made.pop(), ignore_errors=True)  # in case the world was killed and couldn't
+
+    def wait(self) -> None:
+        """Block until the sandbox ends by itself, which is an error: raises SandboxError with its reason."""
+        self._hear()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    @property
+    def url(self) -> str:
+        """Of the dstack server."""
+        return self._running.url
+
+    @property
+    def token(self) -> str:
+        """Of the dstack server's admin."""
+        return self._running.token
+
+    @property
+    def environ(self) -> dict[str, str]:
+        """The variables that lead dstack's CLI and API clients here, and `python -m sandbox` too."""
+        return {
+            "DSTACK_SERVER_URL": self.url,
+            "DSTACK_TOKEN": self.token,
+            "DSTACK_PROJECT": self.project,
+            "SANDBOX_FOLDER": str(self.folder),
+            **(self.aws_environ if self._running.aws else {}),
+        }
+
+    @property
+    def keys(self) -> dict[str, str]:
+        """The clouds' API keys that the server has: runpod, vastai."""
+        return self._running.keys
+
+    @property
+    def cloud_environ(self) -> dict[str, str]:
+        """The variables that make any process take the emulated clouds for the real ones."""
+        return self._running.cloud_environ
+
+    def add_user(self, name: str, project_role: str = "user") -> str:
+        """Add a dstack user who is a member of the project, and return the user's token.
+
+        `project_role` is user, manager or admin.
+        """
+        self._dstack("users/create", username=name, global_role="user")
+        member = {"username": name, "project_role": project_role}
+        self._dstack(f"projects/{self.project}/add_members", members=[member])
+        token: str = self._dstack("users/get_user", username=name)["creds"]["token"]
+        return token
+
+    def capacity(self, cloud: str, available: bool) -> None:
+        """Empty the shelves of `cloud`, runpod or vastai, or fill them again. Machines that are rented stay."""
+        self.clear_faults("capacity", cloud)
+        if not available:
+            self.fault("capacity", cloud)
+
+    def fault(
+        self,
+        kind: Kind,
+        cloud: str | None = None,
+        *,
+        route: str = "*",
+        status: int = 500,
+        seconds: float = 0.0,
+        image: str = "*",
+        times: int | None = None,
+    ) -> None:
+        """Let the clouds fail from now on, see sandbox/faults.py for the kinds and their fields; `cloud` None is all.
+
+        >>> sandbox.fault("error", "runpod", status=429, route="POST /v2/pods", times=3)
+        """
+        try:
+            fault = Fault(kind, cloud, route=route, status=status, seconds=seconds, image=image, times=times)
+        except ValueError as e:
+            raise SandboxError(str(e)) from None
+        self._control("POST", "faults", fault.to_json())
+
+    def faults(self) -> list[Fault]:
+        """The faults in force, oldest first."""
+        return [Fault(**fault) for fault in self._control("GET", "faults")]
+
+    def clear_faults(self, kind: str | None = None, cloud: str | None = None) -> int:
+        """End the faults of `kind` and on `cloud`, None is any; returns how many. Pods that are ill stay ill."""
+        query = {name: value for name, value in (("kind", kind), ("cloud", cloud)) if value is not None}
+        ended: int = self._control("DELETE", f"faults?{urlencode(query)}")
+        return ended
+
+    def pods(self) -> list[PodInfo]:
+        """All pods that were ever rented here, oldest first."""
+        return [PodInfo(**pod) for pod in self._control("GET", "pods")]
+
+    def kill_pod(self, pod_id: str) -> None:
+        """Let a pod's host die: without a warning to anything in it or to dstack."""
+        self._control("POST", f"pods/{quote(pod_id)}/kill")
+
+    def calls(self, *, cloud: str | None = None, writes: bool = False) -> list[Call]:
+        """The calls that the emulated hosts received, oldest first; of one cloud, or those that ask for a change.
+
+        The cloud `unknown` has those that the sandbox refused, because their host isn't emulated.
+        """
+        if self.folder is None:
+            raise SandboxError("the sandbox isn't running; call start() first")
+        logged = calls.read(self.folder / CALLS_FILE)
+        return [call for call in logged if cloud in (None, call.cloud) and (call.write or not writes)]
+
+    @property
+    def _aws(self) -> AwsState:
+        if self._running.aws is None:
+            raise SandboxError("this sandbox has no AWS; start one with `python -m sandbox up --aws`")
+        return self._running.aws
+
+    @property
+    def _running(self) -> State:
+        if self._state is None:
+            raise SandboxError("the sandbox isn't running; call start() first")
+        return self._state
+
+    def _settings(self) -> Settings:
+        """What to tell the world, with the folders made that are temporary."""
+        self._made.append(tempfile.mkdtemp(prefix="sandbox-", dir="/tmp"))  # sockets' paths must be short, unix(7)
+        sockets = self._made[0]
+        if self.folder is None:
+            self._made.append(tempfile.mkdtemp(prefix="sandbox-"))
+            self.folder = Path(self._made[1])
+        folder = str(self.folder.resolve())
+        return Settings(folder, sockets, self._load_seconds, self._server, self._temporary, self._zone)
+
+    def _hear(self) -> None:
+        """Wait for the world's next word. Raises SandboxError unless it says that it is ready."""
+        assert self._world
+        assert self._world.stdout
+        line = self._world.stdout.readline()
+        message = (
+            json.loads(line) if line else {"error": "the sandbox's process died; its last words are above, if any"}
+        )
+        if "error" in message:
+            raise SandboxError(message["error"])
+
+    def _control(self, method: str, path: str, body: Any = None) -> Any:
+        state = self._running
+        return request(method, f"{state.control_url}/{path}", state.control_token, body)
+
+    def _dstack(self, path: str, **body: Any) -> Any:
+        return request("POST", f"{self.url}/api/{path}", self.token, body)
+
+
+def _end(world: subprocess.Popen[str]) -> None:
+    """Tell the world to end, and return when it has."""
+    assert world.stdin
+    assert world.stdout
+    with suppress(BrokenPipeError):
+        world.stdin.close()
+    try:
+        world.wait(_STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        world.kill()
+        world.wait()
+    world.stdout.close()
+
+
+def _modules() -> str:
+    """PYTHONPATH for a process that shall find this package where it was found here."""
+    return os.pathsep.join(filter(None, (str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH"))))

@@ -1,0 +1,237 @@
+"""EC2 hosts and the dstack gateway on them: real machines, real DNS, real nginx. As root, see `sandbox.aws.network`."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Any
+
+import boto3
+import psutil
+import pytest
+import yaml
+from dstack._internal.core.backends.aws.resources import get_gateway_image_id
+
+from sandbox import InstanceInfo, Sandbox, SandboxError
+from sandbox.aws.network import missing
+from tests.sandbox.deployment import MODEL, ROOT, Deployment, processes_of, wait_for
+
+pytestmark = [
+    pytest.mark.gateway,
+    pytest.mark.skipif(missing() is not None, reason=f"EC2 hosts: {missing()}"),
+    pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),  # boto3 leaves connections to the collector
+]
+server = pytest.mark.server
+# The one is run at every boot, the other once in the life of a disk.
+USER_DATA = """#cloud-config
+bootcmd: [echo boot >> /var/www/html/history]
+runcmd: [echo user data >> /var/www/html/history]
+"""
+FIRST_BOOT = ["boot", "user data"]
+
+
+class Cloud:
+    """A sandbox's AWS account, with clients."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self.sandbox = sandbox
+        environ = sandbox.aws_environ
+        self._session = boto3.Session(
+            environ["AWS_ACCESS_KEY_ID"], environ["AWS_SECRET_ACCESS_KEY"], region_name=environ["AWS_DEFAULT_REGION"]
+        )
+        self.ec2, self.route53 = (
+            self._session.client(service, endpoint_url=environ["AWS_ENDPOINT_URL"]) for service in ("ec2", "route53")
+        )
+
+    def launch(self) -> str:
+        """The id of a new instance."""
+        subnets = self.ec2.describe_subnets(Filters=[{"Name": "vpc-id", "Values": [self.sandbox.vpc_id]}])["Subnets"]
+        launched = self.ec2.run_instances(
+            ImageId=get_gateway_image_id(self.ec2),
+            MinCount=1,
+            MaxCount=1,
+            SubnetId=subnets[0]["SubnetId"],
+            UserData=USER_DATA,
+        )
+        return str(launched["Instances"][0]["InstanceId"])
+
+    def instance(self, id: str) -> InstanceInfo:
+        return next(each for each in self.sandbox.instances() if each.id == id)
+
+    def get(self, url: str, *headers: str) -> str | None:
+        """What a client inside the VPC is answered; None for no connection or an error of HTTP."""
+        words = [word for header in headers for word in ("--header", header)]
+        done = self.sandbox.inside("curl", "--silent", "--fail", "--max-time", "5", *words, url)
+        return done.stdout if done.returncode == 0 else None
+
+    def history(self, id: str) -> list[str]:
+        """What the user data wrote on the instance, told by its nginx; empty while that is off."""
+        return (self.get(f"http://{self.instance(id).address}/history") or "").splitlines()
+
+    def wait_for_history(self, id: str, history: list[str]) -> None:
+        wait_for(lambda: self.history(id) == history)
+
+    def set_record(self, name: str, *addresses: str) -> None:
+        """Point an A record of the private zone at `addresses`."""
+        [zone] = self.route53.list_hosted_zones_by_vpc(VPCId=self.sandbox.vpc_id, VPCRegion="eu-central-1")[
+            "HostedZoneSummaries"
+        ]
+        records = [{"Value": address} for address in addresses]
+        record_set = {"Name": name, "Type": "A", "TTL": 30, "ResourceRecords": records}
+        batch = {"Changes": [{"Action": "UPSERT", "ResourceRecordSet": record_set}]}
+        self.route53.change_resource_record_sets(HostedZoneId=zone["HostedZoneId"], ChangeBatch=batch)
+
+
+@pytest.fixture(scope="module")
+def cloud() -> Iterator[Cloud]:
+    with Sandbox(server=False, aws=True) as sandbox:
+        yield Cloud(sandbox)
+
+
+@contextmanager
+def up(*args: str) -> Iterator[subprocess.Popen[str]]:
+    """`python -m sandbox up ARGS`, ready."""
+    command = [sys.executable, "-m", "sandbox", "up", "--json", *args]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        assert json.loads(process.stdout.readline())
+        yield process
+        process.send_signal(signal.SIGINT)
+
+
+def traces(sandbox: Sandbox) -> list[Path]:
+    """What the kernel keeps of a sandbox's network and hosts, beside processes: must be gone at the end."""
+    network = ip_network(sandbox._aws.network)
+    hosts = [found for found in processes_of(Path(str(sandbox.folder))) if found.name() == "systemd-nspawn"]
+    lines = "".join(Path(f"/proc/{host.pid}/cgroup").read_text() for host in hosts)
+    groups = set(re.findall(r"sandbox-\w+", lines))
+    return [
+        next(path for path in Path("/sys/class/net").iterdir() if path.name == f"vpc{int(network[0]) >> 8:06x}"),
+        *(path for group in groups for path in Path("/sys/fs/cgroup").glob(f"**/{group}")),
+    ]
+
+
+# ---- Hosts ----
+
+
+def test_an_instance_is_a_machine_that_follows_its_api(cloud: Cloud) -> None:
+    id = cloud.launch()
+    cloud.wait_for_history(id, FIRST_BOOT)
+    assert cloud.instance(id).host_running
+    cloud.ec2.stop_instances(InstanceIds=[id])
+    wait_for(lambda: not cloud.instance(id).host_running)
+    assert not cloud.history(id)
+    cloud.ec2.start_instances(InstanceIds=[id])
+    cloud.wait_for_history(id, [*FIRST_BOOT, "boot"])
+    cloud.ec2.reboot_instances(InstanceIds=[id])
+    cloud.wait_for_history(id, [*FIRST_BOOT, "boot", "boot"])
+    cloud.ec2.terminate_instances(InstanceIds=[id])
+    wait_for(lambda: not cloud.instance(id).host_running)
+    assert not cloud.history(id)
+
+
+def test_a_host_that_lost_power_comes_back_and_one_that_lost_its_disk_starts_anew(cloud: Cloud) -> None:
+    id = cloud.launch()
+    cloud.wait_for_history(id, FIRST_BOOT)
+    address = cloud.instance(id).address
+    cloud.sandbox.power_loss(id)
+    cloud.wait_for_history(id, [*FIRST_BOOT, "boot"])
+    cloud.sandbox.power_loss(id, wiped=True)
+    cloud.wait_for_history(id, FIRST_BOOT)
+    assert cloud.instance(id).address == address
+    with pytest.raises(SandboxError, match="no host i-0"):
+        cloud.sandbox.power_loss("i-0")
+
+
+def test_a_client_in_the_vpc_finds_names_of_the_private_zone_and_no_way_out(cloud: Cloud) -> None:
+    name = f"db.{cloud.sandbox.zone}"
+    cloud.set_record(name, "10.0.0.7")
+    assert cloud.sandbox.inside("getent", "ahostsv4", name).stdout.split()[0] == "10.0.0.7"
+    assert cloud.sandbox.inside("getent", "ahostsv4", f"nobody.{cloud.sandbox.zone}").returncode
+    assert "default" not in cloud.sandbox.inside("ip", "route").stdout
+
+
+def test_two_sandboxes_have_networks_of_their_own(cloud: Cloud) -> None:
+    id = cloud.launch()
+    cloud.wait_for_history(id, FIRST_BOOT)
+    with Sandbox(server=False, aws=True) as second:
+        other = Cloud(second)
+        other_id = other.launch()
+        other.wait_for_history(other_id, FIRST_BOOT)
+        assert other.get(f"http://{cloud.instance(id).address}/history") is None
+        assert cloud.get(f"http://{other.instance(other_id).address}/history") is None
+    assert cloud.history(id) == FIRST_BOOT
+
+
+@server
+@pytest.mark.parametrize("killed", ["the owner", "the world", "AWS"])
+def test_whoever_is_killed_nothing_is_left(killed: str, tmp_path: Path) -> None:
+    folder = tmp_path / "box"
+    with up("--aws", "--folder", str(folder)) as process:
+        cloud = Cloud(Sandbox.attach(folder))
+        cloud.wait_for_history(cloud.launch(), FIRST_BOOT)
+        left = traces(cloud.sandbox)
+        assert len(left) > 1
+        [world] = psutil.Process(process.pid).children()
+        [aws] = [child for child in world.children() if "sandbox.aws" in child.cmdline()]
+        os.kill({"the owner": process.pid, "the world": world.pid, "AWS": aws.pid}[killed], signal.SIGKILL)
+        process.wait(30)
+    wait_for(lambda: not processes_of(folder), 10)
+    wait_for(lambda: not [path for path in left if path.exists()], 10)
+
+
+# ---- The gateway ----
+
+
+@server
+def test_a_service_answers_by_name_through_a_private_gateway(tmp_path: Path) -> None:
+    with Sandbox(aws=True, load_seconds=0.5) as sandbox:
+        cloud, deployment = Cloud(sandbox), Deployment(sandbox, tmp_path)
+        make_gateway(deployment)
+        assert deployment.apply(gateway="chat", https="auto").returncode == 0
+        [gateway] = [each for each in sandbox.instances() if each.tags["dstack_name"] == "chat-0"]
+        cloud.set_record(f"chat.{sandbox.zone}", gateway.address)
+
+        def models() -> str | None:
+            return cloud.get(f"http://chat.{sandbox.zone}/v1/models", f"Authorization: Bearer {sandbox.token}")
+
+        assert json.loads(wait_for(models))["data"][0]["id"] == MODEL
+        assert cloud.get(f"http://chat.{sandbox.zone}/v1/models") is None  # without a token
+        written = [(call.service, call.action) for call in sandbox.aws_calls(writes=True)]
+        assert written == [("ec2", "RunInstances"), ("route53", "ChangeResourceRecordSets")]
+        assert not sandbox.calls(cloud="unknown")
+
+        for wiped in (False, True):
+            sandbox.power_loss(gateway.id, wiped=wiped)
+            assert models() is None
+            wait_for(models, 300)
+
+        deployment.delete()
+        assert deployment.dstack("gateway", "delete", "chat", "-y").returncode == 0
+        wait_for(lambda: {each.state for each in sandbox.instances()} == {"terminated"})
+
+
+def make_gateway(deployment: Deployment) -> None:
+    """A private gateway called `chat`; returns when dstack says that it runs."""
+    gateway: dict[str, Any] = {
+        "type": "gateway",
+        "name": "chat",
+        "backend": "aws",
+        "region": "eu-central-1",
+        "domain": deployment.sandbox.zone,
+        "public_ip": False,
+        "certificate": None,
+        "default": False,
+    }
+    file = deployment._folder / "gateway.dstack.yml"
+    file.write_text(yaml.safe_dump(gateway))
+    said = deployment.dstack("apply", "-f", str(file), "-y")
+    assert said.returncode == 0, said.stdout + said.stderr
