@@ -124,7 +124,7 @@ def test_a_rolling_update_under_load_cuts_what_is_in_flight_and_nothing_else(cha
 def test_replicas_follow_the_load_and_clouds_stand_in_for_each_other(chat: Behind) -> None:
     chat.settle(replicas="1..3", scaling=SCALING)
     chat.deploy()
-    chat.sandbox.fault("error", "runpod", status=500, route="POST /v2/pods", times=1)  # one replica goes to Vast.ai
+    chat.sandbox.capacity("runpod", available=False)  # the first replica is there; the others have to go to Vast.ai
     with chat.load(every=0.05, callers=36) as answers:
         wait_for(lambda: len(ready(chat)) == 3, 240)
         clouds = {replica["cloud"] for replica in ready(chat)}
@@ -132,6 +132,7 @@ def test_replicas_follow_the_load_and_clouds_stand_in_for_each_other(chat: Behin
         for pod in chat.sandbox.pods():
             if pod.running and pod.cloud == "vastai":
                 chat.sandbox.kill_pod(pod.id)
+        chat.sandbox.capacity("runpod", available=True)
         time.sleep(5)
         after = time.monotonic()
         time.sleep(20)
