@@ -24,7 +24,7 @@ FILES = {
     "deploy/dstack_keys.py",
     "deploy/environments.py",
     "deploy/errors.py",
-    "deploy/local_server.py",
+    "deploy/server.py",
     "deploy/output.py",
     "deploy/plans.py",
     "deploy/rollout.py",
