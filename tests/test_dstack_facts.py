@@ -104,7 +104,7 @@ def test_every_call_is_one_that_dstack_has(baked: Bake) -> None:
     app = FastAPI()
     register_routes(app)
     source = (baked() / "deploy" / "api.py").read_text("utf-8")
-    calls = {f"/api/project/{{project_name}}/{path}" for path in re.findall(r'_(?:call|find)\(f?"([a-z_/{}]+)"', source)}
+    calls = {f"/api/project/{{project_name}}/{path}" for path in re.findall(r'_(?:call|find)\(f?"([\w/{}]+)"', source)}
     calls |= {path.replace("{self.project}", "{project_name}") for path in re.findall(r'_post\(f?"([^"]+)"', source)}
     calls = {call.replace("{kind}", kind) for call in calls for kind in ("run", "fleet", "gateway")}
     calls |= {f"/api/project/{{project_name}}/backends/{what}" for what in ("create", "update")}  # chosen when running

@@ -15,6 +15,6 @@ if TYPE_CHECKING:
 else:
 
     def __getattr__(name: str) -> ModuleType:
-        if name not in __all__:
+        if name.startswith("__"):
             raise AttributeError(name)
         return import_module(f"{__name__}.{name}")
