@@ -1,6 +1,6 @@
 """The tasks of this service: `inv --list` shows them, README.md says when to use which.
 
-A task loads its environment, asks a function of deploy/ for a decision, shows it, and carries it out.
+A task asks a function of deploy/ for a decision about its environment, shows it, and carries it out.
 """
 
 from __future__ import annotations
@@ -8,10 +8,12 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from functools import wraps
-from inspect import signature
+from inspect import Parameter, Signature, signature
 from typing import TYPE_CHECKING, Any
 
+import invoke
 from invoke.collection import Collection
 from invoke.context import Context
 from invoke.exceptions import Exit
@@ -20,9 +22,7 @@ from invoke.tasks import Task, task
 import deploy
 
 if TYPE_CHECKING:
-    from deploy.api import Api
     from deploy.environments import Environment
-    from deploy.plans import Plan
 
 HELP = {
     "env": "environment to work on: a file of environments/ (default: dev)",
@@ -40,12 +40,12 @@ HELP = {
 
 
 def command(body: Callable[..., None]) -> Task[Callable[..., None]]:
-    """A task that ends with one line and the failure's own exit code instead of a traceback."""
+    """A task that gets the environment named by `--env`, and ends with one line and the failure's own exit code."""
 
     @wraps(body)
-    def guarded(*args: Any, **kwargs: Any) -> None:
+    def guarded(c: Context, *, env: str, **flags: Any) -> None:
         try:
-            body(*args, **kwargs)
+            body(deploy.environments.load(env), **flags)
         except deploy.errors.Failure as failure:
             deploy.output.failure(failure)
             raise Exit(code=failure.code) from None
@@ -53,53 +53,50 @@ def command(body: Callable[..., None]) -> Task[Callable[..., None]]:
             print("interrupted; nothing was taken back, running it again continues", file=sys.stderr)
             raise Exit(code=deploy.errors.ExitCode.INTERRUPTED) from None
 
-    flags = signature(body).parameters
-    described: Task[Callable[..., None]] = task(help={flag: HELP[flag] for flag in flags if flag in HELP})(guarded)
+    # invoke reads its flags from the signature: it shall see --env where `body` takes the environment
+    flags = list(signature(body).parameters.values())[1:]
+    context, env = Parameter("c", Parameter.POSITIONAL_ONLY), Parameter("env", Parameter.KEYWORD_ONLY, default="dev")
+    vars(guarded)["__signature__"] = Signature([context, *flags, env])
+    described: Task[Callable[..., None]] = task(help={flag.name: HELP[flag.name] for flag in (*flags, env)})(guarded)
     return described
 
 
 @command
-def doctor(c: Context, env: str = "dev", json: bool = False) -> None:
+def doctor(environment: Environment, json: bool = False) -> None:
     """Check that server, token, project, clouds and secrets are in place."""
-    environment = deploy.environments.load(env)
     found = deploy.output.findings(deploy.doctor.examine(environment), json=json)
     if failure := found[-1].failure:
         raise Exit(code=failure.code)
 
 
 @command
-def server(c: Context, env: str = "dev") -> None:
+def server(environment: Environment) -> None:
     """Run a dstack server on this machine, with the clouds' keys from .env, until Ctrl-C."""
-    environment = deploy.environments.load(env)
     with deploy.output.watching("dstack server") as say:
-        deploy.local_server.run(environment, say)
+        deploy.server.run(environment, say)
 
 
 @command
-def secrets_set(c: Context, name: str, env: str = "dev") -> None:
+def secrets_set(environment: Environment, name: str) -> None:
     """Store a secret in the dstack project; asks for its value, or reads it from a pipe."""
-    api = deploy.api.Api(deploy.environments.load(env))
-    api.set_secret(name, deploy.output.ask_secret(name))
+    deploy.api.Api(environment).set_secret(name, deploy.output.ask_secret(name))
 
 
 @command
-def secrets_list(c: Context, env: str = "dev", json: bool = False) -> None:
+def secrets_list(environment: Environment, json: bool = False) -> None:
     """List the secrets that this service needs and that the project has; names, never values."""
-    environment = deploy.environments.load(env)
     deploy.output.secrets(environment.secrets, deploy.api.Api(environment).secret_names(), json=json)
 
 
 @command
-def render(c: Context, env: str = "dev", json: bool = False) -> None:
+def render(environment: Environment, json: bool = False) -> None:
     """Print fleet, gateway and service as they are sent to dstack."""
-    environment = deploy.environments.load(env)
-    deploy.output.documents(*environment.documents, json=json)
+    deploy.output.documents(environment.fleet, environment.gateway, environment.service, json=json)
 
 
 @command
-def plan(c: Context, env: str = "dev", json: bool = False, detailed_exitcode: bool = False) -> None:
+def plan(environment: Environment, json: bool = False, detailed_exitcode: bool = False) -> None:
     """Show what a deploy would change, what that does to running replicas, and the offers it would take."""
-    environment = deploy.environments.load(env)
     with deploy.output.watching(f"planning {environment.run_name}") as say:
         planned = deploy.plans.make(deploy.api.Api(environment), environment, say)
     deploy.output.plan(planned, json=json)
@@ -109,8 +106,7 @@ def plan(c: Context, env: str = "dev", json: bool = False, detailed_exitcode: bo
 
 @command
 def deploy_all(
-    c: Context,
-    env: str = "dev",
+    environment: Environment,
     yes: bool = False,
     dry_run: bool = False,
     allow_restart: bool = False,
@@ -118,146 +114,116 @@ def deploy_all(
     json: bool = False,
 ) -> None:
     """Bring fleet, gateway, records and service to what the files say, and wait until the service answers."""
-    environment = deploy.environments.load(env)
-    api = deploy.api.Api(environment)
-    planned = _agreed(api, environment, yes, dry_run, allow_restart, allow_recreation, json)
-    if planned:
-        with deploy.output.watching(f"deploying {environment.run_name}") as say:
-            deploy.gateways.deploy(api, environment, say, allow_recreation=allow_recreation)
-            deploy.dns.publish(api, environment, say)
-        _roll_out(api, planned, json)
+    allowed = {"allow_restart": allow_restart, "allow_recreation": allow_recreation}
+    _deploy(environment, yes=yes, dry_run=dry_run, json=json, front=True, **allowed)
 
 
 @command
 def service_deploy(
-    c: Context,
-    env: str = "dev",
-    yes: bool = False,
-    dry_run: bool = False,
-    allow_restart: bool = False,
-    json: bool = False,
+    environment: Environment, yes: bool = False, dry_run: bool = False, allow_restart: bool = False, json: bool = False
 ) -> None:
     """The part of `inv deploy` that is fleet and service: gateway and records stay as they are."""
-    environment = deploy.environments.load(env)
+    allowed = {"allow_restart": allow_restart, "allow_recreation": True}
+    _deploy(environment, yes=yes, dry_run=dry_run, json=json, front=False, **allowed)
+
+
+def _deploy(environment: Environment, *, yes: bool, dry_run: bool, json: bool, front: bool, **allowed: bool) -> None:
+    """Plan, show, agree, carry out; the last word is the endpoint's. `front`: gateway and records too."""
     api = deploy.api.Api(environment)
-    planned = _agreed(api, environment, yes, dry_run, allow_restart, True, json)
-    if planned:
-        _roll_out(api, planned, json)
+    with deploy.output.watching(f"planning {environment.run_name}") as say:
+        say(f"secrets: {deploy.doctor.secrets(api, environment)}")
+        planned = deploy.plans.make(api, environment, say)
+    if dry_run or not json:
+        deploy.output.plan(planned, json=json)
+    deploy.plans.refuse(planned, **allowed)
+    if dry_run:
+        return
+    deploy.output.confirm("Deploy this?", yes=yes or not planned.changes)
+    with deploy.output.watching(f"deploying {environment.run_name}") as say:
+        if front:
+            deploy.gateways.deploy(api, environment, say, allow_recreation=allowed["allow_recreation"])
+            deploy.dns.publish(api, environment, say)
+        run = deploy.rollout.deploy(api, planned, say)
+    deploy.output.status(deploy.status.of(environment, run), json=json)
+    report = deploy.smoke.of(environment, run, patience=deploy.smoke.REGISTRATION_SECONDS)
+    if not json:
+        deploy.output.smoke(report)
 
 
 @command
-def gateway_deploy(c: Context, env: str = "dev", allow_recreation: bool = False, json: bool = False) -> None:
+def gateway_deploy(environment: Environment, allow_recreation: bool = False, json: bool = False) -> None:
     """Bring the service's gateway to what the files say, and wait until it runs."""
-    environment = deploy.environments.load(env)
+    api = deploy.api.Api(environment)
     with deploy.output.watching(f"gateway {environment.run_name}") as say:
-        gateway = deploy.gateways.deploy(
-            deploy.api.Api(environment), environment, say, allow_recreation=allow_recreation
-        )
+        gateway = deploy.gateways.deploy(api, environment, say, allow_recreation=allow_recreation)
     deploy.output.gateway(environment.run_name, gateway, json=json)
 
 
 @command
-def gateway_status(c: Context, env: str = "dev", json: bool = False) -> None:
+def gateway_status(environment: Environment, json: bool = False) -> None:
     """Show the gateway's replicas and addresses."""
-    environment = deploy.environments.load(env)
     gateway = deploy.api.Api(environment).gateway(environment.run_name)
     deploy.output.gateway(environment.run_name, gateway, json=json)
 
 
 @command
-def gateway_destroy(c: Context, env: str = "dev", yes: bool = False) -> None:
+def gateway_destroy(environment: Environment, yes: bool = False) -> None:
     """Delete the gateway: nobody reaches the service by name any more."""
-    environment = deploy.environments.load(env)
     deploy.output.confirm(f"Delete the gateway that answers for {environment.host}?", yes=yes)
     with deploy.output.watching(f"gateway {environment.run_name}") as say:
-        deploy.gateways.destroy(deploy.api.Api(environment), environment, say)
+        deploy.api.Api(environment).delete("gateway", environment.run_name, say)
 
 
 @command
-def dns_update(c: Context, env: str = "dev", dry_run: bool = False, adopt: bool = False) -> None:
+def dns_update(environment: Environment, dry_run: bool = False, adopt: bool = False) -> None:
     """Point the service's name at its gateway's running replicas."""
-    environment = deploy.environments.load(env)
     with deploy.output.watching(f"record {environment.host}") as say:
         deploy.dns.publish(deploy.api.Api(environment), environment, say, dry_run=dry_run, adopt=adopt)
 
 
 @command
-def dns_show(c: Context, env: str = "dev", json: bool = False) -> None:
+def dns_show(environment: Environment, json: bool = False) -> None:
     """Show the service's records in the hosted zone."""
-    environment = deploy.environments.load(env)
-    deploy.output.records(environment.host, deploy.dns.Zone(environment).read(), json=json)
+    found = [asdict(record) for record in sorted(deploy.dns.Zone(environment).read())]
+    deploy.output.records(environment.host, found, json=json)
 
 
 @command
-def dns_delete(c: Context, env: str = "dev", yes: bool = False) -> None:
+def dns_delete(environment: Environment, yes: bool = False) -> None:
     """Delete the service's records: its name resolves to nothing any more."""
-    environment = deploy.environments.load(env)
     deploy.output.confirm(f"Delete the records of {environment.host}?", yes=yes)
     with deploy.output.watching(f"record {environment.host}") as say:
         deploy.dns.delete(environment, say)
 
 
-def _agreed(
-    api: Api,
-    environment: Environment,
-    yes: bool,
-    dry_run: bool,
-    allow_restart: bool,
-    allow_recreation: bool,
-    json: bool,
-) -> Plan | None:
-    """The plan, shown and agreed to; None when it was to be shown alone."""
-    with deploy.output.watching(f"planning {environment.run_name}") as say:
-        say(f"secrets: {deploy.doctor.secrets(api, environment)}")
-        planned = deploy.plans.make(api, environment, say)
-    deploy.output.plan(planned, json=json and dry_run, quiet=json and not dry_run)
-    deploy.plans.refuse(planned, allow_restart=allow_restart, allow_recreation=allow_recreation)
-    if dry_run:
-        return None
-    deploy.output.confirm("Deploy this?", yes=yes or not planned.changes)
-    return planned
-
-
-def _roll_out(api: Api, planned: Plan, json: bool) -> None:
-    """Fleet and service as planned; the last word is the endpoint's."""
-    environment = planned.environment
-    with deploy.output.watching(f"deploying {environment.run_name}") as say:
-        run = deploy.rollout.deploy(api, planned, say)
-    deploy.output.status(deploy.status.of(environment, run), json=json)
-    report = deploy.smoke.of(environment, run, patience=deploy.smoke.REGISTRATION_SECONDS)
-    deploy.output.smoke(report, quiet=json)
-
-
 @command
-def status(c: Context, env: str = "dev", json: bool = False) -> None:
+def status(environment: Environment, json: bool = False) -> None:
     """Show replicas, probes, where they run and what they cost."""
-    environment = deploy.environments.load(env)
     run = deploy.api.Api(environment).run(environment.run_name)
     deploy.output.status(deploy.status.of(environment, run), json=json)
 
 
 @command
-def logs(c: Context, env: str = "dev", replica: int = -1, since: str = "1d") -> None:
+def logs(environment: Environment, replica: int = -1, since: str = "1d") -> None:
     """Show what a replica's container wrote."""
-    environment = deploy.environments.load(env)
     run = deploy.api.Api(environment).run(environment.run_name)
-    number = deploy.status.newest(run, environment) if replica < 0 else replica
-    command = ["dstack", "logs", environment.run_name, "--replica", str(number), "--since", since]
-    c.run(shlex.join(command), env=deploy.environments.dstack_variables(environment))
+    if replica < 0:
+        replica = deploy.status.newest(environment, run)
+    where = {"SERVER_URL": environment.server_url, "PROJECT": environment.project, "TOKEN": environment.token}
+    words = ["dstack", "logs", environment.run_name, "--replica", str(replica), "--since", since]
+    invoke.run(shlex.join(words), env={f"DSTACK_{name}": value for name, value in where.items()})  # no token in argv
 
 
 @command
-def smoke(c: Context, env: str = "dev", json: bool = False) -> None:
+def smoke(environment: Environment, json: bool = False) -> None:
     """Ask the endpoint for its models, a one-token chat and a stream, and show the latencies."""
-    environment = deploy.environments.load(env)
     run = deploy.api.Api(environment).run(environment.run_name)
     deploy.output.smoke(deploy.smoke.of(environment, run), json=json)
 
 
 @command
-def destroy(c: Context, env: str = "dev", yes: bool = False, dry_run: bool = False) -> None:
+def destroy(environment: Environment, yes: bool = False, dry_run: bool = False) -> None:
     """Stop the service, give its machines back, delete fleet, records and gateway."""
-    environment = deploy.environments.load(env)
     api = deploy.api.Api(environment)
     remains = deploy.rollout.remains(api, environment)
     deploy.output.remains(environment.run_name, remains)
@@ -265,9 +231,10 @@ def destroy(c: Context, env: str = "dev", yes: bool = False, dry_run: bool = Fal
         return
     deploy.output.confirm(f"End {environment.run_name} and all requests to it?", yes=yes)
     with deploy.output.watching(f"destroying {environment.run_name}") as say:
-        deploy.rollout.destroy(api, environment, say)
+        deploy.rollout.stop(api, environment, say)
+        api.delete("fleet", environment.run_name, say)
         deploy.dns.delete(environment, say)
-        deploy.gateways.destroy(api, environment, say)
+        api.delete("gateway", environment.run_name, say)
 
 
 namespace = Collection(doctor, server, render, plan, status, logs, smoke, destroy)

@@ -28,8 +28,8 @@ def deploy(baked: Bake) -> Iterator[Any]:
 
 
 def test_the_keys_of_services_and_fleets_are_dstacks(deploy: Any) -> None:
-    assert set(configurations.ServiceConfiguration.model_fields) == deploy.dstack_keys.SERVICE
-    assert set(fleets.FleetConfiguration.model_fields) == deploy.dstack_keys.FLEET
+    assert set(configurations.ServiceConfiguration.model_fields) == deploy.dstack_keys.OF["service"]
+    assert set(fleets.FleetConfiguration.model_fields) == deploy.dstack_keys.OF["fleet"]
 
 
 def test_what_is_changed_in_place_is_what_dstack_says(deploy: Any) -> None:
@@ -65,7 +65,7 @@ def test_statuses_and_reasons_are_spelled_as_dstack_spells_them(deploy: Any) -> 
         ("Machine", runs.JobProvisioningData),
         ("Machine", instances.InstanceOfferWithAvailability),
         ("Gpu", instances.Gpu),
-        ("FleetPlan", fleets.FleetPlan),
+        ("ResourcePlan", fleets.FleetPlan),
     ],
 )
 def test_every_field_that_is_read_is_one_that_dstack_sends(deploy: Any, answer: str, model: type[CoreModel]) -> None:
@@ -104,8 +104,9 @@ def test_every_call_is_one_that_dstack_has(baked: Bake) -> None:
     app = FastAPI()
     register_routes(app)
     source = (baked() / "deploy" / "api.py").read_text("utf-8")
-    calls = {f"/api/project/{{project_name}}/{path}" for path in re.findall(r'_(?:call|find)\("([a-z_/]+)"', source)}
+    calls = {f"/api/project/{{project_name}}/{path}" for path in re.findall(r'_(?:call|find)\(f?"([\w/{}]+)"', source)}
     calls |= {path.replace("{self.project}", "{project_name}") for path in re.findall(r'_post\(f?"([^"]+)"', source)}
+    calls = {call.replace("{kind}", kind) for call in calls for kind in ("run", "fleet", "gateway")}
     calls |= {f"/api/project/{{project_name}}/backends/{what}" for what in ("create", "update")}  # chosen when running
     calls.discard("/api/project/{project_name}/{path}")
     assert len(calls) > 12

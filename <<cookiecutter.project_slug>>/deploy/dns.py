@@ -5,13 +5,9 @@ the service that owns it. Many services share a zone; the TXT keeps one from ove
 few calls however large the zone is, and nothing is written when nothing differs.
 """
 
-from __future__ import annotations
-
-import ipaddress
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import boto3
 from botocore.config import Config
@@ -43,22 +39,40 @@ class RecordSet:
 
 
 class Zone:
-    """The environment's hosted zone. Every method fails with DNS_REFUSED, quoting AWS."""
+    """The environment's hosted zone: of those with its name the VPC's private one, or the public one without a VPC.
+
+    Everything fails with DNS_REFUSED, quoting AWS.
+    """
 
     def __init__(self, environment: Environment) -> None:
         if environment.gateway is None:
             message = f"environments/{environment.name}.yml has no gateway, so there is no record to keep"
             raise Failure(ExitCode.SETTINGS_INVALID, message)
         self.host, self.owner = environment.host, environment.run_name
-        self._domain, self._region = environment.gateway["domain"], environment.gateway["region"]
-        self._vpc = environment.dns.vpc_id if environment.dns else None
-        self._client = boto3.client("route53", region_name=self._region, config=RETRIES)
-        self._found = ""
+        domain, region = environment.gateway["domain"], environment.gateway["region"]
+        vpc = environment.dns.vpc_id if environment.dns else None
+        self._client = boto3.client("route53", region_name=region, config=RETRIES)
+        with _explained(f"looking for the zone {domain}"):  # both lists are of few zones: one page holds them
+            page = self._client.list_hosted_zones_by_name(DNSName=domain, MaxItems="100")
+            named = [zone for zone in page["HostedZones"] if zone["Name"] == f"{domain}."]
+            of_vpc = []
+            if vpc:
+                page = self._client.list_hosted_zones_by_vpc(VPCId=vpc, VPCRegion=region, MaxItems="100")
+                of_vpc = page["HostedZoneSummaries"]
+        self._id = the_one(named, of_vpc, f"{domain}.", vpc)
 
     def read(self) -> frozenset[RecordSet]:
-        """The record sets at our two names, of whichever type they are."""
-        names = (f"{self.host}.", f"{OWNER_PREFIX}.{self.host}.")
-        return frozenset(found for name in names for found in self._at(name))
+        """The record sets at exactly our two names, of whichever type; a name has few, so one page holds them all."""
+        found = set()
+        for name in (f"{self.host}.", f"{OWNER_PREFIX}.{self.host}."):
+            with _explained(f"reading {name}"):
+                page = self._client.list_resource_record_sets(
+                    HostedZoneId=self._id, StartRecordName=name, MaxItems="20"
+                )
+            for one in page["ResourceRecordSets"]:
+                values = tuple(sorted(value["Value"] for value in one.get("ResourceRecords", [])))
+                found |= {RecordSet(name, one["Type"], values, one.get("TTL", 0))} if one["Name"] == name else set()
+        return frozenset(found)
 
     def write(self, batch: list[Document]) -> None:
         """Apply one change batch and wait until all of Route 53's servers answer with it."""
@@ -67,61 +81,17 @@ class Zone:
             waiter = self._client.get_waiter("resource_record_sets_changed")
             waiter.wait(Id=answer["ChangeInfo"]["Id"], WaiterConfig=INSYNC)
 
-    def _at(self, name: str) -> list[RecordSet]:
-        """What is at exactly that name; a name has few types, so one page holds them all."""
-        with _explained(f"reading {name}"):
-            page = self._client.list_resource_record_sets(HostedZoneId=self._id, StartRecordName=name, MaxItems="20")
-        return [
-            RecordSet(
-                name=name,
-                type=found["Type"],
-                values=tuple(sorted(value["Value"] for value in found.get("ResourceRecords", []))),
-                ttl=found.get("TTL", 0),
-            )
-            for found in page["ResourceRecordSets"]
-            if found["Name"] == name
-        ]
-
-    @property
-    def _id(self) -> str:
-        """The zone of that name that callers see: the private one of the VPC, or the public one without a VPC."""
-        if not self._found:
-            with _explained(f"looking for the zone {self._domain}"):
-                self._found = the_one(self._named(), self._of_vpc(), f"{self._domain}.", self._vpc)
-        return self._found
-
-    def _named(self) -> list[Document]:
-        """All zones of that name, public and private; sorted by name, so one page holds them."""
-        page = self._client.list_hosted_zones_by_name(DNSName=self._domain, MaxItems="100")
-        return [zone for zone in page["HostedZones"] if zone["Name"] == f"{self._domain}."]
-
-    def _of_vpc(self) -> list[Document]:
-        if self._vpc is None:
-            return []
-        page = self._client.list_hosted_zones_by_vpc(VPCId=self._vpc, VPCRegion=self._region, MaxItems="100")
-        return list(page["HostedZoneSummaries"])
-
-
-def plan(environment: Environment, targets: Sequence[str], *, adopt: bool = False) -> tuple[Zone, list[Document]]:
-    """The zone, and the change batch that points the service's name at `targets`; empty when it does already."""
-    zone = Zone(environment)
-    want = wanted(zone.host, targets, zone.owner)
-    return zone, changes(zone.read(), want, zone.host, zone.owner, adopt=adopt)
-
 
 def judge(environment: Environment, targets: Sequence[str]) -> Part:
     """What a deploy would do to the records; without a gateway yet there is nothing to compare them with."""
     if not targets:
-        return Part(Change.CREATE, ())
-    _, batch = plan(environment, targets)
-    differing: dict[str, dict[str, Any]] = {}
-    for change in batch:
-        found = change["ResourceRecordSet"]
-        values = " ".join(value["Value"] for value in found["ResourceRecords"])
-        differing.setdefault(f"{found['Name']} {found['Type']}", {})[change["Action"]] = values
-    differences = tuple(Difference(key, was.get("DELETE"), was.get("CREATE")) for key, was in differing.items())
-    replaced = any(difference.before for difference in differences)
-    return Part(Change.UNCHANGED if not batch else Change.IN_PLACE if replaced else Change.CREATE, differences)
+        return Part(Change.CREATE)
+    want, zone = wanted(environment.host, targets, environment.run_name), Zone(environment)
+    have = zone.read()
+    changes(have, want, zone.host, zone.owner)  # refuses what is somebody else's
+    old, new = ({f"{one.name} {one.type}": " ".join(one.values) for one in sets} for sets in (have - want, want - have))
+    found = tuple(Difference(key, old.get(key), new.get(key)) for key in sorted(old.keys() | new.keys()))
+    return Part(Change.UNCHANGED if not found else Change.IN_PLACE if old else Change.CREATE, found)
 
 
 def publish(api: Api, environment: Environment, say: Say, *, dry_run: bool = False, adopt: bool = False) -> None:
@@ -130,7 +100,8 @@ def publish(api: Api, environment: Environment, say: Say, *, dry_run: bool = Fal
         return
     gateway = api.gateway(environment.run_name)
     targets = gateway.targets if gateway else ()
-    zone, batch = plan(environment, targets, adopt=adopt)
+    want, zone = wanted(environment.host, targets, environment.run_name), Zone(environment)
+    batch = changes(zone.read(), want, zone.host, zone.owner, adopt=adopt)
     if batch and not dry_run:
         zone.write(batch)
     done = "unchanged" if not batch else "would be written" if dry_run else "written"
@@ -164,7 +135,7 @@ def wanted(host: str, targets: Sequence[str], owner: str) -> frozenset[RecordSet
     if not targets:
         message = f"the gateway has no address to publish for {host}; look at `inv gateway.status`"
         raise Failure(ExitCode.DNS_REFUSED, message)
-    kind = "A" if all(map(_is_address, targets)) else "CNAME"
+    kind = "A" if all(target[-1].isdigit() for target in targets) else "CNAME"  # no top-level domain ends in a digit
     return frozenset({RecordSet(f"{host}.", kind, tuple(sorted(targets))), _ownership(host, owner)})
 
 
@@ -188,14 +159,6 @@ def changes(
 
 def _ownership(host: str, owner: str) -> RecordSet:
     return RecordSet(f"{OWNER_PREFIX}.{host}.", "TXT", (f'"{owner}"',))
-
-
-def _is_address(target: str) -> bool:
-    try:
-        ipaddress.ip_address(target)
-    except ValueError:
-        return False
-    return True
 
 
 @contextmanager

@@ -1,8 +1,6 @@
 """Is everything in place for a deploy? Each check says what it found; the first failure ends it."""
 
-from __future__ import annotations
-
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
 
@@ -22,16 +20,11 @@ class Finding:
 
 def examine(environment: Environment) -> Iterator[Finding]:
     """Run the checks in order, up to the first that fails: the later ones would only repeat it."""
-    api = Api(environment)
-    checks: dict[str, Callable[[], str]] = {
-        "settings": lambda: f"environments/{environment.name}.yml and dstack/*.dstack.yml fit together",
-        "server": lambda: _version(api.server_version(), version("dstack"), environment),
-        "token and clouds": lambda: _clouds(api.clouds(), environment),
-        "secrets": lambda: secrets(api, environment),
-    }
+    api, checks = Api(environment), {"server": _server, "token and clouds": _clouds, "secrets": secrets}
+    yield Finding("settings", f"environments/{environment.name}.yml and dstack/*.dstack.yml fit together")
     for name, check in checks.items():
         try:
-            yield Finding(name, check())
+            yield Finding(name, check(api, environment))
         except Failure as failure:
             yield Finding(name, str(failure), failure)
             return
@@ -55,17 +48,18 @@ def secrets(api: Api, environment: Environment) -> str:
     return f"{wanted} set"
 
 
-def _version(server: str, client: str, environment: Environment) -> str:
+def _server(api: Api, environment: Environment) -> str:
     """dstack refuses a client of a newer minor version than the server; an older one goes on working."""
+    server, client = api.server_version(), version("dstack")
+    found = f"{environment.server_url} runs dstack {server}, this repository {client}"
     if [int(part) for part in server.split(".")[:2]] < [int(part) for part in client.split(".")[:2]]:
-        message = f"{environment.server_url} runs dstack {server}, this repository {client}; update the server first"
-        raise Failure(ExitCode.SERVER_REFUSED, message)
-    return f"{environment.server_url} runs dstack {server}, this repository {client}"
+        raise Failure(ExitCode.SERVER_REFUSED, f"{found}; update the server first")
+    return found
 
 
-def _clouds(configured: set[str], environment: Environment) -> str:
+def _clouds(api: Api, environment: Environment) -> str:
     gateway = [environment.gateway["backend"]] if environment.gateway else []
-    wanted = [*environment.service.get("backends", []), *gateway]
+    wanted, configured = [*environment.service.get("backends", []), *gateway], api.clouds()
     if absent := [cloud for cloud in wanted if cloud not in configured]:
         where = "in .env, then start `inv server` again" if environment.name == "dev" else "to the server's config.yml"
         message = f"project {environment.project} has no keys for {', '.join(absent)}; add them {where}"

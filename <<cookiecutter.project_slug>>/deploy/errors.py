@@ -3,8 +3,6 @@
 1 and 2 are left to invoke and Python. README.md has the same table for people; a test compares the two.
 """
 
-from __future__ import annotations
-
 from enum import IntEnum
 
 

@@ -5,8 +5,6 @@ apply -y` makes without asking; here that is refused unless allowed by name, bec
 the new gateway and the records point at it, nobody is answered.
 """
 
-from __future__ import annotations
-
 import time
 
 from deploy.answers import Gateway
@@ -20,62 +18,40 @@ def deploy(api: Api, environment: Environment, say: Say, *, allow_recreation: bo
     """Bring the gateway to what the environment says, and wait until all its replicas run. None: it has none."""
     if environment.gateway is None:
         return None
-    plan = api.plan_gateway(environment.gateway)
+    name, plan = environment.run_name, api.plan("gateway", environment.gateway)
     part = judge_gateway(plan)
     refuse_recreation(part, environment, allow_recreation=allow_recreation)
     if part.change == Change.RESTART:
-        destroy(api, environment, say)
-        plan = api.plan_gateway(environment.gateway)
+        api.delete("gateway", name, say)
+        plan = api.plan("gateway", environment.gateway)
     if part.change != Change.UNCHANGED:
-        api.apply_gateway(plan)
-        say(f"gateway {environment.run_name}: {part.change}")
-    gateway = watch(api, environment, say)
-    if part.change == Change.RESTART:
-        reattach(api, environment, say)
+        api.apply("gateway", plan)
+        say(f"gateway {name}: {part.change}")
+    gateway = _watch(api, environment, say)
+    if part.change == Change.RESTART and (run := api.run(name)) and run.active:
+        # dstack registers a service when its `gateway` changes, and takes `<project>/NAME` for another value than
+        # `NAME` though both mean the same gateway: writing the other one is a change in place, without a new replica.
+        other = f"{environment.project}/{name}" if run.gateway == name else name
+        api.apply_run(api.plan_run(run.run_spec["configuration"], run, gateway=other))
+        say(f"{name}: registered at the new gateway")
     return gateway
 
 
-def reattach(api: Api, environment: Environment, say: Say) -> None:
-    """Register a running service at a gateway that was made anew.
-
-    dstack registers a service when its `gateway` changes, and takes `<project>/NAME` for another value than `NAME`
-    though both mean the same gateway: writing the other one is a change in place, without a new replica.
-    """
-    run = api.run(environment.run_name)
-    if run and run.active:
-        short, long = environment.run_name, f"{environment.project}/{environment.run_name}"
-        api.apply_run(api.plan_run(run.configuration, run, gateway=long if run.gateway == short else short))
-        say(f"{environment.run_name}: registered at the new gateway")
-
-
-def watch(api: Api, environment: Environment, say: Say) -> Gateway:
+def _watch(api: Api, environment: Environment, say: Say) -> Gateway:
     """Wait until the gateway runs as many replicas as it should. Fails with GATEWAY_FAILED and dstack's reason."""
-    until, said = time.monotonic() + environment.timeouts.gateway, ""
+    until, said, here = time.monotonic() + environment.timeouts.gateway, "", f"gateway {environment.run_name}"
     while True:
         gateway = api.gateway(environment.run_name)
         if gateway is None:
-            raise Failure(ExitCode.PLAN_OUTDATED, f"gateway {environment.run_name} is gone; somebody deleted it")
-        summary = f"gateway {environment.run_name}: {gateway.summary}"
-        if summary != said:
-            say(summary)
-            said = summary
-        if gateway.status == "running" and len(gateway.running) == gateway.wanted:
+            raise Failure(ExitCode.PLAN_OUTDATED, f"{here} is gone; somebody deleted it")
+        if gateway.summary != said:
+            say(f"{here}: {gateway.summary}")
+            said = gateway.summary
+        if gateway.ready:
             return gateway
-        failed = gateway.status == "failed"
-        if failed or time.monotonic() > until:
-            why = gateway.reason if failed else f"not running after {environment.timeouts.gateway} s"
-            mend = (
-                f"mend that, then inv gateway.destroy --env {environment.name} and inv deploy --env {environment.name}"
-            )
-            raise Failure(ExitCode.GATEWAY_FAILED, f"gateway {environment.run_name}: {why}; {mend}")
+        if gateway.status == "failed" or time.monotonic() > until:
+            late = f"not running after {environment.timeouts.gateway} s"
+            again = f"inv gateway.destroy --env {environment.name} and inv deploy --env {environment.name}"
+            why = gateway.reason if gateway.status == "failed" else late
+            raise Failure(ExitCode.GATEWAY_FAILED, f"{here}: {why}; mend that, then {again}")
         time.sleep(POLL_SECONDS)
-
-
-def destroy(api: Api, environment: Environment, say: Say) -> None:
-    """Delete the gateway and wait until it is gone. Doing it twice is doing it once."""
-    if api.gateway(environment.run_name) is None:
-        return
-    api.delete_gateway(environment.run_name)
-    while api.gateway(environment.run_name):
-        time.sleep(POLL_SECONDS)
-    say(f"gateway {environment.run_name}: deleted")

@@ -3,16 +3,14 @@
 `make` asks, the other functions decide from its answer alone.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Any
 
 from deploy import dstack_keys
-from deploy.answers import FleetPlan, GatewayPlan, Machine, RunPlan
+from deploy.answers import Machine, ResourcePlan, RunPlan
 from deploy.api import POLL_SECONDS, Api, Say
 from deploy.environments import Document, Environment
 from deploy.errors import ExitCode, Failure
@@ -21,17 +19,13 @@ GIVING_BACK_SECONDS = 120.0
 
 
 class Change(StrEnum):
-    """What happens to a fleet or a service."""
+    """What happens to a fleet, a gateway, records or a service."""
 
     UNCHANGED = "unchanged"
     CREATE = "create"
     IN_PLACE = "in place"  # no new replica
     ROLLING = "rolling"  # new replicas take over one by one
     RESTART = "restart"  # an outage: it is stopped and made again
-
-    @property
-    def needs_machine(self) -> bool:
-        return self in (Change.CREATE, Change.ROLLING, Change.RESTART)
 
 
 @dataclass(frozen=True)
@@ -45,10 +39,14 @@ class Difference:
 
 @dataclass(frozen=True)
 class Part:
-    """The plan of a fleet or a service."""
+    """The plan of one of them."""
 
     change: Change
-    differences: tuple[Difference, ...]
+    differences: tuple[Difference, ...] = ()
+
+    @property
+    def keys(self) -> str:
+        return ", ".join(difference.key for difference in self.differences)
 
 
 @dataclass(frozen=True)
@@ -59,7 +57,7 @@ class Plan:
     parts: dict[str, Part]  # what is planned: fleet, gateway, records, service
     offers: list[Machine]
     price: float
-    fleet_plan: FleetPlan
+    fleet_plan: ResourcePlan
     run_plan: RunPlan
 
     @property
@@ -84,6 +82,10 @@ class Plan:
         return Change.RESTART in (self.fleet.change, self.service.change)
 
     @property
+    def needs_machine(self) -> bool:
+        return self.service.change in (Change.CREATE, Change.ROLLING, Change.RESTART)
+
+    @property
     def exit_code(self) -> int:
         """Of `inv plan --detailed-exitcode`."""
         return ExitCode.INTERRUPTING_CHANGES if self.interrupts else ExitCode.CHANGES if self.changes else 0
@@ -96,9 +98,7 @@ class Plan:
             "interrupts": self.interrupts,
             "price_per_hour": self.price,
             **{name: asdict(part) for name, part in self.parts.items()},
-            "offers": [
-                {"cloud": o.backend, "region": o.region, "gpu": o.gpu, "price_per_hour": o.price} for o in self.offers
-            ],
+            "offers": [offer.as_json() for offer in self.offers],
         }
 
 
@@ -111,9 +111,9 @@ def make(api: Api, environment: Environment, say: Say) -> Plan:
     until = time.monotonic() + GIVING_BACK_SECONDS
     while True:
         plan = _ask(api, environment)
-        if plan.offers or not plan.service.change.needs_machine or not plan.fleet_plan.giving_back:
-            return plan
-        if time.monotonic() > until:
+        instances = (plan.fleet_plan.current_resource or {}).get("instances", [])
+        giving_back = any(instance["status"] == "terminating" for instance in instances)
+        if plan.offers or not plan.needs_machine or not giving_back or time.monotonic() > until:
             return plan
         say("waiting for a machine that is being given back")
         time.sleep(POLL_SECONDS)
@@ -121,73 +121,57 @@ def make(api: Api, environment: Environment, say: Say) -> Plan:
 
 def _ask(api: Api, environment: Environment) -> Plan:
     current = api.run(environment.run_name)
-    fleet_plan = api.plan_fleet(environment.fleet)
+    fleet_plan = api.plan("fleet", environment.fleet)
     run_plan = api.plan_run(environment.service, current)
     fleet = judge_fleet(fleet_plan, serving=bool(current and current.active))
-    service = judge_service(run_plan)
-    if fleet.change == Change.RESTART and service.change != Change.CREATE:
-        service = Part(Change.RESTART, service.differences)  # its fleet goes, and it with it
-    offers = run_plan.offers
-    if service.change.needs_machine and fleet.change in (Change.CREATE, Change.RESTART):
-        # dstack finds no offers for a fleet that does not exist yet: ask what there is in the clouds
-        offers = api.plan_run(environment.service, current, any_fleet=True).offers
-    parts = {"fleet": fleet, **_front(api, environment), "service": service}
-    return Plan(environment, parts, offers, current.price if current else 0.0, fleet_plan, run_plan)
-
-
-def _front(api: Api, environment: Environment) -> dict[str, Part]:
-    """What is before the service: its gateway, and the records that point there."""
-    if environment.gateway is None:
-        return {}
-    found = {"gateway": judge_gateway(api.plan_gateway(environment.gateway))}
-    if environment.dns:
+    parts = {"fleet": fleet}
+    if environment.gateway is not None:
+        parts["gateway"] = judge_gateway(api.plan("gateway", environment.gateway))
+    if environment.dns is not None:
         from deploy import dns  # boto3 takes longer to import than the rest takes to run
 
         gateway = api.gateway(environment.run_name)
-        found["records"] = dns.judge(environment, gateway.targets if gateway else ())
-    return found
+        parts["records"] = dns.judge(environment, gateway.targets if gateway else ())
+    parts["service"] = service = judge_service(run_plan)
+    if fleet.change == Change.RESTART and service.change != Change.CREATE:
+        parts["service"] = replace(service, change=Change.RESTART)  # its fleet goes, and it with it
+    plan = Plan(environment, parts, run_plan.offers, current.price if current else 0.0, fleet_plan, run_plan)
+    if plan.needs_machine and fleet.change in (Change.CREATE, Change.RESTART):
+        # dstack finds no offers for a fleet that does not exist yet: ask what there is in the clouds
+        return replace(plan, offers=api.plan_run(environment.service, current, any_fleet=True).offers)
+    return plan
 
 
 def judge_service(plan: RunPlan) -> Part:
-    """Which of the five changes dstack's answer means for the service, and the values behind it.
-
-    "create" while a run of that name is active means that dstack can't update it: only stopping and starting again
-    would apply the change.
-    """
+    """Which of the five changes dstack's answer means for the service, and the values behind it."""
     current = plan.current
-    if current is None or not current.active:
-        return Part(Change.CREATE, ())
-    differing = tuple(differences(current.run_spec, plan.effective_run_spec))
-    if plan.action == "create":
-        # A run that is being stopped can't be updated either, but nobody is served by it any more.
-        return Part(Change.CREATE if current.status == "terminating" else Change.RESTART, differing)
-    if not differing:
-        return Part(Change.UNCHANGED, ())
-    in_place = all(difference.key.split(".")[0] in dstack_keys.IN_PLACE for difference in differing)
-    return Part(Change.IN_PLACE if in_place else Change.ROLLING, differing)
+    if current and (not current.active or current.status == "terminating"):
+        current = None  # nobody is served by it any more
+    part = _judge(plan, current.run_spec if current else None)
+    in_place = all(difference.key.split(".")[0] in dstack_keys.IN_PLACE for difference in part.differences)
+    return part if in_place or part.change != Change.IN_PLACE else replace(part, change=Change.ROLLING)
 
 
-def judge_fleet(plan: FleetPlan, *, serving: bool) -> Part:
+def judge_fleet(plan: ResourcePlan, *, serving: bool) -> Part:
     """The same for the fleet. One that can't be updated has to be deleted first, which ends a run inside it."""
-    if plan.current_resource is None or plan.current_resource["status"] not in ("submitted", "active"):
-        return Part(Change.CREATE, ())
-    differing = tuple(differences(plan.current_resource["spec"], plan.effective_spec))
-    if not differing:
-        return Part(Change.UNCHANGED, ())
-    if plan.action == "update":
-        return Part(Change.IN_PLACE, differing)
-    return Part(Change.RESTART if serving else Change.CREATE, differing)
+    current = plan.current_resource
+    part = _judge(plan, current["spec"] if current and current["status"] in ("submitted", "active") else None)
+    return part if serving or part.change != Change.RESTART else replace(part, change=Change.CREATE)
 
 
-def judge_gateway(plan: GatewayPlan) -> Part:
+def judge_gateway(plan: ResourcePlan) -> Part:
     """The same for the gateway; RESTART: deleted and made again."""
-    if plan.current_resource is None:
-        return Part(Change.CREATE, ())
-    before, after = plan.current_resource["configuration"], plan.effective_spec["configuration"]
-    differing = tuple(differences(before, after))
-    if not differing:
-        return Part(Change.UNCHANGED, ())
-    return Part(Change.IN_PLACE if plan.action == "update" else Change.RESTART, differing)
+    current = plan.current_resource
+    return _judge(plan, plan.effective_spec | {"configuration": current["configuration"]} if current else None)
+
+
+def _judge(plan: ResourcePlan, before: Document | None) -> Part:
+    """`before` is the spec of what exists; "create" in spite of it means that dstack can't update it."""
+    if before is None:
+        return Part(Change.CREATE)
+    found = tuple(differences(before, plan.effective_spec))
+    possible = Change.IN_PLACE if plan.action == "update" else Change.RESTART
+    return Part(possible if found else Change.UNCHANGED, found)
 
 
 def differences(before: Document, after: Document, prefix: str = "") -> Iterator[Difference]:
@@ -203,16 +187,16 @@ def differences(before: Document, after: Document, prefix: str = "") -> Iterator
 
 def refuse(plan: Plan, *, allow_restart: bool, allow_recreation: bool = False) -> None:
     """Fail with what speaks against applying `plan`, before anything is touched."""
-    name = plan.environment.name
-    if plan.restarts and plan.environment.protected and not allow_restart:
-        keys = ", ".join(difference.key for difference in plan.fleet.differences + plan.service.differences)
-        why = f"changing {keys} would restart {plan.environment.run_name}, an outage of minutes, and it is protected"
-        mend = f"undo the change, or allow it: inv deploy --env {name} --allow-restart"
+    environment = plan.environment
+    if plan.restarts and environment.protected and not allow_restart:
+        keys = ", ".join(part.keys for part in (plan.fleet, plan.service) if part.keys)
+        why = f"changing {keys} would restart {environment.run_name}, an outage of minutes, and it is protected"
+        mend = f"undo the change, or allow it: inv deploy --env {environment.name} --allow-restart"
         raise Failure(ExitCode.RESTART_REFUSED, f"{why}; {mend}")
     if "gateway" in plan.parts:
-        refuse_recreation(plan.parts["gateway"], plan.environment, allow_recreation=allow_recreation)
-    if plan.service.change.needs_machine and not plan.offers:
-        clouds = ", ".join(plan.environment.service.get("backends", ["the clouds"]))
+        refuse_recreation(plan.parts["gateway"], environment, allow_recreation=allow_recreation)
+    if plan.needs_machine and not plan.offers:
+        clouds = ", ".join(environment.service.get("backends", ["the clouds"]))
         living = "" if plan.service.change == Change.CREATE else "; the service goes on as it is"
         why = f"nothing on {clouds} fits service.resources{living}"
         raise Failure(ExitCode.NO_CAPACITY, f"{why}; ask for less, or try again in a few minutes")
@@ -221,7 +205,6 @@ def refuse(plan: Plan, *, allow_restart: bool, allow_recreation: bool = False) -
 def refuse_recreation(part: Part, environment: Environment, *, allow_recreation: bool) -> None:
     """Fail with GATEWAY_RECREATION_REFUSED when the gateway would be replaced and nobody allowed that."""
     if part.change == Change.RESTART and not allow_recreation:
-        keys = ", ".join(difference.key for difference in part.differences)
-        why = f"changing {keys} takes a new gateway: minutes in which {environment.host} answers nobody"
+        why = f"changing {part.keys} takes a new gateway: minutes in which {environment.host} answers nobody"
         mend = f"undo it, or allow it: inv gateway.deploy --env {environment.name} --allow-recreation"
         raise Failure(ExitCode.GATEWAY_RECREATION_REFUSED, f"{why}; {mend}")

@@ -1,7 +1,5 @@
 """How the service is: replicas, where they run, what they cost, where it answers."""
 
-from __future__ import annotations
-
 from urllib.parse import urljoin
 
 from deploy.answers import Job, Run
@@ -9,29 +7,20 @@ from deploy.environments import Document, Environment
 from deploy.errors import ExitCode, Failure
 
 
-def endpoint(environment: Environment, run: Run | None) -> str:
-    """The base URL of the service's API, which ends in `/v1`. Fails with NOT_DEPLOYED."""
+def deployed(environment: Environment, run: Run | None) -> tuple[Run, str]:
+    """The run, and the base URL of the service's API, which ends in `/v1`. Fails with NOT_DEPLOYED."""
     if run is None or not run.active or run.url is None:
         command = f"inv deploy --env {environment.name}"
         raise Failure(ExitCode.NOT_DEPLOYED, f"{environment.run_name} is not deployed; run `{command}`")
-    return urljoin(f"{environment.server_url}/", run.url).rstrip("/") + "/v1"
+    return run, urljoin(f"{environment.server_url}/", run.url).rstrip("/") + "/v1"
 
 
-def of(environment: Environment, run: Run | None) -> Document:
+def of(environment: Environment, found: Run | None) -> Document:
     """The status as `--json` prints it; prices in USD per hour, `cost` in USD so far. Fails with NOT_DEPLOYED."""
-    url = endpoint(environment, run)
-    return {"run": environment.run_name, "url": url} | (_of(run) if run else {})
-
-
-def newest(run: Run | None, environment: Environment) -> int:
-    """Number of the replica that was made last, running or not. Fails with NOT_DEPLOYED when there never was one."""
-    if run is None or not run.jobs:
-        raise Failure(ExitCode.NOT_DEPLOYED, f"{environment.run_name} never ran; see `inv status`")
-    return max(job.number for job in run.jobs)
-
-
-def _of(run: Run) -> Document:
+    run, url = deployed(environment, found)
     return {
+        "run": environment.run_name,
+        "url": url,
         "status": run.status,
         "deployment": run.deployment_num,
         "price_per_hour": run.price,
@@ -40,15 +29,19 @@ def _of(run: Run) -> Document:
     }
 
 
+def newest(environment: Environment, run: Run | None) -> int:
+    """Number of the replica that was made last, running or not. Fails with NOT_DEPLOYED when there never was one."""
+    if run is None or not run.jobs:
+        raise Failure(ExitCode.NOT_DEPLOYED, f"{environment.run_name} never ran; see `inv status`")
+    return max(job.number for job in run.jobs)
+
+
 def _replica(job: Job) -> Document:
-    machine = job.latest.machine
+    none = {"cloud": "-", "region": "-", "gpu": "-", "price_per_hour": 0.0}
     return {
         "replica": job.number,
         "deployment": job.latest.deployment_num,
         "status": job.latest.status,
         "probes": "-" if job.latest.status != "running" else "passing" if job.ready else "failing",
-        "cloud": machine.backend if machine else "-",
-        "region": machine.region if machine else "-",
-        "gpu": machine.gpu if machine else "-",
-        "price_per_hour": machine.price if machine else 0.0,
+        **(job.latest.machine.as_json() if job.latest.machine else none),
     }

@@ -110,7 +110,7 @@ def test_a_server_that_is_not_there_is_said_to_be_unreachable(environment: Envir
 def test_what_does_not_exist_is_none(server: Server, api: Api) -> None:
     server.status, server.body = 400, b'{"detail": [{"msg": "Run not found", "code": "resource_not_exists"}]}'
     assert api.run("x") is None
-    assert not api.has_fleet("x")
+    assert not api.exists("fleet", "x")
 
 
 def test_the_token_travels_in_a_header_alone(server: Server, api: Api) -> None:

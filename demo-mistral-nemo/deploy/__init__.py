@@ -7,19 +7,11 @@ from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+__all__ = ["api", "dns", "doctor", "environments", "errors", "gateways", "output", "plans", "rollout"]
+__all__ += ["server", "smoke", "status"]
+
 if TYPE_CHECKING:
-    from deploy import api as api
-    from deploy import dns as dns
-    from deploy import doctor as doctor
-    from deploy import environments as environments
-    from deploy import errors as errors
-    from deploy import gateways as gateways
-    from deploy import local_server as local_server
-    from deploy import output as output
-    from deploy import plans as plans
-    from deploy import rollout as rollout
-    from deploy import smoke as smoke
-    from deploy import status as status
+    from deploy import api, dns, doctor, environments, errors, gateways, output, plans, rollout, server, smoke, status
 else:
 
     def __getattr__(name: str) -> ModuleType:

@@ -1,7 +1,5 @@
 """What the dstack server answers, as far as a deployment reads it. Unknown fields are ignored."""
 
-from __future__ import annotations
-
 from datetime import datetime
 from typing import Any
 
@@ -12,6 +10,9 @@ from deploy.environments import Document
 FINISHED = {"terminated", "failed", "done"}  # of runs
 JOB_OVER = FINISHED | {"aborted", "terminating"}  # of jobs: neither serves nor will
 AVAILABLE = {"unknown", "available", "idle"}  # of offers: those that dstack tries
+
+
+GPUS = AliasChoices(*(AliasPath(where, "resources", "gpus") for where in ("instance", "instance_type")))
 
 
 class Gpu(BaseModel):
@@ -26,17 +27,16 @@ class Machine(BaseModel):
     region: str
     price: float
     availability: str = ""
-    gpus: list[Gpu] = Field(
-        validation_alias=AliasChoices(
-            AliasPath("instance", "resources", "gpus"), AliasPath("instance_type", "resources", "gpus")
-        )
-    )
+    gpus: list[Gpu] = Field(validation_alias=GPUS)
 
     @property
     def gpu(self) -> str:
         """Such as `2x A100 80 GB`."""
         count = f"{len(self.gpus)}x " if len(self.gpus) > 1 else ""
         return f"{count}{self.gpus[0].name} {self.gpus[0].memory_mib / 1024:.0f} GB" if self.gpus else "no GPU"
+
+    def as_json(self) -> Document:
+        return {"cloud": self.backend, "region": self.region, "gpu": self.gpu, "price_per_hour": self.price}
 
 
 class Submission(BaseModel):
@@ -93,14 +93,9 @@ class Run(BaseModel):
         return self.status not in FINISHED
 
     @property
-    def configuration(self) -> Document:
-        found: Document = self.run_spec["configuration"]
-        return found
-
-    @property
     def gateway(self) -> str | None:
         """Its gateway as written: `NAME` or `<project>/NAME`."""
-        found = self.configuration.get("gateway")
+        found = self.run_spec["configuration"].get("gateway")
         if isinstance(found, dict):
             return "/".join(part for part in (found.get("project"), found["name"]) if part)
         return found or None
@@ -117,13 +112,23 @@ class Run(BaseModel):
         return sum(job.latest.machine.price for job in self.replicas if job.latest.machine)
 
 
-class RunPlan(BaseModel):
-    """`action` is "create" or "update"; `current_resource` and `run_spec` go back to the server as they came."""
+class ResourcePlan(BaseModel):
+    """What applying a fleet or a gateway would do: `action` is "update", or "create", also when it can't be updated.
+
+    `current_resource` and `spec` go back to the server as they came.
+    """
 
     action: str
-    run_spec: Document
-    effective_run_spec: Document
+    spec: Document
+    effective_spec: Document
     current_resource: dict[str, Any] | None = None
+
+
+class RunPlan(ResourcePlan):
+    """The same for the service's run."""
+
+    spec: Document = Field(validation_alias="run_spec")
+    effective_spec: Document = Field(validation_alias="effective_run_spec")
     listed: list[Machine] = Field(default=[], validation_alias=AliasPath("job_plans", 0, "offers"))
 
     @property
@@ -142,16 +147,17 @@ class Gateway(BaseModel):
     status: str
     status_message: str | None = None
     hostname: str | None = None
-    configuration: Document
+    wanted: int | None = Field(default=None, validation_alias=AliasPath("configuration", "replicas"))
     replicas: list[Document] = []
-
-    @property
-    def wanted(self) -> int:
-        return self.configuration.get("replicas") or 1
 
     @property
     def running(self) -> list[Document]:
         return [replica for replica in self.replicas if replica["status"] == "running" and replica["hostname"]]
+
+    @property
+    def ready(self) -> bool:
+        """It runs as many replicas as it should."""
+        return self.status == "running" and len(self.running) == (self.wanted or 1)
 
     @property
     def targets(self) -> tuple[str, ...]:
@@ -161,32 +167,11 @@ class Gateway(BaseModel):
     @property
     def summary(self) -> str:
         """One line for people."""
-        return f"{self.status}, {len(self.running)} of {self.wanted} replicas running, {' '.join(self.targets) or '-'}"
-
-    def as_json(self) -> Document:
-        return {"status": self.status, "targets": list(self.targets), "replicas": self.replicas}
+        here = f"{len(self.running)} of {self.wanted or 1} replicas running"
+        return f"{self.status}, {here}, {' '.join(self.targets) or '-'}"
 
     @property
     def reason(self) -> str:
         """Why it failed, in dstack's words."""
         said = [replica["status_message"] for replica in self.replicas if replica.get("status_message")]
         return self.status_message or (said[-1] if said else "dstack gives no reason, its server's log may")
-
-
-class GatewayPlan(BaseModel):
-    """Like RunPlan, for the gateway; `action` is "create" too when it can't be updated."""
-
-    action: str
-    spec: Document
-    effective_spec: Document
-    current_resource: dict[str, Any] | None = None
-
-
-class FleetPlan(GatewayPlan):
-    """The same for the fleet."""
-
-    @property
-    def giving_back(self) -> bool:
-        """Whether machines of the fleet are on their way back to their cloud."""
-        instances = self.current_resource["instances"] if self.current_resource else []
-        return any(instance["status"] == "terminating" for instance in instances)

@@ -4,16 +4,15 @@ Plain requests rather than `dstack.api`: that takes two seconds to import, has n
 overrides a run that it can't update. Answers are read through deploy/answers.py; what goes back unchanged stays JSON.
 """
 
-from __future__ import annotations
-
 import base64
+import time
 from collections.abc import Callable
 from importlib.metadata import version
 from typing import Any, TypeAlias
 
 import requests
 
-from deploy.answers import FleetPlan, Gateway, GatewayPlan, Run, RunPlan
+from deploy.answers import Gateway, ResourcePlan, Run, RunPlan
 from deploy.environments import Document, Environment
 from deploy.errors import ExitCode, Failure
 
@@ -78,40 +77,37 @@ class Api:
 
     def apply_run(self, plan: RunPlan) -> Run:
         """Apply exactly that plan; PLAN_OUTDATED when the run has changed since."""
-        body = {"run_spec": plan.run_spec, "current_resource": plan.current_resource}
-        return Run.model_validate(self._call("runs/apply", plan=body, force=False))
+        return Run.model_validate(self.apply("run", plan))
 
     def stop_run(self, name: str) -> None:
         self._call("runs/stop", runs_names=[name], abort=False)
-
-    def has_fleet(self, name: str) -> bool:
-        return self._find("fleets/get", name=name) is not None
-
-    def plan_fleet(self, fleet: Document) -> FleetPlan:
-        spec = {"configuration": fleet, "configuration_path": "dstack/fleet.dstack.yml", "profile": PROFILE}
-        return FleetPlan.model_validate(self._call("fleets/get_plan", spec=spec))
-
-    def apply_fleet(self, plan: FleetPlan) -> None:
-        body = {"spec": plan.spec, "current_resource": plan.current_resource}
-        self._call("fleets/apply", plan=body, force=False)
-
-    def delete_fleet(self, name: str) -> None:
-        self._call("fleets/delete", names=[name])
 
     def gateway(self, name: str) -> Gateway | None:
         found = self._find("gateways/get", name=name)
         return Gateway.model_validate(found) if found else None
 
-    def plan_gateway(self, gateway: Document) -> GatewayPlan:
-        spec = {"configuration": gateway, "configuration_path": "dstack/gateway.dstack.yml"}
-        return GatewayPlan.model_validate(self._call("gateways/get_plan", spec=spec))
+    def exists(self, kind: str, name: str) -> bool:
+        """Whether there is a fleet or a gateway (`kind`) of that name."""
+        return self._find(f"{kind}s/get", name=name) is not None
 
-    def apply_gateway(self, plan: GatewayPlan) -> None:
-        body = {"spec": plan.spec, "current_resource": plan.current_resource}
-        self._call("gateways/apply", plan=body, force=False)
+    def plan(self, kind: str, document: Document) -> ResourcePlan:
+        """What applying a fleet or a gateway would do."""
+        spec = {"configuration": document, "configuration_path": f"dstack/{kind}.dstack.yml"}
+        spec |= {"profile": PROFILE} if kind == "fleet" else {}
+        return ResourcePlan.model_validate(self._call(f"{kind}s/get_plan", spec=spec))
 
-    def delete_gateway(self, name: str) -> None:
-        self._call("gateways/delete", names=[name])
+    def apply(self, kind: str, plan: ResourcePlan) -> Any:
+        """The same for a fleet or a gateway."""
+        body = {"run_spec" if kind == "run" else "spec": plan.spec, "current_resource": plan.current_resource}
+        return self._call(f"{kind}s/apply", plan=body, force=False)
+
+    def delete(self, kind: str, name: str, say: Say) -> None:
+        """Delete a fleet or a gateway, wait until it and its machines are gone. Doing it twice is doing it once."""
+        if self.exists(kind, name):
+            self._call(f"{kind}s/delete", names=[name])
+            while self.exists(kind, name):
+                time.sleep(POLL_SECONDS)
+            say(f"{kind} {name}: deleted")
 
     def log_tail(self, run_name: str, submission_id: str, lines: int = 20) -> list[str]:
         """The last lines that a replica's container wrote."""

@@ -3,28 +3,24 @@
 The template compares these with the installed package, so an upgrade that changes them turns its tests red.
 """
 
-from __future__ import annotations
-
 # dstack._internal.server.services.runs.spec: the "in-place" fields; other fields that it can update are rolled out
 # replica by replica, and dstack itself (`action` of a plan) says which can't be updated at all.
 IN_PLACE = frozenset({"groups", "gateway", "priority", "replicas", "scaling"})
 
-_SERVICE = """
-    type name image user privileged entrypoint working_dir home_dir registry_auth python nvcc single_branch env shell
-    resources volumes docker repos files dstack setup commands port gateway strip_prefix model https auth scaling
-    rate_limits probes replicas groups priority backends regions availability_zones instance_types reservation
-    spot_policy retry max_duration stop_duration max_price creation_policy idle_duration utilization_policy
-    startup_order stop_criteria schedule fleets instances tags backend_options
-"""
-SERVICE = frozenset(_SERVICE.split())
-
-_GATEWAY = """
-    type name default backend region instance_type domain public_ip load_balancer certificate replicas tags
-"""
-GATEWAY = frozenset(_GATEWAY.split())
-
-_FLEET = """
-    type name env ssh_config nodes placement reservation resources blocks backends regions availability_zones
-    instance_types spot_policy retry max_price idle_duration tags backend_options
-"""
-FLEET = frozenset(_FLEET.split())
+_OF = {
+    "service": """
+        type name image user privileged entrypoint working_dir home_dir registry_auth python nvcc single_branch env
+        shell resources volumes docker repos files dstack setup commands port gateway strip_prefix model https auth
+        scaling rate_limits probes replicas groups priority backends regions availability_zones instance_types
+        reservation spot_policy retry max_duration stop_duration max_price creation_policy idle_duration
+        utilization_policy startup_order stop_criteria schedule fleets instances tags backend_options
+    """,
+    "gateway": """
+        type name default backend region instance_type domain public_ip load_balancer certificate replicas tags
+    """,
+    "fleet": """
+        type name env ssh_config nodes placement reservation resources blocks backends regions availability_zones
+        instance_types spot_policy retry max_price idle_duration tags backend_options
+    """,
+}
+OF = {kind: frozenset(keys.split()) for kind, keys in _OF.items()}

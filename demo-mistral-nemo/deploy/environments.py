@@ -4,8 +4,6 @@
 known to fail is refused here, with file and key, before a server or a cloud is asked.
 """
 
-from __future__ import annotations
-
 import os
 import re
 from collections.abc import Mapping
@@ -85,11 +83,6 @@ class Environment:
         return f"{self.run_name}.{self.gateway['domain']}" if self.gateway else ""
 
     @property
-    def documents(self) -> list[Document]:
-        """What is sent to dstack."""
-        return [document for document in (self.fleet, self.gateway, self.service) if document]
-
-    @property
     def secrets(self) -> tuple[str, ...]:
         """Names of the dstack secrets that the service refers to, sorted."""
         return tuple(sorted(set(SECRET.findall(yaml.safe_dump(self.service)))))
@@ -111,8 +104,7 @@ def load(name: str, root: Path = ROOT, variables: Mapping[str, str] = os.environ
         gateway = merge(_read(root / "dstack" / "gateway.dstack.yml") | {"name": run_name}, settings.gateway)
     service = merge(service | named, settings.service)
     fleet = merge(fleet | {"name": run_name}, settings.fleet)
-    problem = first_problem(service, fleet) or gateway_problem(gateway, settings.dns)
-    if problem:
+    if problem := first_problem(service, fleet, gateway, settings.dns):
         raise _invalid(path, f"merged over dstack/*.dstack.yml: {problem}")
     return Environment(
         name=name,
@@ -134,15 +126,6 @@ def variables_of(name: str, root: Path = ROOT, variables: Mapping[str, str] = os
     files = (root / ".env", root / f".env.{name}")
     merged = {key: value for file in files for key, value in dotenv_values(file).items() if value}
     return {**merged, **{key: value for key, value in variables.items() if value}}
-
-
-def dstack_variables(environment: Environment) -> dict[str, str]:
-    """What makes the `dstack` command talk to the environment's server; the token is not for argv."""
-    return {
-        "DSTACK_SERVER_URL": environment.server_url,
-        "DSTACK_PROJECT": environment.project,
-        "DSTACK_TOKEN": environment.token,
-    }
 
 
 def read_file(path: Path) -> EnvironmentFile:
@@ -173,42 +156,36 @@ def merge(base: Document, overlay: Document) -> Document:
     return merged
 
 
-def first_problem(service: Document, fleet: Document) -> str | None:
+def first_problem(service: Document, fleet: Document, gateway: Document | None, dns: Dns | None) -> str | None:
     """What dstack would refuse at the last moment, or accept to everybody's regret; None when all is well."""
-    for kind, document, known in (("service", service, dstack_keys.SERVICE), ("fleet", fleet, dstack_keys.FLEET)):
-        if unknown := sorted(set(document) - known):
+    documents = {"service": service, "fleet": fleet} | ({} if gateway is None else {"gateway": gateway})
+    for kind, document in documents.items():
+        if unknown := sorted(set(document) - dstack_keys.OF[kind]):
             return f"{kind}.{unknown[0]}: dstack has no such key in a {kind}"
         if document.get("type") != kind:
             return f"{kind}.type: must be {kind}, is {document.get('type')!r}"
     try:
-        replicas, nodes = bounds(service.get("replicas", 1)), bounds(fleet.get("nodes"))
+        (fewest, most), (kept, room) = bounds(service.get("replicas", 1)), bounds(fleet.get("nodes"))
     except ValueError as error:
         return f"service.replicas or fleet.nodes: {error}"
-    if nodes[0] != 0:
+    if kept != 0:
         return f"fleet.nodes: must begin with 0 (is {fleet['nodes']}): RunPod and Vast.ai rent out nothing in advance"
-    if nodes[1] < replicas[1] + 1:
+    if room < most + 1:
         return (
             f"fleet.nodes: {fleet['nodes']} is too small for service.replicas {service.get('replicas', 1)}: a rolling"
-            f" update needs one more, and a full fleet fails the whole service; write 0..{replicas[1] + 1}"
+            f" update needs one more, and a full fleet fails the whole service; write 0..{most + 1}"
         )
-    if replicas[0] != replicas[1] and "scaling" not in service:
+    if fewest != most and "scaling" not in service:
         return "service.scaling: a range of replicas needs it, e.g. {metric: rps, target: 5}"
     if not service.get("gateway"):
-        if replicas[0] != replicas[1]:
+        if fewest != most:
             return f"service.replicas: {service['replicas']}: replicas scale behind a gateway only; write one number"
         if service.get("rate_limits"):
             return "service.rate_limits: dstack limits rates behind a gateway only; remove it or name a gateway"
         if service.get("https", "auto") != "auto":
             return "service.https: means something behind a gateway only; remove it or write auto"
-    return None
-
-
-def gateway_problem(gateway: Document | None, dns: Dns | None) -> str | None:
-    """The same for the gateway and its records."""
     if gateway is None:
         return "dns: there is nothing to point a record at; add `gateway: {}`" if dns else None
-    if unknown := sorted(set(gateway) - dstack_keys.GATEWAY):
-        return f"gateway.{unknown[0]}: dstack has no such key in a gateway"
     if not re.fullmatch(r"(?=.{1,100}$)[a-z0-9-]+(\.[a-z0-9-]+)+", str(gateway.get("domain"))):
         return f"gateway.domain: must be the hosted zone, is {gateway.get('domain')!r}"
     if gateway.get("default") is not False:

@@ -1,15 +1,12 @@
 """What a person sees: tables on standard output, progress on standard error; JSON for machines instead of tables."""
 
-from __future__ import annotations
-
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from getpass import getpass
 from json import dumps
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import yaml
 from rich.console import Console
@@ -21,9 +18,6 @@ from deploy.doctor import Finding
 from deploy.environments import Document
 from deploy.errors import ExitCode, Failure
 from deploy.plans import Change, Plan
-
-if TYPE_CHECKING:
-    from deploy.dns import RecordSet
 
 console = Console(highlight=False, soft_wrap=True)
 progress = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -68,9 +62,7 @@ def confirm(question: str, *, yes: bool) -> None:
         raise Failure(ExitCode.DECLINED, "declined; nothing was changed")
 
 
-def plan(planned: Plan, *, json: bool = False, quiet: bool = False) -> None:
-    if quiet:
-        return
+def plan(planned: Plan, *, json: bool = False) -> None:
     if json:
         return _json(planned.as_json())
     for kind, part in planned.parts.items():
@@ -82,11 +74,8 @@ def plan(planned: Plan, *, json: bool = False, quiet: bool = False) -> None:
         console.print("[bold red]This interrupts the service: it is stopped, and started again with the change.[/]")
     elif planned.interrupts:
         console.print("[bold red]This interrupts the service: its gateway is deleted, and made again.[/]")
-    if planned.service.change.needs_machine:
-        _offers(planned)
-
-
-def _offers(planned: Plan) -> None:
+    if not planned.needs_machine:
+        return
     table = _table("Offers for a new replica, first tried first", "cloud", "region", "GPU", "$/h")
     for offer in planned.offers[:OFFERS_SHOWN]:
         table.add_row(offer.backend, offer.region, offer.gpu, f"{offer.price:.2f}")
@@ -107,9 +96,7 @@ def status(now: Document, *, json: bool = False) -> None:
     console.print(f"${price:.2f} an hour (${price * 730:,.0f} a month), ${now['cost']:.2f} so far")
 
 
-def smoke(report: Document, *, json: bool = False, quiet: bool = False) -> None:
-    if quiet:
-        return
+def smoke(report: Document, *, json: bool = False) -> None:
     if json:
         return _json(report)
     console.print(f"{report['url']} answers as [bold]{report['model']}[/]: {escape(repr(report['text']))}")
@@ -141,7 +128,8 @@ def secrets(needed: Iterable[str], present: set[str], *, json: bool = False) -> 
         console.print(f"{name}: {state}{'' if name in needed else ', not used here'}")
 
 
-def documents(*configurations: Document, json: bool = False) -> None:
+def documents(*merged: Document | None, json: bool = False) -> None:
+    configurations = [configuration for configuration in merged if configuration]
     if json:
         return _json({configuration["type"]: configuration for configuration in configurations})
     text = yaml.safe_dump_all(configurations, sort_keys=False, allow_unicode=True, width=120)
@@ -150,15 +138,17 @@ def documents(*configurations: Document, json: bool = False) -> None:
 
 def gateway(name: str, found: Gateway | None, *, json: bool = False) -> None:
     if json:
-        return _json({"name": name} | (found.as_json() if found else {"status": "absent", "targets": []}))
+        absent = {"status": "absent", "targets": []}
+        told = {"status": found.status, "targets": found.targets, "replicas": found.replicas} if found else absent
+        return _json({"name": name} | told)
     console.print(f"gateway {name}: {found.summary if found else 'none'}")
 
 
-def records(host: str, found: Iterable[RecordSet], *, json: bool = False) -> None:
+def records(host: str, found: list[Document], *, json: bool = False) -> None:
     if json:
-        return _json([asdict(record) for record in sorted(found)])
-    for record in sorted(found):
-        console.print(f"{record.name} {record.ttl} {record.type} {' '.join(record.values)}")
+        return _json(found)
+    for record in found:
+        console.print(f"{record['name']} {record['ttl']} {record['type']} {' '.join(record['values'])}")
     if not found:
         console.print(f"{host}: no records")
 

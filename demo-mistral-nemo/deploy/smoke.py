@@ -1,11 +1,9 @@
 """Does the endpoint answer as a model should? What a caller does, done once, with the time it took."""
 
-from __future__ import annotations
-
 import json
 import socket
 import time
-from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -14,35 +12,34 @@ import requests
 from deploy.answers import Run
 from deploy.environments import Document, Environment
 from deploy.errors import ExitCode, Failure
-from deploy.status import endpoint
+from deploy.status import deployed
 
 ANSWER_SECONDS = 120
 REGISTRATION_SECONDS = 180.0  # so long may a busy dstack take to tell its proxy of a new replica; idle, up to 35
 RESOLVE_SECONDS = 10.0  # resolvers inside a VPC know a new record at once
+MILLISECOND = timedelta(milliseconds=1)
 NOT_YET = {404, 500, 502, 503}  # what it says until then
 
 
 def of(environment: Environment, run: Run | None, patience: float = 0.0) -> Document:
     """Ask the run's endpoint, see `check`. Fails with NOT_DEPLOYED when there is none."""
     model = environment.service["model"]
-    name = model["name"] if isinstance(model, dict) else model
-    url = endpoint(environment, run)
+    _, url = deployed(environment, run)
     if environment.gateway is not None and not _reachable(url):
         why = f"deployed, but {url} can't be reached from this machine, so nobody has asked it"
         mend = f"run inv smoke --env {environment.name} where callers are, inside the VPC"
         raise Failure(ExitCode.NOT_VERIFIED, f"{why}; {mend}")
-    return check(url, environment.token, name, patience)
+    return check(url, environment.token, model["name"] if isinstance(model, dict) else model, patience)
 
 
 def _reachable(url: str) -> bool:
     """Whether the host's name resolves here and its port takes connections; a new record may take its time."""
     parts = urlsplit(url)
+    address = str(parts.hostname), parts.port or (443 if parts.scheme == "https" else 80)
     until = time.monotonic() + RESOLVE_SECONDS
     while True:
         try:
-            socket.create_connection(
-                (str(parts.hostname), parts.port or (443 if parts.scheme == "https" else 80)), 3
-            ).close()
+            socket.create_connection(address, timeout=3).close()
             return True
         except OSError:
             if time.monotonic() > until:
@@ -55,23 +52,22 @@ def check(url: str, token: str, model: str, patience: float = 0.0) -> Document:
 
     Fails with SMOKE_FAILED, quoting the answer. During `patience` seconds an answer of "not yet" is asked again.
     """
-    session = requests.Session()
+    session, post = requests.Session(), f"{url}/chat/completions"
     session.headers["Authorization"] = f"Bearer {token}"
     until = time.monotonic() + patience
-    models, models_ms = _timed(lambda: session.get(f"{url}/models", timeout=ANSWER_SECONDS))
+    models = _ask(session, "GET", f"{url}/models")
     while models.status_code in NOT_YET and time.monotonic() < until:
         time.sleep(1)
-        models, models_ms = _timed(lambda: session.get(f"{url}/models", timeout=ANSWER_SECONDS))
+        models = _ask(session, "GET", f"{url}/models")
     listed = [entry["id"] for entry in _list(models, "data")]
     if model not in listed:
         raise _failed(f"{url}/models lists {', '.join(listed) or 'nothing'}, not {model}")
-    chat = {"model": model, "messages": [{"role": "user", "content": "Say hello."}]}
-    post = f"{url}/chat/completions"
-    answer, chat_ms = _timed(lambda: session.post(post, json=chat | {"max_tokens": 1}, timeout=ANSWER_SECONDS))
-    if not _list(answer, "choices"):
-        raise _failed(f"{post} answered without a choice: {answer.text[:200]}")
-    times = {"models_ms": models_ms, "chat_ms": chat_ms}
-    return {"url": url, "model": model, **times, **_stream(session, post, chat | {"max_tokens": 32, "stream": True})}
+    ask = {"model": model, "messages": [{"role": "user", "content": "Say hello."}]}
+    chat = _ask(session, "POST", post, json=ask | {"max_tokens": 1})
+    if not _list(chat, "choices"):
+        raise _failed(f"{post} answered without a choice: {chat.text[:200]}")
+    times = {"models_ms": round(models.elapsed / MILLISECOND), "chat_ms": round(chat.elapsed / MILLISECOND)}
+    return {"url": url, "model": model, **times, **_stream(session, post, ask | {"max_tokens": 32, "stream": True})}
 
 
 def _stream(session: requests.Session, url: str, chat: Document) -> Document:
@@ -82,26 +78,23 @@ def _stream(session: requests.Session, url: str, chat: Document) -> Document:
             _require_ok(answer)
             for raw in answer.iter_lines(chunk_size=None):
                 line = raw.decode()
-                if line == "data: [DONE]":
-                    done = True
-                elif line.startswith("data: "):
-                    first_ms = first_ms or _ms_since(started)
-                    for choice in json.loads(line.removeprefix("data: "))["choices"]:
-                        text += choice["delta"].get("content") or ""
+                done = done or line == "data: [DONE]"
+                if line.startswith("data: ") and not done:
+                    first_ms = first_ms or round((time.monotonic() - started) * 1000)
+                    choices = json.loads(line.removeprefix("data: "))["choices"]
+                    text += "".join(choice["delta"].get("content") or "" for choice in choices)
     except (requests.RequestException, ValueError, KeyError, TypeError) as error:
         raise _failed(f"{url}: the stream broke off after {text!r}: {error}") from None
     if not done or not text:
         raise _failed(f"{url}: the stream ended without {'text' if done else '[DONE]'}, after {text!r}")
-    return {"first_token_ms": first_ms, "stream_ms": _ms_since(started), "text": text}
+    return {"first_token_ms": first_ms, "stream_ms": round((time.monotonic() - started) * 1000), "text": text}
 
 
-def _timed(ask: Callable[[], requests.Response]) -> tuple[requests.Response, int]:
-    started = time.monotonic()
+def _ask(session: requests.Session, method: str, url: str, **body: Any) -> requests.Response:
     try:
-        answer = ask()
+        return session.request(method, url, timeout=ANSWER_SECONDS, **body)
     except requests.RequestException as error:
         raise _failed(f"the endpoint does not answer: {error}") from None
-    return answer, _ms_since(started)
 
 
 def _list(answer: requests.Response, key: str) -> list[Any]:
@@ -122,7 +115,3 @@ def _require_ok(answer: requests.Response) -> None:
 
 def _failed(message: str) -> Failure:
     return Failure(ExitCode.SMOKE_FAILED, message)
-
-
-def _ms_since(started: float) -> int:
-    return round((time.monotonic() - started) * 1000)

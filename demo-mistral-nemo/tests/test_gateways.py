@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from deploy import plans
-from deploy.answers import Gateway, GatewayPlan
+from deploy.answers import Gateway, ResourcePlan
 from deploy.environments import Environment
 from deploy.errors import ExitCode, Failure
 from deploy.plans import Change
@@ -15,10 +15,10 @@ def gateway(*replicas: tuple[str, str | None], **values: Any) -> Gateway:
     return Gateway.model_validate({"status": "running", "configuration": {}, "replicas": listed} | values)
 
 
-def plan(before: dict[str, Any] | None, after: dict[str, Any], action: str = "update") -> GatewayPlan:
+def plan(before: dict[str, Any] | None, after: dict[str, Any], action: str = "update") -> ResourcePlan:
     current = {"configuration": before} if before is not None else None
     effective = {"configuration": after}
-    return GatewayPlan.model_validate(
+    return ResourcePlan.model_validate(
         {"action": action, "spec": {}, "effective_spec": effective, "current_resource": current}
     )
 
@@ -32,7 +32,7 @@ def plan(before: dict[str, Any] | None, after: dict[str, Any], action: str = "up
         (plan({"region": "us-east-1"}, {"region": "us-east-2"}, "create"), Change.RESTART),
     ],
 )
-def test_a_change_of_the_gateway_is_judged(planned: GatewayPlan, expected: Change) -> None:
+def test_a_change_of_the_gateway_is_judged(planned: ResourcePlan, expected: Change) -> None:
     assert plans.judge_gateway(planned).change == expected
 
 

@@ -4,7 +4,7 @@ import pytest
 from conftest import job, offer, run_json
 
 from deploy import plans
-from deploy.answers import FleetPlan, RunPlan
+from deploy.answers import ResourcePlan, RunPlan
 from deploy.environments import Environment
 from deploy.errors import ExitCode, Failure
 from deploy.plans import Change, Difference, Part, Plan
@@ -51,10 +51,10 @@ def test_differences_are_named_as_in_the_file() -> None:
     assert part.differences == (Difference("env.A", "1", "2"), Difference("env.B", None, "3"))
 
 
-def fleet_plan(after: str, action: str = "update", status: str | None = "active") -> FleetPlan:
+def fleet_plan(after: str, action: str = "update", status: str | None = "active") -> ResourcePlan:
     current = {"status": status, "spec": {"configuration": {"nodes": "0..2"}}} if status else None
     effective = {"configuration": {"nodes": after}}
-    return FleetPlan.model_validate(
+    return ResourcePlan.model_validate(
         {"action": action, "spec": {}, "effective_spec": effective, "current_resource": current}
     )
 
@@ -70,7 +70,7 @@ def fleet_plan(after: str, action: str = "update", status: str | None = "active"
         (fleet_plan("0..2", "create", "terminating"), False, Change.CREATE),
     ],
 )
-def test_a_change_of_the_fleet_is_judged(plan: FleetPlan, serving: bool, expected: Change) -> None:
+def test_a_change_of_the_fleet_is_judged(plan: ResourcePlan, serving: bool, expected: Change) -> None:
     assert plans.judge_fleet(plan, serving=serving).change == expected
 
 

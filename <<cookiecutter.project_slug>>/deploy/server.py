@@ -4,8 +4,6 @@ Keys go to the server through its API and are in no file of this repository but 
 database, .dstack/data/sqlite.db.
 """
 
-from __future__ import annotations
-
 import os
 import signal
 import subprocess
@@ -25,19 +23,27 @@ START_SECONDS = 180  # a first start migrates an empty database: 20-50 s on two 
 
 def run(environment: Environment, say: Say, folder: Path = ROOT / ".dstack") -> None:
     """Serve until Ctrl-C or SIGTERM, then say what goes on without the server."""
-    keys = cloud_keys(environment, variables_of(environment.name))
+    keys, api = cloud_keys(environment, variables_of(environment.name)), Api(environment)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    process = _start(environment, folder)
+    process, until = _start(environment, folder), time.monotonic() + START_SECONDS
     try:
-        api = Api(environment)
-        _wait(api, process)
-        api.configure(keys)
-        say(f"{environment.server_url} is ready, project {environment.project}; in another terminal: inv deploy")
-        say("GPUs go on running, and billing, when this stops or the laptop closes; inv destroy ends them")
+        while process.poll() is None:
+            try:
+                api.server_version()
+                break
+            except Failure:
+                if time.monotonic() > until:
+                    raise
+                time.sleep(0.5)
+        if process.poll() is None:
+            api.configure(keys)
+            say(f"{environment.server_url} is ready, project {environment.project}; in another terminal: inv deploy")
+            say("GPUs go on running, and billing, when this stops or the laptop closes; inv destroy ends them")
         process.wait()
-        raise Failure(ExitCode.SERVER_UNREACHABLE, f"`dstack server` ended by itself, exit code {process.returncode}")
+        message = f"`dstack server` ended by itself, exit code {process.returncode}; its last words are above"
+        raise Failure(ExitCode.SERVER_UNREACHABLE, message)
     except KeyboardInterrupt:
-        for remaining in remains(Api(environment), environment):
+        for remaining in remains(api, environment):
             say(f"still there: {remaining}; to end it, run inv server again and then inv destroy")
     finally:
         process.terminate()
@@ -75,17 +81,3 @@ def _start(environment: Environment, folder: Path) -> subprocess.Popen[bytes]:
         stdout=subprocess.DEVNULL,  # it prints the token
         start_new_session=True,  # Ctrl-C is for `inv server`, which has something to say first
     )
-
-
-def _wait(api: Api, process: subprocess.Popen[bytes]) -> None:
-    until = time.monotonic() + START_SECONDS
-    while process.poll() is None:
-        try:
-            api.server_version()
-            return
-        except Failure:
-            if time.monotonic() > until:
-                raise
-            time.sleep(0.5)
-    message = f"`dstack server` ended with {process.returncode}; its last words are above"
-    raise Failure(ExitCode.SERVER_UNREACHABLE, message)
