@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import yaml
 from dstack._internal.core.models import configurations, fleets, instances, runs
 from dstack._internal.core.models.common import CoreModel
 from dstack._internal.core.services import is_valid_dstack_resource_name
@@ -98,6 +99,20 @@ def sent(schema: Any, at: Any, path: list[str]) -> bool:
     return any(sent(schema, branch, path) for branch in branches) or (
         below is not None and sent(schema, below, path[1:])
     )
+
+
+@pytest.mark.parametrize("row", [0, 1, 2])
+def test_every_variant_of_the_gateway_in_the_readme_is_accepted_by_dstack(deploy: Any, baked: Bake, row: int) -> None:
+    """The table's cells, as somebody copies them into an environment's file."""
+    table = (baked() / "README.md").read_text("utf-8").split("| variant |")[1]
+    written = yaml.safe_load("\n".join(re.findall(r"`((?:gateway|dns): \{[^`]*)`", table.splitlines()[2 + row])))
+    merged = deploy.environments.merge(
+        yaml.safe_load((baked() / "dstack" / "gateway.dstack.yml").read_text("utf-8")), written["gateway"]
+    )
+    assert configurations.parse_apply_configuration(merged).type == "gateway"
+    dns = deploy.environments.Dns(**written.get("dns", {"vpc_id": "vpc-1"}))
+    service, fleet = {"type": "service", "gateway": "g"}, {"type": "fleet", "nodes": "0..3"}
+    assert deploy.environments.first_problem(service, fleet, merged, dns) is None
 
 
 def test_every_call_is_one_that_dstack_has(baked: Bake) -> None:
