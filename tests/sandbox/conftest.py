@@ -59,8 +59,9 @@ def deployment(_sandbox: Sandbox, tmp_path: Path) -> Iterator[Deployment]:
 
 
 @pytest.fixture
-def temporary(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Where sandboxes make their temporary folders; a short path, so that they put all they have in there."""
+def temporary(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Where sandboxes make their temporary folders, and nobody else anything."""
+    tmp_path_factory.getbasetemp()  # pytest's own, before it would be made in here
     with tempfile.TemporaryDirectory(dir="/tmp") as folder:
         monkeypatch.setenv("TMPDIR", folder)
         monkeypatch.setattr(tempfile, "tempdir", folder)
