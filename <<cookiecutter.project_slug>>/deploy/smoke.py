@@ -50,8 +50,18 @@ def _reachable(url: str) -> bool:
 def check(url: str, token: str, model: str, patience: float = 0.0) -> Document:
     """Ask `url` for its models, a one-token chat and a streamed chat: the text, and milliseconds until each answer.
 
-    Fails with SMOKE_FAILED, quoting the answer. During `patience` seconds an answer of "not yet" is asked again.
+    Fails with SMOKE_FAILED, quoting the answer. With `patience`, in seconds, an answer of "not yet" is asked again so
+    long, and anything else once: a replica that leaves while a gateway scales cuts what it is answering.
     """
+    try:
+        return _once(url, token, model, patience)
+    except Failure:
+        if not patience:
+            raise
+        return _once(url, token, model, patience)
+
+
+def _once(url: str, token: str, model: str, patience: float) -> Document:
     session, post = requests.Session(), f"{url}/chat/completions"
     session.headers["Authorization"] = f"Bearer {token}"
     until = time.monotonic() + patience

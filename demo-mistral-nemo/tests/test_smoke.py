@@ -100,6 +100,11 @@ def test_a_proxy_that_has_not_heard_of_the_replica_yet_is_asked_again(endpoint: 
     assert check(endpoint, patience=5)["model"] == "m"
 
 
+def test_a_stream_that_a_leaving_replica_cut_is_asked_again_after_a_deploy(endpoint: Endpoint) -> None:
+    endpoint.answers["stream"] = [(200, DELTAS), GOOD["stream"]]
+    assert check(endpoint, patience=5)["text"] == "Hello"
+
+
 def test_a_port_where_nobody_listens_fails() -> None:
     with pytest.raises(Failure, match="does not answer"):
         smoke.check("http://127.0.0.1:9/v1", "t", "m")

@@ -11,6 +11,7 @@ from tests.end_to_end.project import Environment, refused
 def test_the_first_deploy_ends_with_an_answered_chat(serving: Environment) -> None:
     assert "stand-in" in serving.ask().json()["choices"][0]["message"]["content"]
     assert serving.inv("smoke").returncode == 0
+    assert "vLLM API server version" in serving.inv("logs").stdout
     assert [replica["probes"] for replica in serving.status()["replicas"]] == ["passing"]
     assert len(serving.machines()) == 1
 
