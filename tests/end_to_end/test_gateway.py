@@ -10,6 +10,7 @@ import pytest
 
 from sandbox import Sandbox
 from tests.end_to_end.project import Environment, refused
+from tests.sandbox.deployment import wait_for
 
 pytestmark = pytest.mark.gateway
 STREAM_SECONDS = 3
@@ -177,11 +178,3 @@ def test_destroy_leaves_zone_and_account_as_they_were(chat: Behind, zone: str) -
 
 def ready(chat: Behind) -> list[dict[str, str]]:
     return [replica for replica in chat.status()["replicas"] if replica["probes"] == "passing"]
-
-
-def wait_for(condition: object, seconds: float) -> None:
-    assert callable(condition)
-    until = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < until, f"not within {seconds} s"
-        time.sleep(2)
