@@ -56,7 +56,7 @@ def deploy(api: Api, plan: Plan, say: Say) -> Run:
 
 
 def stop(api: Api, environment: Environment, say: Say) -> None:
-    """Stop the run and wait until it has ended; streams in flight have the 10 seconds that dstack's runner gives them."""
+    """Stop the run and wait until it has ended; streams in flight have the 10 seconds that dstack's runner gives."""
     run = api.run(environment.run_name)
     if run and run.active and run.status != "terminating":
         api.stop_run(environment.run_name)
