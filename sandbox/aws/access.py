@@ -75,9 +75,15 @@ class AwsAccess(ABC):
 
     def command_inside(self, *command: str) -> list[str]:
         """The command that runs `command` as a client inside the VPC, with its resolver; for root."""
-        if self._aws.network_pid is None:
-            raise SandboxError(self.notice)
-        return ["nsenter", f"--target={self._aws.network_pid}", "--net", "--pid", "--mount", "--", *command]
+        return [*self._nsenter, "--net", "--pid", "--", *command]
+
+    def command_beside(self, folder: Path, *command: str) -> list[str]:
+        """The command that runs `command` in `folder` on a machine that is routed to the VPC and uses its resolver.
+
+        That is what a CI runner with a leg in the VPC has: it reaches gateways by name and the dstack server, which is
+        on this machine's loopback.
+        """
+        return [*self._nsenter, f"--wd={folder}", "--", *command]
 
     def inside(self, *command: str, timeout: float | None = 60.0) -> subprocess.CompletedProcess[str]:
         """Run a command as a client inside the VPC. Raises subprocess.TimeoutExpired after `timeout` seconds.
@@ -100,6 +106,12 @@ class AwsAccess(ABC):
                 os.killpg(process.pid, signal.SIGKILL)  # the command is a child of nsenter's
                 raise
         return subprocess.CompletedProcess(words, process.returncode, output, errors)
+
+    @property
+    def _nsenter(self) -> list[str]:
+        if self._aws.network_pid is None:
+            raise SandboxError(self.notice)
+        return ["nsenter", f"--target={self._aws.network_pid}", "--mount"]
 
     def _own(self, name: str, **body: Any) -> Any:
         return request("POST", f"{self._aws.url}{OWN_PATH}/{name}", self._aws.token, body)

@@ -29,6 +29,14 @@ def sandbox() -> Iterator[Sandbox]:
 
 
 @pytest.fixture(scope="module")
+def vpc() -> Iterator[Sandbox]:
+    """A sandbox with an AWS account, in which private gateways are real hosts."""
+    with Sandbox(aws=True, load_seconds=1) as running:
+        assert running.has_hosts, running.notice
+        yield running
+
+
+@pytest.fixture(scope="module")
 def project(cookies_session: Any) -> Path:
     """A project of its own: tests write environments into it."""
     result = cookies_session.bake(template=str(ROOT))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 from tests.rendered import ROOT
 
 
@@ -13,9 +15,10 @@ def state() -> bytes:
     return subprocess.run(["git", "status", "--porcelain", "demo-mistral-nemo"], cwd=ROOT, capture_output=True).stdout
 
 
-def test_the_demo_deploys_answers_moves_and_leaves_nothing() -> None:
+@pytest.mark.parametrize("env", ["sandbox", pytest.param("prod", marks=pytest.mark.gateway)])
+def test_the_demo_deploys_answers_survives_and_leaves_nothing(env: str) -> None:
     before = state()
-    command = [sys.executable, "-m", "invoke", "demo"]
+    command = [sys.executable, "-m", "invoke", "demo", "--env", env]
     done = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "stand-in" in done.stdout

@@ -1,94 +1,51 @@
-"""The private gateway with real hosts: EC2 instances that boot, dstack's own nginx, a private zone that resolves."""
+"""The private gateway with real hosts: EC2 instances that boot, dstack's own nginx, a private zone that resolves.
+
+What is measured on the way is recorded as properties of the tests; `inv benchmark` prints them.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from sandbox import Sandbox
-from tests.end_to_end.project import Environment, refused
+from tests.end_to_end.behind import STREAM_SECONDS, Behind, alive, writes
+from tests.end_to_end.project import Answer, refused
 from tests.sandbox.deployment import wait_for
 
 pytestmark = pytest.mark.gateway
-STREAM_SECONDS = 3
 CALLERS = 48
 SCALING = {"metric": "rps", "target": 2, "window": "30s", "scale_up_delay": "10s", "scale_down_delay": "10s"}
-
-
-class Behind(Environment):
-    """An environment behind its own gateway, driven from a machine that uses the VPC's resolver."""
-
-    @property
-    def prefix(self) -> list[str]:
-        """The host's own network, the VPC's names: what a CI runner in the VPC has."""
-        nsenter, *options, end = self.sandbox.command_inside()
-        kept = [option for option in options if option not in ("--net", "--pid")]
-        return [nsenter, *kept, f"--wd={self.project}", end]
-
-    @property
-    def host(self) -> str:
-        return f"{self.run_name}.{self.sandbox.zone}"
-
-    @property
-    def url(self) -> str:
-        """By address, because this process has another resolver; `headers` has the name."""
-        [address] = {one.address for one in self.sandbox.instances() if one.state == "running" and self.owns(one.tags)}
-        return f"http://{address}/v1"
-
-    @property
-    def headers(self) -> dict[str, str]:
-        return super().headers | {"Host": self.host}
-
-    def owns(self, tags: dict[str, str]) -> bool:
-        return tags.get("dstack_name", "").rpartition("-")[0] == self.run_name
-
-    def settle(self, **service: object) -> None:
-        """Write the file: one replica or what `service` says, streams that take STREAM_SECONDS."""
-        environ = {"SANDBOX_TOKEN_SECONDS": str(STREAM_SECONDS / 8)}
-        self.write(
-            gateway={"region": self.sandbox.aws_environ["AWS_DEFAULT_REGION"], "domain": self.sandbox.zone},
-            dns={"vpc_id": self.sandbox.vpc_id},
-            service={"env": environ} | service,
-            fleet={"nodes": "0..5"},
-        )
+Record = Callable[[str, object], None]
 
 
 @pytest.fixture(scope="module")
-def sandbox() -> Iterator[Sandbox]:
-    with Sandbox(aws=True, load_seconds=1) as running:
-        assert running.has_hosts, running.notice
-        yield running
+def started() -> float:
+    return time.monotonic()
 
 
 @pytest.fixture(scope="module")
-def zone(sandbox: Sandbox) -> str:
+def zone(started: float, vpc: Sandbox) -> str:
     """The zone before anything was deployed."""
-    return sandbox.snapshot_zone()
+    return vpc.snapshot_zone()
 
 
 @pytest.fixture(scope="module")
-def chat(project: Path, sandbox: Sandbox, zone: str) -> Iterator[Behind]:
+def chat(project: Path, vpc: Sandbox, zone: str) -> Iterator[Behind]:
     """A service behind its gateway, deployed from nothing by one command."""
-    environment = Behind(project, sandbox, "chat")
+    environment = Behind(project, vpc, "chat")
     environment.settle()
     environment.deploy()
     yield environment
     environment.inv("destroy", "--yes")
 
 
-def writes(sandbox: Sandbox) -> tuple[int, int]:
-    """How many changes the GPU clouds and AWS were asked for."""
-    return len(sandbox.calls(writes=True)), len(sandbox.aws_calls(writes=True))
-
-
-def test_from_nothing_to_a_chat_answered_by_name(chat: Behind) -> None:
-    body = '{"model": "mistralai/Mistral-Nemo-Instruct-2407", "messages": [{"role": "user", "content": "Hi"}]}'
-    headers = ("-H", f"Authorization: Bearer {chat.sandbox.token}", "-H", "Content-Type: application/json")
-    asked = chat.sandbox.inside("curl", "-s", f"http://{chat.host}/v1/chat/completions", *headers, "-d", body)
-    assert "stand-in" in asked.stdout, asked
+def test_from_nothing_to_a_chat_answered_by_name(started: float, chat: Behind, record_property: Record) -> None:
+    assert "stand-in" in chat.ask_by_name()
+    record_property("seconds", time.monotonic() - started)
     assert chat.inv("smoke").returncode == 0
 
 
@@ -102,7 +59,9 @@ def test_a_second_deploy_makes_no_write_call(chat: Behind) -> None:
     assert writes(chat.sandbox) == before
 
 
-def test_a_rolling_update_under_load_cuts_what_is_in_flight_and_nothing_else(chat: Behind) -> None:
+def test_a_rolling_update_under_load_cuts_what_is_in_flight_and_nothing_else(
+    chat: Behind, record_property: Record
+) -> None:
     """The gateway of dstack 0.22 closes its connection to the old replica before it has nginx forget it.
 
     What the old replica is answering at that moment is cut, so the bound is one answer a caller, however long an answer
@@ -114,32 +73,51 @@ def test_a_rolling_update_under_load_cuts_what_is_in_flight_and_nothing_else(cha
         time.sleep(20)
     assert done.returncode == 0, done.stderr
     assert len(answers) >= 1000
-    cut = [answer for answer in answers if answer.failure]
-    print(f"{len(answers)} requests of {STREAM_SECONDS} s during a rolling update, {len(cut)} cut in flight")
+    cut = report(record_property, answers)
     assert len(cut) <= CALLERS
     if cut:
         moment = min(answer.ended for answer in cut)
         assert all(answer.began < moment < answer.ended + 2 and answer.ended < moment + 2 for answer in cut), cut
 
 
-def test_replicas_follow_the_load_and_clouds_stand_in_for_each_other(chat: Behind) -> None:
+def test_replicas_follow_the_load_up_and_down(chat: Behind, record_property: Record) -> None:
     chat.settle(replicas="1..3", scaling=SCALING)
     chat.deploy()
-    chat.sandbox.capacity("runpod", available=False)  # the first replica is there; the others have to go to Vast.ai
+    began = time.monotonic()
     with chat.load(every=0.05, callers=36) as answers:
-        wait_for(lambda: len(ready(chat)) == 3, 240)
-        clouds = {replica["cloud"] for replica in ready(chat)}
-        assert clouds == {"runpod", "vastai"}
-        for pod in chat.sandbox.pods():
-            if pod.running and pod.cloud == "vastai":
-                chat.sandbox.kill_pod(pod.id)
-        chat.sandbox.capacity("runpod", available=True)
-        time.sleep(5)
-        after = time.monotonic()
-        time.sleep(20)
-        assert sum(answer.began > after and not answer.failure for answer in answers) > 100
+        wait_for(lambda: len(chat.ready()) == 3, 240)
+        record_property("seconds until three replicas serve", time.monotonic() - began)
+    failed, ended = report(record_property, answers), time.monotonic()
+    assert failed == []  # replicas that join cut nothing
     wait_for(lambda: len(chat.status()["replicas"]) == 1, 240)
+    record_property("seconds until one is left", time.monotonic() - ended)
     assert chat.ask().ok
+
+
+def test_one_cloud_dies_and_the_other_answers(chat: Behind, record_property: Record) -> None:
+    chat.settle(replicas=1)
+    chat.deploy()
+    [replica] = chat.ready()
+    chat.sandbox.capacity(replica["cloud"], available=False)  # the second one has to go to the other cloud
+    chat.settle(replicas=2)
+    chat.deploy()
+    assert {replica["cloud"] for replica in chat.ready()} == {"runpod", "vastai"}
+    with chat.load(every=0.05, callers=12) as answers:
+        time.sleep(5)
+        died = time.monotonic()
+        for pod in chat.sandbox.pods():
+            if pod.running and pod.cloud == replica["cloud"]:
+                chat.sandbox.kill_pod(pod.id)
+        time.sleep(45)
+    failed = report(record_property, answers)
+    chat.sandbox.clear_faults()
+    last = max((answer.ended for answer in failed), default=died)
+    record_property("seconds until the last failure", last - died)
+    assert not [answer for answer in failed if answer.began > died + 20]
+    assert sum(answer.began > died + 20 for answer in answers) > 50
+    wait_for(lambda: len(chat.ready()) == 2, 240)  # dstack replaces what died
+    chat.settle()
+    chat.deploy()
 
 
 def test_another_service_with_its_own_gateway_shares_the_zone(chat: Behind, project: Path) -> None:
@@ -147,34 +125,36 @@ def test_another_service_with_its_own_gateway_shares_the_zone(chat: Behind, proj
     other.settle()
     other.deploy()
     for one in (chat, other):
-        assert one.ask().ok
-        assert "stand-in" not in one.sandbox.inside("curl", "-s", f"http://{one.host}/v1/models").stderr
+        assert "stand-in" in one.ask_by_name()
     assert other.inv("destroy", "--yes").returncode == 0
     assert chat.sandbox.snapshot_zone() == records
     assert chat.ask().ok
 
 
 def test_a_change_that_takes_a_new_gateway_is_refused(chat: Behind) -> None:
-    good = dict(chat.settings)
-    chat.write(gateway=chat.settings["gateway"] | {"instance_type": "t3.small"})
+    chat.settle(gateway={"instance_type": "t3.small"})
     before = writes(chat.sandbox)
     assert chat.inv("plan", "--detailed-exitcode").returncode == 11
     refused(chat.inv("deploy", "--yes"), 37, "changing instance_type takes a new gateway", "--allow-recreation")
     refused(chat.inv("gateway.deploy"), 37, "instance_type")
     assert writes(chat.sandbox) == before
-    chat.write(**good)
+    chat.settle()
 
 
 def test_destroy_leaves_zone_and_account_as_they_were(chat: Behind, zone: str) -> None:
     done = chat.inv("destroy", "--yes")
     assert done.returncode == 0, done.stderr
     assert chat.sandbox.snapshot_zone() == zone
-    assert [one.id for one in chat.sandbox.instances() if one.state != "terminated"] == []
+    assert alive(chat.sandbox) == []
     assert chat.machines() == []
     before = writes(chat.sandbox)
     assert chat.inv("destroy", "--yes").returncode == 0
     assert writes(chat.sandbox) == before
 
 
-def ready(chat: Behind) -> list[dict[str, str]]:
-    return [replica for replica in chat.status()["replicas"] if replica["probes"] == "passing"]
+def report(record_property: Record, answers: list[Answer]) -> list[Answer]:
+    """Record requests and failures. Returns the failed."""
+    failed = [answer for answer in answers if answer.failure]
+    record_property("requests", len(answers))
+    record_property("failures", len(failed))
+    return failed

@@ -1,0 +1,92 @@
+"""A service behind its own private gateway, and the account it is in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import boto3
+
+from sandbox import Sandbox
+from tests.end_to_end.project import Environment
+
+STREAM_SECONDS = 3
+
+
+class Behind(Environment):
+    """An environment behind its own gateway, driven from a machine that uses the VPC's resolver."""
+
+    @property
+    def prefix(self) -> list[str]:
+        return self.sandbox.command_beside(self.project)
+
+    @property
+    def host(self) -> str:
+        return f"{self.run_name}.{self.sandbox.zone}"
+
+    @property
+    def url(self) -> str:
+        """By address, because this process has another resolver; `headers` has the name."""
+        address, *_ = sorted(self.addresses)
+        return f"http://{address}/v1"
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return super().headers | {"Host": self.host}
+
+    @property
+    def gateways(self) -> dict[str, str]:
+        """Address by id of this gateway's running instances."""
+        running = (one for one in self.sandbox.instances() if one.state == "running")
+        return {one.id: one.address for one in running if self._owns(one.tags)}
+
+    @property
+    def addresses(self) -> set[str]:
+        return set(self.gateways.values())
+
+    def settle(self, gateway: dict[str, Any] | None = None, **service: object) -> None:
+        """Write the file: one replica or what `service` says, streams that take STREAM_SECONDS."""
+        environ = {"SANDBOX_TOKEN_SECONDS": str(STREAM_SECONDS / 8)}
+        where = {"region": self.sandbox.aws_environ["AWS_DEFAULT_REGION"], "domain": self.sandbox.zone}
+        self.write(
+            gateway=where | (gateway or {}),
+            dns={"vpc_id": self.sandbox.vpc_id},
+            service={"env": environ} | service,
+            fleet={"nodes": "0..5"},
+        )
+
+    def ask_by_name(self) -> str:
+        """The answer to a chat that a backend inside the VPC sent to the service's name; empty when none came."""
+        body = '{"model": "mistralai/Mistral-Nemo-Instruct-2407", "messages": [{"role": "user", "content": "Hi"}]}'
+        headers = ("-H", f"Authorization: Bearer {self.sandbox.token}", "-H", "Content-Type: application/json")
+        url = f"http://{self.host}/v1/chat/completions"
+        return self.sandbox.inside("curl", "-s", "-m", "10", url, *headers, "-d", body).stdout
+
+    def ready(self) -> list[dict[str, str]]:
+        """The replicas whose probes pass."""
+        return [replica for replica in self.status()["replicas"] if replica["probes"] == "passing"]
+
+    def _owns(self, tags: dict[str, str]) -> bool:
+        return tags.get("dstack_name", "").rpartition("-")[0] == self.run_name
+
+
+def writes(sandbox: Sandbox) -> tuple[int, int]:
+    """How many changes the GPU clouds and AWS were asked for."""
+    return len(sandbox.calls(writes=True)), len(sandbox.aws_calls(writes=True))
+
+
+def alive(sandbox: Sandbox) -> list[str]:
+    """Ids of the instances that AWS bills."""
+    return [one.id for one in sandbox.instances() if one.state != "terminated"]
+
+
+def terminate(sandbox: Sandbox, instance: str) -> None:
+    """End an instance behind dstack's back, as a colleague in the console would."""
+    environ = sandbox.aws_environ
+    ec2 = boto3.client(
+        "ec2",
+        endpoint_url=environ["AWS_ENDPOINT_URL"],
+        region_name=environ["AWS_DEFAULT_REGION"],
+        aws_access_key_id=environ["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=environ["AWS_SECRET_ACCESS_KEY"],
+    )
+    ec2.terminate_instances(InstanceIds=[instance])

@@ -1,0 +1,119 @@
+"""What breaks, or is broken off, on the way to a gateway and behind it."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from sandbox import Sandbox
+from tests.end_to_end.behind import Behind, alive, terminate, writes
+from tests.sandbox.deployment import wait_for
+
+pytestmark = pytest.mark.gateway
+
+
+@pytest.fixture(scope="module")
+def chat(project: Path, vpc: Sandbox) -> Iterator[Behind]:
+    environment = Behind(project, vpc, "chat")
+    environment.settle()
+    yield environment
+    environment.inv("destroy", "--yes")
+
+
+@pytest.fixture(scope="module")
+def serving(chat: Behind) -> Behind:
+    """The same, deployed; a test that changes it leaves it serving."""
+    chat.deploy()
+    return chat
+
+
+def broken_off(chat: Behind, seen: Callable[[str], bool], number: signal.Signals) -> tuple[int, str]:
+    """Start a deploy, send it a signal after the first line that `seen` likes. Returns its exit code and words."""
+    with chat.start("deploy", "--yes") as process:
+        assert process.stderr
+        said = []
+        for line in process.stderr:
+            said.append(line)
+            if seen(line):
+                process.send_signal(number)
+                break
+        _, rest = process.communicate(timeout=60)
+    return process.returncode, "".join([*said, rest])
+
+
+def test_a_deploy_that_is_broken_off_at_any_step_continues(chat: Behind) -> None:
+    """Each deploy ends one step later than the one before; the last one finds everything half done."""
+    name, sandbox = chat.run_name, chat.sandbox
+
+    code, said = broken_off(chat, lambda line: f"gateway {name}: create" in line, signal.SIGINT)
+    assert code == 130, said
+    assert "running it again continues" in said
+    assert len(alive(sandbox)) <= 1
+
+    code, said = broken_off(chat, lambda line: f"gateway {name}: running" in line, signal.SIGKILL)
+    assert code == -signal.SIGKILL, said
+    wait_for(lambda: len(alive(sandbox)) == 1)
+
+    def record_written(line: str) -> bool:
+        """The batch is at Route 53 and not everywhere yet: the deploy waits for that."""
+        if f"gateway {name}: running" not in line:
+            return False
+        return bool(wait_for(lambda: sandbox.aws_calls("route53", writes=True), 30))
+
+    code, said = broken_off(chat, record_written, signal.SIGKILL)
+    assert code == -signal.SIGKILL, said
+    assert f"record {chat.host}" not in said
+
+    code, said = broken_off(chat, lambda line: f"{name}: deployment 0 submitted" in line, signal.SIGTERM)
+    assert code != 0, said
+    assert f"record {chat.host}" in said
+    assert "unchanged" in said.split(f"record {chat.host}")[1].splitlines()[0]
+
+    chat.deploy()
+    assert "stand-in" in chat.ask_by_name()
+    made = [call.action for call in sandbox.aws_calls(writes=True)]
+    assert made == ["RunInstances", "ChangeResourceRecordSets"]
+    assert len(chat.machines()) == 1
+
+
+@pytest.mark.parametrize("wiped", [False, True], ids=["power lost", "disk lost"])
+def test_a_gateway_whose_host_fails_heals_itself(
+    serving: Behind, wiped: bool, record_property: Callable[[str, object], None]
+) -> None:
+    [gateway] = serving.gateways
+    serving.sandbox.power_loss(gateway, wiped=wiped)
+    began, before = time.monotonic(), writes(serving.sandbox)
+    assert serving.ask_by_name() == ""
+    wait_for(lambda: "stand-in" in serving.ask_by_name(), 300)
+    record_property("seconds without answers", time.monotonic() - began)
+    assert serving.inv("deploy", "--yes").returncode == 0
+    assert writes(serving.sandbox) == before
+
+
+def test_a_terminated_gateway_is_replaced_as_the_runbook_says(serving: Behind) -> None:
+    """dstack goes on calling it `running`: a second replica, then back to one, makes it drop the dead one."""
+    [dead] = serving.gateways
+    terminate(serving.sandbox, dead)
+    wait_for(lambda: serving.ask_by_name() == "")
+    serving.settle(gateway={"replicas": 2})
+    serving.deploy()
+    serving.settle()
+    serving.deploy()
+    assert list(serving.gateways) not in ([], [dead])
+    assert "stand-in" in serving.ask_by_name()
+    assert len(serving.machines()) == 1
+
+
+def test_a_gateway_made_anew_gets_service_and_record_back(serving: Behind) -> None:
+    [old], [pod] = serving.gateways, serving.machines()
+    serving.settle(gateway={"instance_type": "t3.small"})
+    serving.deploy("--allow-recreation")
+    [new] = serving.gateways
+    assert new != old
+    assert "stand-in" in serving.ask_by_name()
+    assert serving.machines() == [pod]  # no GPU was given back for it
+    assert serving.inv("plan", "--detailed-exitcode").returncode == 0
