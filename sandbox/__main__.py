@@ -35,6 +35,8 @@ def up(args: argparse.Namespace) -> None:
             else:
                 for name, value in sandbox.environ.items():
                     print(f"export {name}={shlex.quote(value)}", flush=True)
+                if args.aws and sandbox.has_hosts:
+                    print("# A shell inside the VPC, or one command: python -m sandbox inside [curl …]", flush=True)
                 print("# Ready. Paste these lines into another terminal; Ctrl-C here ends the sandbox.", flush=True)
             sandbox.wait()
     except KeyboardInterrupt:

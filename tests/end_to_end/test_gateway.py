@@ -13,7 +13,7 @@ import pytest
 
 from sandbox import Sandbox
 from tests.end_to_end.behind import STREAM_SECONDS, Behind, alive, writes
-from tests.end_to_end.project import Answer, refused
+from tests.end_to_end.project import Answer, Environment, refused
 from tests.sandbox.deployment import wait_for
 
 pytestmark = pytest.mark.gateway
@@ -57,6 +57,13 @@ def test_a_second_deploy_makes_no_write_call(chat: Behind) -> None:
         assert f"{part} {chat.run_name}: unchanged" in done.stdout
     assert chat.inv("plan", "--detailed-exitcode").returncode == 0
     assert writes(chat.sandbox) == before
+
+
+def test_outside_the_vpc_a_deploy_says_that_nobody_has_asked_the_endpoint(chat: Behind) -> None:
+    outside = Environment(chat.project, chat.sandbox, chat.name)
+    for command in ("deploy", "smoke"):
+        refused(outside.inv(command), 39, "deployed, but", "run inv smoke --env chat where callers are")
+    assert outside.inv("status").returncode == 0
 
 
 def test_a_rolling_update_under_load_cuts_what_is_in_flight_and_nothing_else(
@@ -122,10 +129,13 @@ def test_one_cloud_dies_and_the_other_answers(chat: Behind, record_property: Rec
 
 def test_another_service_with_its_own_gateway_shares_the_zone(chat: Behind, project: Path) -> None:
     other, records = Behind(project, chat.sandbox, "other"), chat.sandbox.snapshot_zone()
-    other.settle()
+    limit = {"prefix": "/v1/", "key": {"type": "header", "header": "Authorization"}, "rps": 1, "burst": 4}
+    other.settle(rate_limits=[limit])
     other.deploy()
     for one in (chat, other):
         assert "stand-in" in one.ask_by_name()
+    assert {chat.ask().status_code for _ in range(10)} == {200}
+    assert {other.ask().status_code for _ in range(10)} == {200, 429}  # its own limit, and its alone
     assert other.inv("destroy", "--yes").returncode == 0
     assert chat.sandbox.snapshot_zone() == records
     assert chat.ask().ok
