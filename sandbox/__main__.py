@@ -86,7 +86,7 @@ def calls(args: argparse.Namespace) -> None:
 
 def fault(args: argparse.Namespace) -> None:
     """Let the clouds fail from now on."""
-    given = {name: getattr(args, name) for name in ("route", "status", "seconds", "image", "times")}
+    given = {name: getattr(args, name) for name in ("route", "status", "code", "seconds", "image", "times")}
     _attach(args).fault(args.kind, args.cloud, **{name: value for name, value in given.items() if value is not None})
 
 
@@ -139,7 +139,7 @@ def _parser() -> argparse.ArgumentParser:
         added.add_argument("--folder", type=Path, help="the sandbox's folder; default $SANDBOX_FOLDER")
         return added
 
-    clouds: Any = {"choices": faults.CLOUDS, "help": "only this cloud; default all"}
+    clouds: Any = {"choices": faults.CLOUDS, "help": "only this cloud; default all but aws"}
     added = command(up)
     added.add_argument("--load-seconds", type=float, default=2.0, help="how long a model loads; default %(default)s")
     added.add_argument("--aws", action="store_true", help="with an AWS account; as root, gateways work too")
@@ -156,8 +156,9 @@ def _parser() -> argparse.ArgumentParser:
     added = command(fault, epilog=_FAULT_KINDS)
     added.add_argument("kind", choices=faults.KINDS)
     added.add_argument("--cloud", **clouds)
-    added.add_argument("--route", help='only these calls, a glob: "POST /v2/pods", "* /api/v0/instances/*"')
+    added.add_argument("--route", help='only these calls, a glob: "POST /v2/pods", "* /v0/asks/*", "route53:*"')
     added.add_argument("--status", type=int, help="HTTP status of an error; default 500")
+    added.add_argument("--code", help="AWS's name of an error: Throttling, AccessDenied, ExpiredToken, ...")
     added.add_argument("--seconds", type=float, help="of slow and pull")
     added.add_argument("--image", help='only these images, a glob: "vllm/*"')
     added.add_argument("--times", type=int, help="only so many calls")

@@ -1,7 +1,8 @@
 """Faults that the emulated clouds show on demand, until they are cleared.
 
 capacity   the cloud has nothing to rent: both refuse to create, Vast.ai lists no offers
-error      calls are answered with `status`
+error      calls are answered with `status`, by AWS with its error `code`
+lost       calls are carried out and the answer is lost: AWS closes the connection
 slow       calls are answered `seconds` later
 key        the API key is revoked: calls are answered with 401
 image      the container registry doesn't know the images that match `image`
@@ -16,11 +17,12 @@ from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase
 from typing import Any, Literal, get_args
 
-Kind = Literal["capacity", "error", "slow", "key", "image", "pull", "unready"]
+Kind = Literal["capacity", "error", "lost", "slow", "key", "image", "pull", "unready"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 GPU_CLOUDS = ("runpod", "vastai")
-CLOUDS = (*GPU_CLOUDS, "registry", "catalogue")
-_OF_ANY_HOST = ("error", "slow")  # the other kinds are about renting machines, or about images
+AWS = "aws"  # only when named: a fault on all clouds is not on AWS
+CLOUDS = (*GPU_CLOUDS, "registry", "catalogue", AWS)
+_CLOUDS_OF: dict[str, tuple[str, ...]] = {"error": CLOUDS, "slow": CLOUDS, "lost": (AWS,), "image": ()}
 
 
 @dataclass
@@ -28,20 +30,23 @@ class Fault:
     """One fault. Raises ValueError, as an instruction, when its fields don't go together."""
 
     kind: Kind
-    cloud: str | None = None  # None: every cloud
-    route: str = "*"  # of error and slow: the calls it affects, a glob over "METHOD /path"
+    cloud: str | None = None  # None: every cloud but AWS
+    route: str = "*"  # of error, lost, slow: calls it affects, a glob over "METHOD /path" or AWS's "service:Action"
     status: int = 500  # of error: the HTTP status
+    code: str | None = None  # of error on AWS: Throttling, ExpiredToken, ...; None: a common one with this status
     seconds: float = 0.0  # of slow and pull
     image: str = "*"  # of image: a glob over "repository:tag"
-    times: int | None = None  # of error and slow: how many calls more are affected; None: all
+    times: int | None = None  # of error, lost, slow: how many calls more are affected; None: all
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise ValueError(f"there is no fault {self.kind!r}; choose one of {', '.join(KINDS)}")
-        clouds = CLOUDS if self.kind in _OF_ANY_HOST else () if self.kind == "image" else GPU_CLOUDS
+        clouds = _CLOUDS_OF.get(self.kind, GPU_CLOUDS)
         if self.cloud is not None and self.cloud not in clouds:
             allowed = f"one of {', '.join(clouds)}, or none for all" if clouds else "no cloud: it is the registry's"
             raise ValueError(f"the fault {self.kind} can't be on cloud {self.cloud!r}; give {allowed}")
+        if self.kind == "lost" and self.cloud is None:
+            raise ValueError("the fault lost is AWS's alone; give the cloud aws")
         if self.kind == "error" and not 400 <= self.status <= 599:
             raise ValueError(f"an error has a status from 400 to 599, not {self.status}")
         if self.kind in ("slow", "pull") and self.seconds <= 0:
@@ -78,9 +83,8 @@ class Faults:
         """Whether a fault hides `image` ("repository:tag")."""
         return self._find("image", lambda fault: fnmatchcase(image, fault.image)) is not None
 
-    def strike(self, kind: Literal["error", "slow"], cloud: str, method: str, path: str) -> Fault | None:
-        """The fault that hits this call; counts down its `times`."""
-        call = f"{method} {path}"
+    def strike(self, kind: Literal["error", "lost", "slow"], cloud: str, call: str) -> Fault | None:
+        """The fault that hits this call, named as Fault.route has it; counts down its `times`."""
         fault = self._find(kind, lambda f: f.cloud in (None, cloud) and fnmatchcase(call, f.route))
         if fault is not None and fault.times is not None:
             fault.times -= 1

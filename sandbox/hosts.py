@@ -66,11 +66,11 @@ class Hosts:
     async def _emulate(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         cloud = CLOUD_OF_HOST.get(request.url.host or "", "unknown")
         started = time.monotonic()
-        fault = None
-        if slow := self._faults.strike("slow", cloud, request.method, request.path):
+        fault, route = None, f"{request.method} {request.path}"
+        if slow := self._faults.strike("slow", cloud, route):
             fault = "slow"
             await asyncio.sleep(slow.seconds)
-        if broken := self._faults.strike("error", cloud, request.method, request.path):
+        if broken := self._faults.strike("error", cloud, route):
             fault = "error"
             response = _error(cloud, broken.status)
         else:

@@ -20,7 +20,7 @@ from sandbox.aws.access import AwsAccess
 from sandbox.aws.state import AwsState
 from sandbox.calls import Call
 from sandbox.errors import SandboxError
-from sandbox.faults import Fault, Kind
+from sandbox.faults import AWS, Fault, Kind
 from sandbox.pods import PodInfo
 from sandbox.state import CALLS_FILE, Settings, State
 
@@ -165,28 +165,38 @@ class Sandbox(AwsAccess):
         *,
         route: str = "*",
         status: int = 500,
+        code: str | None = None,
         seconds: float = 0.0,
         image: str = "*",
         times: int | None = None,
     ) -> None:
-        """Let the clouds fail from now on, see sandbox/faults.py for the kinds and their fields; `cloud` None is all.
+        """Let the clouds fail from now on, see sandbox/faults.py for the kinds and their fields.
+
+        `cloud` None is all but AWS.
 
         >>> sandbox.fault("error", "runpod", status=429, route="POST /v2/pods", times=3)
+        >>> sandbox.fault("error", "aws", status=400, code="Throttling", route="route53:*", times=3)
         """
         try:
-            fault = Fault(kind, cloud, route=route, status=status, seconds=seconds, image=image, times=times)
+            fault = Fault(kind, cloud, route, status, code, seconds, image, times)
         except ValueError as e:
             raise SandboxError(str(e)) from None
-        self._control("POST", "faults", fault.to_json())
+        if cloud == AWS:
+            self._own("add-fault", **fault.to_json())
+        else:
+            self._control("POST", "faults", fault.to_json())
 
     def faults(self) -> list[Fault]:
-        """The faults in force, oldest first."""
-        return [Fault(**fault) for fault in self._control("GET", "faults")]
+        """The faults in force, oldest first; AWS's last."""
+        of_aws = self._own("faults") if self._running.aws else []
+        return [Fault(**fault) for fault in [*self._control("GET", "faults"), *of_aws]]
 
     def clear_faults(self, kind: str | None = None, cloud: str | None = None) -> int:
         """End the faults of `kind` and on `cloud`, None is any; returns how many. Pods that are ill stay ill."""
         query = {name: value for name, value in (("kind", kind), ("cloud", cloud)) if value is not None}
         ended: int = self._control("DELETE", f"faults?{urlencode(query)}")
+        if self._running.aws:
+            ended += self._own("clear-faults", kind=kind, cloud=cloud)
         return ended
 
     def pods(self) -> list[PodInfo]:

@@ -39,6 +39,7 @@ FILES = {
     "environments/prod.yml",
     "environments/sandbox.yml",
     "policies/dns.json",
+    "policies/gateway-load-balancer.json",
     "policies/gateway.json",
     "pyproject.toml",
     "requirements.txt",

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, ConnectionError, HTTPClientError, WaiterError
 
 from deploy.api import Api, Say
 from deploy.environments import Document, Environment
@@ -21,6 +21,7 @@ from deploy.plans import Change, Difference, Part
 TTL_SECONDS = 30  # how long a caller may go on using the address of a replaced gateway
 OWNER_PREFIX = "_owner"
 RETRIES = Config(retries={"mode": "adaptive", "max_attempts": 8})  # Route 53 takes 5 requests a second and account
+PASSING = (ConnectionError, HTTPClientError, WaiterError)  # other errors of boto3 itself are about credentials
 INSYNC = {"Delay": 5, "MaxAttempts": 36}  # seconds, polls; Route 53 propagates within 60 s as a rule
 
 
@@ -51,8 +52,9 @@ class Zone:
         self.host, self.owner = environment.host, environment.run_name
         domain, region = environment.gateway["domain"], environment.gateway["region"]
         vpc = environment.dns.vpc_id if environment.dns else None
-        self._client = boto3.client("route53", region_name=region, config=RETRIES)
-        with _explained(f"looking for the zone {domain}"):  # both lists are of few zones: one page holds them
+        of = f" of {vpc} in {region}" if vpc else ""
+        with _explained(f"looking for the zone {domain}{of}"):  # both lists are of few zones: one page holds them
+            self._client = boto3.client("route53", region_name=region, config=RETRIES)
             page = self._client.list_hosted_zones_by_name(DNSName=domain, MaxItems="100")
             named = [zone for zone in page["HostedZones"] if zone["Name"] == f"{domain}."]
             of_vpc = []
@@ -74,10 +76,15 @@ class Zone:
                 found |= {RecordSet(name, one["Type"], values, one.get("TTL", 0))} if one["Name"] == name else set()
         return frozenset(found)
 
-    def write(self, batch: list[Document]) -> None:
-        """Apply one change batch and wait until all of Route 53's servers answer with it."""
+    def write(self, batch: list[Document], want: frozenset[RecordSet]) -> None:
+        """Apply the change batch that leads to `want`, and wait until all of Route 53's servers answer with it."""
         with _explained(f"changing {self.host}"):
-            answer = self._client.change_resource_record_sets(HostedZoneId=self._id, ChangeBatch={"Changes": batch})
+            try:
+                answer = self._client.change_resource_record_sets(HostedZoneId=self._id, ChangeBatch={"Changes": batch})
+            except ClientError as error:  # an answer was lost, so boto3 asked again for what was done already?
+                if error.response["Error"]["Code"] != "InvalidChangeBatch" or self.read() != want:
+                    raise
+                return
             waiter = self._client.get_waiter("resource_record_sets_changed")
             waiter.wait(Id=answer["ChangeInfo"]["Id"], WaiterConfig=INSYNC)
 
@@ -103,7 +110,7 @@ def publish(api: Api, environment: Environment, say: Say, *, dry_run: bool = Fal
     want, zone = wanted(environment.host, targets, environment.run_name), Zone(environment)
     batch = changes(zone.read(), want, zone.host, zone.owner, adopt=adopt)
     if batch and not dry_run:
-        zone.write(batch)
+        zone.write(batch, want)
     done = "unchanged" if not batch else "would be written" if dry_run else "written"
     say(f"record {zone.host} -> {' '.join(targets)}: {done}")
 
@@ -114,7 +121,7 @@ def delete(environment: Environment, say: Say) -> None:
         return
     zone = Zone(environment)
     if batch := changes(zone.read(), (), zone.host, zone.owner):
-        zone.write(batch)
+        zone.write(batch, frozenset())
         say(f"record {zone.host}: deleted")
 
 
@@ -125,7 +132,7 @@ def the_one(named: Iterable[Document], of_vpc: Iterable[Document], name: str, vp
     fitting = [zone for zone, private in ids if (zone in in_vpc if vpc else not private)]
     if len(fitting) != 1:
         kind = f"private zone {name} of {vpc}" if vpc else f"public zone {name}"
-        mend = "make it, or mend dns.vpc_id" if not fitting else "keep one of them"
+        mend = "make it, or mend dns.vpc_id and gateway.region" if not fitting else "keep one of them"
         raise Failure(ExitCode.DNS_REFUSED, f"there are {len(fitting)} of the {kind}, and one is needed; {mend}")
     return fitting[0]
 
@@ -167,4 +174,8 @@ def _explained(doing: str) -> Iterator[None]:
     try:
         yield
     except (ClientError, BotoCoreError) as error:
-        raise Failure(ExitCode.DNS_REFUSED, f"AWS refused {doing}: {error}") from None
+        status = error.response["ResponseMetadata"]["HTTPStatusCode"] if isinstance(error, ClientError) else None
+        mend = "mend that or wait, then run it again"
+        if status == 403 or not (status or isinstance(error, PASSING)):
+            mend = "it takes AWS credentials that are valid and have policies/dns.json: AWS_PROFILE, a role or a key"
+        raise Failure(ExitCode.DNS_REFUSED, f"AWS refused {doing}: {error}; {mend}") from None

@@ -21,6 +21,7 @@ from sandbox.aws.hosts import Hosts
 from sandbox.aws.network import Network, missing
 from sandbox.aws.state import ACCESS_KEY, SECRET_KEY, AwsSettings, AwsState
 from sandbox.errors import SandboxError
+from sandbox.faults import Fault, Faults
 
 _NO_NETWORK = ipaddress.IPv4Network("10.192.0.0/24")  # the VPC's addresses when there will be no hosts
 _CREDENTIALS = {"aws_access_key_id": ACCESS_KEY, "aws_secret_access_key": SECRET_KEY}
@@ -33,7 +34,7 @@ def run(settings: AwsSettings, closing: ExitStack) -> AwsState:
     landscape.write_images(images)
     os.environ["MOTO_AMIS_PATH"] = str(images)  # before the first import of moto, which takes a second or two
 
-    from sandbox.aws import account, strict
+    from sandbox.aws import account, front, strict
     from sandbox.aws.resolver import Resolver
     from sandbox.aws.server import Server
 
@@ -41,6 +42,7 @@ def run(settings: AwsSettings, closing: ExitStack) -> AwsState:
     server = Server(settings.token)
     server.start()
     strict.make_route53_strict()
+    strict.make_public_addresses_reachable()
     addresses = network.addresses if network else _NO_NETWORK
     made = landscape.create(server.url, _CREDENTIALS, addresses, settings.zone, settings.project)
 
@@ -61,7 +63,11 @@ def run(settings: AwsSettings, closing: ExitStack) -> AwsState:
             raise SandboxError(notice)
         hosts.lose_power(request["id"], request["wiped"])
 
-    strict.log_calls(AwsCallLog(folder / AWS_CALLS_FILE), observe)
+    faults = Faults()
+    front.open_door(AwsCallLog(folder / AWS_CALLS_FILE), faults, observe)
+    server.add("add-fault", lambda request: faults.add(Fault(**request)))
+    server.add("faults", lambda _: [fault.to_json() for fault in faults])
+    server.add("clear-faults", lambda request: faults.clear(request["kind"], request["cloud"]))
     server.add("instances", lambda _: account.infos(hosts.running if hosts else lambda _: False))
     server.add("power-loss", lose_power)
     server.add("zone", lambda request: account.zone(request["id"]))

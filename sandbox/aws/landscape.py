@@ -50,9 +50,10 @@ def write_images(file: Path) -> None:
 def create(url: str, credentials: dict[str, str], network: ipaddress.IPv4Network, zone: str, project: str) -> Landscape:
     """Make everything through the API at `url`.
 
-    The VPC has the addresses of `network`: two private subnets, in different availability zones, with a route out
-    through a NAT gateway. dstack asks for such a route; packets don't find one. The security group is the one that a
-    gateway of the dstack project `project` takes if it exists. A second, public zone has the name of the private one.
+    The VPC has the addresses of `network`: two private subnets with a route out through a NAT gateway, and two public
+    ones with an internet gateway, each in another availability zone. dstack asks for such routes; packets don't find
+    one. The security group is the one that a gateway of the dstack project `project` takes if it exists. A second,
+    public zone has the name of the private one.
     """
 
     def client(service: str) -> Any:
@@ -61,14 +62,17 @@ def create(url: str, credentials: dict[str, str], network: ipaddress.IPv4Network
     ec2, route53 = client("ec2"), client("route53")
     vpc_id = ec2.create_vpc(CidrBlock=str(network), TagSpecifications=_name("vpc", "sandbox"))["Vpc"]["VpcId"]
     subnets = [
-        ec2.create_subnet(VpcId=vpc_id, CidrBlock=str(half), AvailabilityZone=f"{REGION}{letter}")["Subnet"]["SubnetId"]
-        for half, letter in zip(network.subnets(), "ab", strict=True)
+        ec2.create_subnet(VpcId=vpc_id, CidrBlock=str(part), AvailabilityZone=f"{REGION}{letter}")["Subnet"]["SubnetId"]
+        for part, letter in zip(network.subnets(2), "abab", strict=True)
     ]
-    nat = ec2.create_nat_gateway(SubnetId=subnets[0], ConnectivityType="private")["NatGateway"]["NatGatewayId"]
-    table = ec2.create_route_table(VpcId=vpc_id)["RouteTable"]["RouteTableId"]
-    ec2.create_route(RouteTableId=table, DestinationCidrBlock="0.0.0.0/0", NatGatewayId=nat)
-    for subnet in subnets:
-        ec2.associate_route_table(RouteTableId=table, SubnetId=subnet)
+    internet = ec2.create_internet_gateway()["InternetGateway"]["InternetGatewayId"]
+    ec2.attach_internet_gateway(InternetGatewayId=internet, VpcId=vpc_id)
+    nat = ec2.create_nat_gateway(SubnetId=subnets[2])["NatGateway"]["NatGatewayId"]
+    for out, members in (({"NatGatewayId": nat}, subnets[:2]), ({"GatewayId": internet}, subnets[2:])):
+        table = ec2.create_route_table(VpcId=vpc_id)["RouteTable"]["RouteTableId"]
+        ec2.create_route(RouteTableId=table, DestinationCidrBlock="0.0.0.0/0", **out)
+        for subnet in members:
+            ec2.associate_route_table(RouteTableId=table, SubnetId=subnet)
     _create_security_group(ec2, vpc_id, network, project)
     vpc = {"VPCRegion": REGION, "VPCId": vpc_id}
     private = route53.create_hosted_zone(

@@ -14,6 +14,7 @@ from werkzeug.wrappers import Request, Response
 from sandbox.aws.state import OWN_PATH
 from sandbox.errors import SandboxError
 
+LOST = "X-Sandbox-Lost"  # header of an answer that the client shall not get
 Answer = Callable[[dict[str, Any]], Any]  # from the request's JSON to the answer's
 
 
@@ -37,7 +38,13 @@ class Server:
     def _dispatch(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         request = Request(environ, populate_request=False)
         if not request.path.startswith(OWN_PATH):
-            answer: Iterable[bytes] = self._moto(environ, start_response)
+
+            def start(status: str, headers: list[tuple[str, str]], *more: Any) -> Any:
+                if LOST in dict(headers):
+                    raise ConnectionAbortedError
+                return start_response(status, headers, *more)
+
+            answer: Iterable[bytes] = self._moto(environ, start)
             return answer
         return self._own(request)(environ, start_response)
 
@@ -59,3 +66,7 @@ def _json(content: Any, status: int) -> Response:
 class _Quiet(MotoRequestHandler):
     def log_request(self, *args: Any) -> None:
         """Say nothing: calls.py has the log."""
+
+    def connection_dropped(self, *args: Any) -> None:
+        """An answer was lost, so the connection ends too; werkzeug would wait on it for the next request."""
+        self.close_connection = True

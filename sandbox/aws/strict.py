@@ -1,4 +1,4 @@
-"""Where moto is more patient than AWS: Route 53's refusals and its PENDING changes; and a log of all calls.
+"""Where moto is more patient than AWS: Route 53's refusals and its PENDING changes; and addresses that lead somewhere.
 
 moto's server runs in this process, so a few methods of its classes are replaced; the requests are still parsed, and the
 answers rendered, by moto.
@@ -9,33 +9,26 @@ from __future__ import annotations
 import secrets
 import string
 import threading
-import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, cast
 
-from moto.core.responses import ActionResult, BaseResponse
+from moto.core.responses import ActionResult
+from moto.ec2.models.elastic_network_interfaces import NetworkInterface
 from moto.route53 import models
 from moto.route53.exceptions import Route53ClientError
 from moto.route53.models import FakeZone, Route53Backend
 from moto.route53.responses import Route53
-from moto.sts.models import sts_backends
-from moto.utilities.utils import get_partition
 
-from sandbox.aws.calls import AwsCall, AwsCallLog, is_write
 from sandbox.aws.record_sets import RecordSet, RefusedError, changed, normal_name
 
 PROPAGATION_SECONDS = 2.0  # until a change is INSYNC; at AWS usually less than a minute
 _ID_LETTERS = string.ascii_uppercase + string.digits
 _ID_LENGTH = 20
-_ELIDED = {"Action", "Version", "ClientToken", "UserData"}  # the same in all calls, or long
-_IAM_NAMES = {"elbv2": "elasticloadbalancing", "elb": "elasticloadbalancing"}  # where moto's name is another one
 _CHANGES = (  # the methods of moto's Route53 whose answers have a ChangeInfo
     *("create_hosted_zone", "delete_hosted_zone", "change_resource_record_sets"),
     *("associate_vpc_with_hosted_zone", "disassociate_vpc_from_hosted_zone"),
 )
-
-Observer = Callable[[AwsCall], None]
 
 
 class Changes:
@@ -96,6 +89,19 @@ def make_route53_strict() -> None:
             setattr(owner, name, method)
 
 
+def make_public_addresses_reachable() -> None:
+    """Let the public address that an instance is given be its private one: no other would lead to its host."""
+
+    def get(self: NetworkInterface) -> str | None:
+        kept: str | None = vars(self).get("kept_public_ip")
+        return self.private_ip_address if kept and self.public_ip_auto_assign else kept
+
+    def keep(self: NetworkInterface, value: str | None) -> None:
+        vars(self)["kept_public_ip"] = value
+
+    setattr(NetworkInterface, "public_ip", property(get, keep))  # noqa: B010 (mypy refuses the plain form)
+
+
 def record_sets(zone: FakeZone) -> list[tuple[RecordSet, models.RecordSet]]:
     """The record sets of a zone: what they say, and as moto keeps them."""
     fields = [
@@ -110,24 +116,6 @@ def record_sets(zone: FakeZone) -> list[tuple[RecordSet, models.RecordSet]]:
         for kept in zone.rrsets
     ]
     return [(RecordSet.from_request(each), kept) for each, kept in zip(fields, zone.rrsets, strict=True)]
-
-
-def log_calls(log: AwsCallLog, observe: Observer) -> None:
-    """Log every call that moto answers from now on, and tell `observe` of it before the client hears its answer."""
-    moto_call_action = BaseResponse.call_action
-
-    def call_action(self: BaseResponse) -> Any:
-        status = 500  # what the client gets when moto raises
-        try:
-            answer = moto_call_action(self)
-            status = int(answer[0])
-            return answer
-        finally:
-            call = _call(self, status)
-            log.add(call)
-            observe(call)
-
-    setattr(BaseResponse, "call_action", call_action)  # noqa: B010 (mypy refuses the plain form)
 
 
 def _change(zone: FakeZone, batch: list[dict[str, Any]]) -> None:
@@ -145,22 +133,3 @@ def _change(zone: FakeZone, batch: list[dict[str, Any]]) -> None:
             values = [record["Value"] for record in fields.get("ResourceRecords") or ()]
             kept[new.key] = moto_record_set({**fields, "Name": new.name, "ResourceRecords": values})
     zone.rrsets = list(kept.values())
-
-
-def _call(response: BaseResponse, status: int) -> AwsCall:
-    service, action = str(response.service_name), str(response._get_action())
-    parsed: dict[str, Any] = response.params
-    if not parsed and "Action" in response.querystring:  # without it moto has put headers there
-        parsed = {name: values[0] if len(values) == 1 else values for name, values in response.querystring.items()}
-    role = sts_backends[response.current_account][get_partition(response.region)].get_assumed_role_from_access_key(
-        response.access_key
-    )
-    return AwsCall(
-        time=time.time(),
-        service=_IAM_NAMES.get(service, service),
-        action=action,
-        parameters={name: value for name, value in parsed.items() if name not in _ELIDED},
-        identity=role.role_arn if role else response.access_key,
-        status=status,
-        write=is_write(action),
-    )
