@@ -12,22 +12,21 @@ from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Self
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
 from sandbox import calls
 from sandbox.api import request
-from sandbox.aws.access import AwsAccess
 from sandbox.aws.state import AwsState
 from sandbox.calls import Call
 from sandbox.errors import SandboxError
-from sandbox.faults import AWS, Fault, Kind
+from sandbox.faulty import FaultAccess
 from sandbox.pods import PodInfo
 from sandbox.state import CALLS_FILE, Settings, State
 
 _STOP_SECONDS = 30.0
 
 
-class Sandbox(AwsAccess):
+class Sandbox(FaultAccess):
     """Emulated clouds with a real dstack server on them; a context manager, or start() and stop().
 
     It ends with the process that started it, however that ends. Methods raise SandboxError, whose first line is an
@@ -152,53 +151,6 @@ class Sandbox(AwsAccess):
         token: str = self._dstack("users/get_user", username=name)["creds"]["token"]
         return token
 
-    def capacity(self, cloud: str, available: bool) -> None:
-        """Empty the shelves of `cloud`, runpod or vastai, or fill them again. Machines that are rented stay."""
-        self.clear_faults("capacity", cloud)
-        if not available:
-            self.fault("capacity", cloud)
-
-    def fault(
-        self,
-        kind: Kind,
-        cloud: str | None = None,
-        *,
-        route: str = "*",
-        status: int = 500,
-        code: str | None = None,
-        seconds: float = 0.0,
-        image: str = "*",
-        times: int | None = None,
-    ) -> None:
-        """Let the clouds fail from now on, see sandbox/faults.py for the kinds and their fields.
-
-        `cloud` None is all but AWS.
-
-        >>> sandbox.fault("error", "runpod", status=429, route="POST /v2/pods", times=3)
-        >>> sandbox.fault("error", "aws", status=400, code="Throttling", route="route53:*", times=3)
-        """
-        try:
-            fault = Fault(kind, cloud, route, status, code, seconds, image, times)
-        except ValueError as e:
-            raise SandboxError(str(e)) from None
-        if cloud == AWS:
-            self._own("add-fault", **fault.to_json())
-        else:
-            self._control("POST", "faults", fault.to_json())
-
-    def faults(self) -> list[Fault]:
-        """The faults in force, oldest first; AWS's last."""
-        of_aws = self._own("faults") if self._running.aws else []
-        return [Fault(**fault) for fault in [*self._control("GET", "faults"), *of_aws]]
-
-    def clear_faults(self, kind: str | None = None, cloud: str | None = None) -> int:
-        """End the faults of `kind` and on `cloud`, None is any; returns how many. Pods that are ill stay ill."""
-        query = {name: value for name, value in (("kind", kind), ("cloud", cloud)) if value is not None}
-        ended: int = self._control("DELETE", f"faults?{urlencode(query)}")
-        if self._running.aws:
-            ended += self._own("clear-faults", kind=kind, cloud=cloud)
-        return ended
-
     def pods(self) -> list[PodInfo]:
         """All pods that were ever rented here, oldest first."""
         return [PodInfo(**pod) for pod in self._control("GET", "pods")]
@@ -222,6 +174,10 @@ class Sandbox(AwsAccess):
         if self._running.aws is None:
             raise SandboxError("this sandbox has no AWS; start one with `python -m sandbox up --aws`")
         return self._running.aws
+
+    @property
+    def _has_aws(self) -> bool:
+        return self._running.aws is not None
 
     @property
     def _running(self) -> State:

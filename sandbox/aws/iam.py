@@ -56,22 +56,21 @@ def refused(policies: Iterable[Mapping[str, Any]], asked: Iterable[Demand]) -> D
 
 def demands(service: str, action: str, parameters: Mapping[str, Any], tags: Tags) -> list[Demand]:
     """What has to be permitted for this call; `parameters` as boto3 names them."""
-    asked, name = [], f"{service}:{action}"
+    name = f"{service}:{action}"
     match service:
         case "route53":
-            asked = [
-                Demand(name, _route53_resource(action, parameters), _changes(parameters) if action == _CHANGE else {})
-            ]
+            changes = _changes(parameters) if action == _CHANGE else {}
+            asked = [Demand(name, _route53_resource(action, parameters), changes)]
         case "ec2":
             found = [{f"aws:ResourceTag/{key}": [tag] for key, tag in tags(id).items()} for id in _ids(parameters)]
             asked = [Demand(name, context=context) for context in found or [{}]]
             if parameters.get("TagSpecifications") or parameters.get("TagSpecification"):
                 asked.append(Demand("ec2:CreateTags", context={"ec2:CreateAction": [action]}))
         case "elasticloadbalancing":
-            asked = [Demand(name, resource) for resource in _balancing_resources(action, parameters)]
+            asked = [Demand(name, _balancing_resource(action, parameters))]
             if parameters.get("Tags"):
-                context = {"elasticloadbalancing:CreateAction": [action]}
-                asked.append(Demand("elasticloadbalancing:AddTags", asked[0].resource, context))
+                creation = {"elasticloadbalancing:CreateAction": [action]}
+                asked.append(Demand("elasticloadbalancing:AddTags", asked[0].resource, creation))
         case _:
             asked = [Demand(name)]
     asked += [Demand(f"ec2:Describe{what}") for what in _BESIDES.get(name, ())]
@@ -117,11 +116,10 @@ def _changes(parameters: Mapping[str, Any]) -> Context:
     }
 
 
-def _balancing_resources(action: str, parameters: Mapping[str, Any]) -> list[str]:
-    """ARNs that a call names, or of what it is about to make: that has no id yet."""
+def _balancing_resource(action: str, parameters: Mapping[str, Any]) -> str:
+    """The ARN that a call names, or that of what it makes, as far as that is known before."""
+    kind = {"CreateLoadBalancer": "loadbalancer/app", "CreateTargetGroup": "targetgroup"}.get(action)
+    if kind:
+        return f"arn:aws:elasticloadbalancing:REGION:ACCOUNT:{kind}/{parameters['Name']}/NEW"
     names = ("ListenerArn", "LoadBalancerArn", "TargetGroupArn")
-    arns = [str(parameters[name]) for name in names if name in parameters]
-    kinds = {"CreateLoadBalancer": "loadbalancer/app", "CreateTargetGroup": "targetgroup"}
-    if action in kinds:
-        return [f"arn:aws:elasticloadbalancing:REGION:ACCOUNT:{kinds[action]}/{parameters['Name']}/NEW"]
-    return arns[:1] or ["*"]
+    return next((str(parameters[name]) for name in names if name in parameters), "*")

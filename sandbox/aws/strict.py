@@ -73,6 +73,19 @@ def make_route53_strict() -> None:
     def get_change(self: Route53) -> ActionResult:
         return ActionResult({"ChangeInfo": changes.info(self._get_param("Id"))})
 
+    moto_by_vpc = Route53.list_hosted_zones_by_vpc
+
+    def list_hosted_zones_by_vpc(self: Route53) -> ActionResult:
+        """A VPC is looked for in the region that the call names."""
+        zones: Any = moto_by_vpc(self).result
+        vpc = (self._get_param("VPCId"), self._get_param("VPCRegion"))
+        found = [
+            zone
+            for zone in zones["HostedZoneSummaries"]
+            if vpc in {(one["vpc_id"], one["vpc_region"]) for one in self.backend.zones[zone["HostedZoneId"]].vpcs}
+        ]
+        return ActionResult({"HostedZoneSummaries": found})
+
     def pending(method: Callable[[Route53], ActionResult]) -> Callable[[Route53], ActionResult]:
         def answer(self: Route53) -> ActionResult:
             result: Any = method(self).result
@@ -82,7 +95,10 @@ def make_route53_strict() -> None:
 
     replaced: dict[type, dict[str, Any]] = {
         Route53Backend: {f.__name__: f for f in (change_resource_record_sets, list_resource_record_sets)},
-        Route53: {"get_change": get_change, **{name: pending(getattr(Route53, name)) for name in _CHANGES}},
+        Route53: {
+            **{f.__name__: f for f in (get_change, list_hosted_zones_by_vpc)},
+            **{name: pending(getattr(Route53, name)) for name in _CHANGES},
+        },
     }
     for owner, methods in replaced.items():
         for name, method in methods.items():
