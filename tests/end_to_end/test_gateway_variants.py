@@ -17,6 +17,7 @@ from sandbox import Sandbox
 from tests.end_to_end.account import Variables, actions, asked, client, give_to_dstack, key, policy
 from tests.end_to_end.behind import Behind, alive
 from tests.end_to_end.project import refused
+from tests.sandbox.deployment import wait_for
 
 pytestmark = [
     pytest.mark.gateway,
@@ -70,7 +71,7 @@ def test_behind_a_load_balancer_the_name_leads_to_it_and_destroy_removes_it(
     assert {one["Target"]["Id"] for one in targets} == set(balanced.gateways)
     listeners = elb.describe_listeners(LoadBalancerArn=balancer["LoadBalancerArn"])["Listeners"]
     assert sorted(one["Port"] for one in listeners) == [80, 443]
-    assert balanced.ask().ok  # asked at the target, as the load balancer does
+    wait_for(lambda: balanced.ask().ok)  # asked at the target, as the load balancer does
 
     done = balanced.inv("destroy", "--yes")
     assert done.returncode == 0, done.stderr
