@@ -9,13 +9,15 @@ from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Any
 
-from deploy import dstack_keys
 from deploy.answers import Machine, ResourcePlan, RunPlan
 from deploy.api import POLL_SECONDS, Api, Say
 from deploy.environments import Document, Environment
 from deploy.errors import ExitCode, Failure
 
 GIVING_BACK_SECONDS = 120.0
+# The fields that dstack calls "in-place" (dstack._internal.server.services.runs.spec); other fields that it can update
+# are rolled out replica by replica, and its `action` says which can't be updated at all. The template's tests compare.
+IN_PLACE = frozenset({"groups", "gateway", "priority", "replicas", "scaling"})
 
 
 class Change(StrEnum):
@@ -148,7 +150,7 @@ def judge_service(plan: RunPlan) -> Part:
     if current and (not current.active or current.status == "terminating"):
         current = None  # nobody is served by it any more
     part = _judge(plan, current.run_spec if current else None)
-    in_place = all(difference.key.split(".")[0] in dstack_keys.IN_PLACE for difference in part.differences)
+    in_place = all(difference.key.split(".")[0] in IN_PLACE for difference in part.differences)
     return part if in_place or part.change != Change.IN_PLACE else replace(part, change=Change.ROLLING)
 
 

@@ -5,6 +5,7 @@ overrides a run that it can't update. Answers are read through deploy/answers.py
 """
 
 import base64
+import re
 import time
 from collections.abc import Callable
 from importlib.metadata import version
@@ -19,6 +20,7 @@ from deploy.errors import ExitCode, Failure
 CONNECT_SECONDS, ANSWER_SECONDS = 5, 120  # a plan asks the clouds for offers
 POLL_SECONDS = 2.0  # between two looks at something that is on its way
 Say: TypeAlias = Callable[[str], None]  # shows one line of progress
+OUTER = {"body", "run_spec", "spec", "configuration"}  # where a file's content is put when it is sent
 PROFILE = {"name": "default"}  # dstack compares it with the run's: never change it, a change restarts services
 
 
@@ -26,7 +28,7 @@ class Api:
     """One project on one dstack server. Every method raises the Failure that the server's answer means."""
 
     def __init__(self, environment: Environment) -> None:
-        self.url, self.project = environment.server_url, environment.project
+        self.url, self.project, self._name = environment.server_url, environment.project, environment.name
         self._hint = "run `inv server` in another terminal" if environment.name == "dev" else "is the VPN up?"
         self._session = requests.Session()
         self._session.headers["Authorization"] = f"Bearer {environment.token}"
@@ -157,6 +159,9 @@ class Api:
             unknown = "token" in reason.lower() or "authenticated" in reason.lower()
             mend = "set DSTACK_TOKEN, in .env or the shell" if unknown else f"ask for a role in project {self.project}"
             return Failure(ExitCode.TOKEN_REFUSED, f"{self.url} answers {reason!r}; {mend}")
+        if response.status_code == 422 and (asked := re.search(r"(\w+)s/get_plan$", response.url)):
+            files = f"environments/{self._name}.yml over dstack/{asked[1].replace('run', 'service')}.dstack.yml"
+            return Failure(ExitCode.SETTINGS_INVALID, f"dstack does not take {files}: {reason}")
         if code == "resource_not_exists":
             return _ResourceMissing(ExitCode.SERVER_REFUSED, reason)
         if "is in FAILED status" in reason:
@@ -181,5 +186,5 @@ def _reason(response: requests.Response) -> tuple[str, str | None]:
     first = detail[0] if isinstance(detail, list) and detail else detail
     if not isinstance(first, dict):
         return str(first), None
-    where = ".".join(str(part) for part in first.get("loc", ()) if part not in ("body", "run_spec", "spec"))
+    where = ".".join(str(part) for part in first.get("loc", ()) if part not in OUTER)
     return f"{where}: {first['msg']}" if where else str(first.get("msg", first)), first.get("code")

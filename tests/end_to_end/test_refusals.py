@@ -59,6 +59,16 @@ def test_a_project_that_does_not_exist_is_named_even_to_a_global_admin(make: Mak
     refused(environment.inv("deploy", "--yes", DSTACK_PROJECT="elsewhere"), 23, "no project 'elsewhere'")
 
 
+@pytest.mark.parametrize(
+    ("kind", "key", "said"),
+    [("service", "replcas", "service.replcas: Extra inputs"), ("fleet", "node", "node: Extra inputs")],
+)
+def test_a_mistyped_key_is_named_with_its_file(make: Make, kind: str, key: str, said: str) -> None:
+    environment = make("mistyped", **{kind: {key: 2}})
+    done = environment.inv("deploy", "--yes")
+    refused(done, 20, f"environments/mistyped.yml over dstack/{kind}.dstack.yml", said)
+
+
 def test_what_is_not_deployed_is_said_to_be_not_deployed(make: Make) -> None:
     environment = make("absent")
     for command in ("status", "smoke", "logs"):
