@@ -40,10 +40,17 @@ def ask_secret(name: str) -> str:
 
 @contextmanager
 def watching(title: str) -> Iterator[Callable[[str], None]]:
-    """A function that shows one line of progress with the time since the start; a spinner too, on a terminal."""
-    started = time.monotonic()
+    """A function that shows a line of progress with the time since the start; a spinner too, on a terminal.
+
+    The line that was shown last is not shown again, so a loop may say at each look what it sees.
+    """
+    started, said = time.monotonic(), ""
 
     def say(line: str) -> None:
+        nonlocal said
+        if line == said:
+            return
+        said = line
         progress.print(f"[dim]{time.monotonic() - started:5.0f} s[/]  {escape(line)}")
         spinner.update(f"{title}: {escape(line)}")
 

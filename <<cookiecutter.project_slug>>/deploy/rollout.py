@@ -100,14 +100,12 @@ def assess(run: Run) -> Stand:
 def _watch(api: Api, environment: Environment, say: Say, run: Run | None) -> Run:
     """Wait until every replica of the run's latest deployment passes its probes. Raises the Failure that ended it."""
     reachable = since = time.monotonic()
-    name, said, had_machine = environment.run_name, "", False
+    name, had_machine = environment.run_name, False
     while True:
         if run is None:
             raise Failure(ExitCode.PLAN_OUTDATED, f"run {name} is gone, somebody deleted it; run `inv deploy` again")
         stand = assess(run)
-        if stand.summary != said:
-            say(stand.summary)
-            said = stand.summary
+        say(stand.summary)
         if stand.ready:
             return run
         if stand.has_machine != had_machine:

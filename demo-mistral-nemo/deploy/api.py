@@ -7,7 +7,7 @@ overrides a run that it can't update. Answers are read through deploy/answers.py
 import base64
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from typing import Any, TypeAlias
 
@@ -22,6 +22,14 @@ POLL_SECONDS = 2.0  # between two looks at something that is on its way
 Say: TypeAlias = Callable[[str], None]  # shows one line of progress
 OUTER = {"body", "run_spec", "spec", "configuration"}  # where a file's content is put when it is sent
 PROFILE = {"name": "default"}  # dstack compares it with the run's: never change it, a change restarts services
+
+
+def during(seconds: float) -> Iterator[None]:
+    """Yields at once, and again every POLL_SECONDS until so many have passed; not at all for 0."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        yield
+        time.sleep(POLL_SECONDS)
 
 
 class Api:

@@ -3,14 +3,13 @@
 `make` asks, the other functions decide from its answer alone.
 """
 
-import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Any
 
 from deploy.answers import Machine, ResourcePlan, RunPlan
-from deploy.api import POLL_SECONDS, Api, Say
+from deploy.api import Api, Say, during
 from deploy.environments import Document, Environment
 from deploy.errors import ExitCode, Failure
 
@@ -110,15 +109,14 @@ def make(api: Api, environment: Environment, say: Say) -> Plan:
     A machine that is being given back fills a place of the fleet until it is gone, and a full fleet has no offers: that
     is waited for.
     """
-    until = time.monotonic() + GIVING_BACK_SECONDS
-    while True:
+    for _ in during(GIVING_BACK_SECONDS):
         plan = _ask(api, environment)
         instances = (plan.fleet_plan.current_resource or {}).get("instances", [])
         giving_back = any(instance["status"] == "terminating" for instance in instances)
-        if plan.offers or not plan.needs_machine or not giving_back or time.monotonic() > until:
-            return plan
+        if plan.offers or not plan.needs_machine or not giving_back:
+            break
         say("waiting for a machine that is being given back")
-        time.sleep(POLL_SECONDS)
+    return plan
 
 
 def _ask(api: Api, environment: Environment) -> Plan:
