@@ -47,7 +47,8 @@ def deploy(api: Api, plan: Plan, say: Say) -> Run:
         return _watch(api, environment, say, api.run(name))
     # The fleet and the stopped run are part of what dstack plans with: ask again, then apply just that answer.
     moved = plan.restarts or Change.CREATE in (fleet.change, change)
-    run = api.apply_run(api.plan_run(environment.service, api.run(name)) if moved else plan.run_plan)
+    asked = api.plan_run(environment.service, api.run(name)) if moved else plan.run_plan
+    run = Run.model_validate(api.apply("run", asked))
     say(f"{name}: deployment {run.deployment_num} submitted ({change.value})")
     try:
         return _watch(api, environment, say, run)
@@ -128,7 +129,7 @@ def _take_back(api: Api, plan: Plan, say: Say) -> str:
     if run is None or not run.active:
         return "nothing of it runs"
     if before and plan.service.change in (Change.ROLLING, Change.IN_PLACE):
-        api.apply_run(api.plan_run(before.run_spec["configuration"], run))
+        api.apply("run", api.plan_run(before.run_spec["configuration"], run))
         return f"taken back, deployment {before.deployment_num} goes on serving"
     stop(api, plan.environment, say)
     return "stopped, nothing is billed"

@@ -85,10 +85,6 @@ class Api:
         answer = self._call("runs/get_plan", run_spec=spec, max_offers=20, for_offers_only=any_fleet)
         return RunPlan.model_validate(answer)
 
-    def apply_run(self, plan: RunPlan) -> Run:
-        """Apply exactly that plan; PLAN_OUTDATED when the run has changed since."""
-        return Run.model_validate(self.apply("run", plan))
-
     def stop_run(self, name: str) -> None:
         self._call("runs/stop", runs_names=[name], abort=False)
 
@@ -107,7 +103,7 @@ class Api:
         return ResourcePlan.model_validate(self._call(f"{kind}s/get_plan", spec=spec))
 
     def apply(self, kind: str, plan: ResourcePlan) -> Any:
-        """The same for a fleet or a gateway."""
+        """Apply exactly that plan of a fleet, a gateway or a run; PLAN_OUTDATED when it has changed since."""
         body = {"run_spec" if kind == "run" else "spec": plan.spec, "current_resource": plan.current_resource}
         return self._call(f"{kind}s/apply", plan=body, force=False)
 

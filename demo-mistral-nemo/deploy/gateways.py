@@ -30,7 +30,7 @@ def deploy(api: Api, environment: Environment, say: Say, *, allow_recreation: bo
         # dstack registers a service when its `gateway` changes, and takes `<project>/NAME` for another value than
         # `NAME` though both mean the same gateway: writing the other one is a change in place, without a new replica.
         other = f"{environment.project}/{name}" if run.gateway == name else name
-        api.apply_run(api.plan_run(run.run_spec["configuration"], run, gateway=other))
+        api.apply("run", api.plan_run(run.run_spec["configuration"], run, gateway=other))
         say(f"{name}: registered at the new gateway")
     return gateway
 

@@ -161,5 +161,5 @@ def test_the_plan_that_was_shown_is_the_plan_that_is_applied(
     server.body = json.dumps(plan).encode()
     shown = api.plan_run(environment.service, None)
     server.body = json.dumps(current).encode()
-    api.apply_run(shown)
+    api.apply("run", shown)
     assert server.asked[-1][1] == {"plan": {"run_spec": spec, "current_resource": current}, "force": False}
