@@ -82,7 +82,7 @@ def _stream(session: requests.Session, url: str, body: Document) -> Document:
                     first_ms = first_ms or round((time.monotonic() - started) * 1000)
                     choices = json.loads(line.removeprefix("data: "))["choices"]
                     text += "".join(choice["delta"].get("content") or "" for choice in choices)
-        except (requests.RequestException, ValueError, KeyError, TypeError) as error:
+        except (requests.RequestException, ValueError, KeyError, TypeError, AttributeError) as error:
             raise _failed(f"{url}: the stream broke off after {text!r}: {error}") from None
     if not done or not text:
         raise _failed(f"{url}: the stream ended without {'text' if done else '[DONE]'}, after {text!r}")

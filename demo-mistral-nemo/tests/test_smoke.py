@@ -83,6 +83,7 @@ def test_an_endpoint_that_answers_passes(endpoint: Endpoint) -> None:
         ("stream", (200, DELTAS), "without [DONE], after 'Hello'"),
         ("stream", (200, "data: [DONE]\n\n"), "without text"),
         ("stream", (200, DELTAS + "data: {half"), "broke off after 'Hello'"),
+        ("stream", (200, 'data: {"choices": [{"delta": null}]}\n\n'), "broke off"),
         ("stream", (503, "busy"), "answers 503"),
     ],
 )

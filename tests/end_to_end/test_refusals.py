@@ -23,7 +23,10 @@ def test_a_missing_secret_is_found_before_a_machine_is_rented(make: Make, sandbo
     environment = make("secret", service={"env": {"HF_TOKEN": "${{ secrets.hf_token }}"}})
     before = sandbox.calls(writes=True)
     refused(environment.inv("deploy", "--yes"), 24, "inv secrets.set hf_token --env secret")
-    assert environment.inv("doctor").returncode == 24
+    refused(environment.inv("doctor"), 24, "inv secrets.set hf_token --env secret")
+    *fine, last = json.loads(environment.inv("doctor", "--json").stdout)
+    assert ([check["ok"] for check in fine], last["check"], last["ok"]) == ([True] * 3, "secrets", False)
+    assert "inv secrets.set hf_token --env secret" in last["text"]
     assert sandbox.calls(writes=True) == before
 
 
