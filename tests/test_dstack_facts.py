@@ -28,17 +28,12 @@ def deploy(baked: Bake) -> Iterator[Any]:
         yield importlib.import_module("deploy")
 
 
-def test_the_keys_of_services_and_fleets_are_dstacks(deploy: Any) -> None:
-    assert set(configurations.ServiceConfiguration.model_fields) == deploy.dstack_keys.OF["service"]
-    assert set(fleets.FleetConfiguration.model_fields) == deploy.dstack_keys.OF["fleet"]
-
-
 def test_what_is_changed_in_place_is_what_dstack_says(deploy: Any) -> None:
     """dstack keeps one list; the part above its comment "rolling deployment" is changed in place."""
     updatable = spec._CONF_UPDATABLE_FIELDS + spec._TYPE_SPECIFIC_CONF_UPDATABLE_FIELDS["service"]
-    assert set(updatable) >= deploy.dstack_keys.IN_PLACE
+    assert set(updatable) >= deploy.plans.IN_PLACE
     rolling = "port probes resources volumes docker files image user privileged entrypoint working_dir python nvcc"
-    rest = set(updatable) - deploy.dstack_keys.IN_PLACE
+    rest = set(updatable) - deploy.plans.IN_PLACE
     assert rest == {*rolling.split(), "single_branch", "env", "shell", "commands"}
 
 

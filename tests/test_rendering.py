@@ -22,7 +22,6 @@ FILES = {
     "deploy/api.py",
     "deploy/dns.py",
     "deploy/doctor.py",
-    "deploy/dstack_keys.py",
     "deploy/environments.py",
     "deploy/errors.py",
     "deploy/gateways.py",

@@ -5,8 +5,9 @@ overrides a run that it can't update. Answers are read through deploy/answers.py
 """
 
 import base64
+import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from typing import Any, TypeAlias
 
@@ -19,14 +20,23 @@ from deploy.errors import ExitCode, Failure
 CONNECT_SECONDS, ANSWER_SECONDS = 5, 120  # a plan asks the clouds for offers
 POLL_SECONDS = 2.0  # between two looks at something that is on its way
 Say: TypeAlias = Callable[[str], None]  # shows one line of progress
+OUTER = {"body", "run_spec", "spec", "configuration"}  # where a file's content is put when it is sent
 PROFILE = {"name": "default"}  # dstack compares it with the run's: never change it, a change restarts services
+
+
+def during(seconds: float) -> Iterator[None]:
+    """Yields at once, and again every POLL_SECONDS until so many have passed; not at all for 0."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        yield
+        time.sleep(POLL_SECONDS)
 
 
 class Api:
     """One project on one dstack server. Every method raises the Failure that the server's answer means."""
 
     def __init__(self, environment: Environment) -> None:
-        self.url, self.project = environment.server_url, environment.project
+        self.url, self.project, self._name = environment.server_url, environment.project, environment.name
         self._hint = "run `inv server` in another terminal" if environment.name == "dev" else "is the VPN up?"
         self._session = requests.Session()
         self._session.headers["Authorization"] = f"Bearer {environment.token}"
@@ -75,10 +85,6 @@ class Api:
         answer = self._call("runs/get_plan", run_spec=spec, max_offers=20, for_offers_only=any_fleet)
         return RunPlan.model_validate(answer)
 
-    def apply_run(self, plan: RunPlan) -> Run:
-        """Apply exactly that plan; PLAN_OUTDATED when the run has changed since."""
-        return Run.model_validate(self.apply("run", plan))
-
     def stop_run(self, name: str) -> None:
         self._call("runs/stop", runs_names=[name], abort=False)
 
@@ -97,7 +103,7 @@ class Api:
         return ResourcePlan.model_validate(self._call(f"{kind}s/get_plan", spec=spec))
 
     def apply(self, kind: str, plan: ResourcePlan) -> Any:
-        """The same for a fleet or a gateway."""
+        """Apply exactly that plan of a fleet, a gateway or a run; PLAN_OUTDATED when it has changed since."""
         body = {"run_spec" if kind == "run" else "spec": plan.spec, "current_resource": plan.current_resource}
         return self._call(f"{kind}s/apply", plan=body, force=False)
 
@@ -157,6 +163,9 @@ class Api:
             unknown = "token" in reason.lower() or "authenticated" in reason.lower()
             mend = "set DSTACK_TOKEN, in .env or the shell" if unknown else f"ask for a role in project {self.project}"
             return Failure(ExitCode.TOKEN_REFUSED, f"{self.url} answers {reason!r}; {mend}")
+        if response.status_code == 422 and (asked := re.search(r"(\w+)s/get_plan$", response.url)):
+            files = f"environments/{self._name}.yml over dstack/{asked[1].replace('run', 'service')}.dstack.yml"
+            return Failure(ExitCode.SETTINGS_INVALID, f"dstack does not take {files}: {reason}")
         if code == "resource_not_exists":
             return _ResourceMissing(ExitCode.SERVER_REFUSED, reason)
         if "is in FAILED status" in reason:
@@ -181,5 +190,5 @@ def _reason(response: requests.Response) -> tuple[str, str | None]:
     first = detail[0] if isinstance(detail, list) and detail else detail
     if not isinstance(first, dict):
         return str(first), None
-    where = ".".join(str(part) for part in first.get("loc", ()) if part not in ("body", "run_spec", "spec"))
+    where = ".".join(str(part) for part in first.get("loc", ()) if part not in OUTER)
     return f"{where}: {first['msg']}" if where else str(first.get("msg", first)), first.get("code")

@@ -11,7 +11,7 @@ class ExitCode(IntEnum):
 
     CHANGES = 10  # inv plan --detailed-exitcode: there is something to deploy
     INTERRUPTING_CHANGES = 11  # the same, and it would interrupt the service
-    SETTINGS_INVALID = 20  # a file or variable of this repository is wrong; nothing was sent to dstack
+    SETTINGS_INVALID = 20  # a file or variable of this repository is wrong; nothing was changed
     SERVER_UNREACHABLE = 21  # the dstack server does not answer
     TOKEN_REFUSED = 22  # the dstack server does not know the token, or its user may not do this
     PROJECT_MISSING = 23  # the dstack server has no such project

@@ -3,13 +3,14 @@
 import json
 import socket
 import time
+from contextlib import suppress
 from datetime import timedelta
-from typing import Any
 from urllib.parse import urlsplit
 
 import requests
 
 from deploy.answers import Run
+from deploy.api import during
 from deploy.environments import Document, Environment
 from deploy.errors import ExitCode, Failure
 from deploy.status import deployed
@@ -18,7 +19,6 @@ ANSWER_SECONDS = 120
 REGISTRATION_SECONDS = 180.0  # so long may a busy dstack take to tell its proxy of a new replica; idle, up to 35
 RESOLVE_SECONDS = 10.0  # resolvers inside a VPC know a new record at once
 MILLISECOND = timedelta(milliseconds=1)
-NOT_YET = {404, 500, 502, 503}  # what it says until then
 
 
 def of(environment: Environment, run: Run | None, patience: float = 0.0) -> Document:
@@ -36,56 +36,45 @@ def _reachable(url: str) -> bool:
     """Whether the host's name resolves here and its port takes connections; a new record may take its time."""
     parts = urlsplit(url)
     address = str(parts.hostname), parts.port or (443 if parts.scheme == "https" else 80)
-    until = time.monotonic() + RESOLVE_SECONDS
-    while True:
-        try:
+    for _ in during(RESOLVE_SECONDS):
+        with suppress(OSError):
             socket.create_connection(address, timeout=3).close()
             return True
-        except OSError:
-            if time.monotonic() > until:
-                return False
-            time.sleep(1)
+    return False
 
 
 def check(url: str, token: str, model: str, patience: float = 0.0) -> Document:
     """Ask `url` for its models, a one-token chat and a streamed chat: the text, and milliseconds until each answer.
 
-    Fails with SMOKE_FAILED, quoting the answer. With `patience`, in seconds, an answer of "not yet" is asked again so
-    long, and anything else once: a replica that leaves while a gateway scales cuts what it is answering.
+    Fails with SMOKE_FAILED, quoting the answer. What fails is asked again for `patience` seconds: a proxy may not have
+    heard of a new replica yet, and a replica that leaves while a gateway scales cuts what it is answering.
     """
-    try:
-        return _once(url, token, model, patience)
-    except Failure:
-        if not patience:
-            raise
-        return _once(url, token, model, patience)
-
-
-def _once(url: str, token: str, model: str, patience: float) -> Document:
-    session, post = requests.Session(), f"{url}/chat/completions"
+    session = requests.Session()
     session.headers["Authorization"] = f"Bearer {token}"
-    until = time.monotonic() + patience
-    models = _ask(session, "GET", f"{url}/models")
-    while models.status_code in NOT_YET and time.monotonic() < until:
-        time.sleep(1)
-        models = _ask(session, "GET", f"{url}/models")
-    listed = [entry["id"] for entry in _list(models, "data")]
+    for _ in during(patience):
+        with suppress(Failure):
+            return _once(session, url, model)
+    return _once(session, url, model)
+
+
+def _once(session: requests.Session, url: str, model: str) -> Document:
+    models = _ask(session, f"{url}/models")
+    listed = [str(entry.get("id")) for entry in _list(models, "data")]
     if model not in listed:
         raise _failed(f"{url}/models lists {', '.join(listed) or 'nothing'}, not {model}")
-    ask = {"model": model, "messages": [{"role": "user", "content": "Say hello."}]}
-    chat = _ask(session, "POST", post, json=ask | {"max_tokens": 1})
+    post, body = f"{url}/chat/completions", {"model": model, "messages": [{"role": "user", "content": "Say hello."}]}
+    chat = _ask(session, post, body | {"max_tokens": 1})
     if not _list(chat, "choices"):
         raise _failed(f"{post} answered without a choice: {chat.text[:200]}")
     times = {"models_ms": round(models.elapsed / MILLISECOND), "chat_ms": round(chat.elapsed / MILLISECOND)}
-    return {"url": url, "model": model, **times, **_stream(session, post, ask | {"max_tokens": 32, "stream": True})}
+    return {"url": url, "model": model, **times, **_stream(session, post, body | {"max_tokens": 32, "stream": True})}
 
 
-def _stream(session: requests.Session, url: str, chat: Document) -> Document:
+def _stream(session: requests.Session, url: str, body: Document) -> Document:
     """The streamed text and the milliseconds until its first and last token."""
     started, first_ms, text, done = time.monotonic(), 0, "", False
-    try:
-        with session.post(url, json=chat, stream=True, timeout=ANSWER_SECONDS) as answer:
-            _require_ok(answer)
+    with _ask(session, url, body) as answer:
+        try:
             for raw in answer.iter_lines(chunk_size=None):
                 line = raw.decode()
                 done = done or line == "data: [DONE]"
@@ -93,34 +82,33 @@ def _stream(session: requests.Session, url: str, chat: Document) -> Document:
                     first_ms = first_ms or round((time.monotonic() - started) * 1000)
                     choices = json.loads(line.removeprefix("data: "))["choices"]
                     text += "".join(choice["delta"].get("content") or "" for choice in choices)
-    except (requests.RequestException, ValueError, KeyError, TypeError) as error:
-        raise _failed(f"{url}: the stream broke off after {text!r}: {error}") from None
+        except (requests.RequestException, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise _failed(f"{url}: the stream broke off after {text!r}: {error}") from None
     if not done or not text:
         raise _failed(f"{url}: the stream ended without {'text' if done else '[DONE]'}, after {text!r}")
     return {"first_token_ms": first_ms, "stream_ms": round((time.monotonic() - started) * 1000), "text": text}
 
 
-def _ask(session: requests.Session, method: str, url: str, **body: Any) -> requests.Response:
+def _ask(session: requests.Session, url: str, body: Document | None = None) -> requests.Response:
+    """The answer to a POST of `body`, or to a GET without one; one that is streamed is still to be read."""
+    method, stream = ("GET", False) if body is None else ("POST", "stream" in body)
     try:
-        return session.request(method, url, timeout=ANSWER_SECONDS, **body)
+        answer = session.request(method, url, json=body, stream=stream, timeout=ANSWER_SECONDS)
     except requests.RequestException as error:
         raise _failed(f"the endpoint does not answer: {error}") from None
+    if answer.status_code in (401, 403):
+        raise _failed(f"{url} answers {answer.status_code}: is DSTACK_TOKEN a token of this project?")
+    if not answer.ok:
+        raise _failed(f"{url} answers {answer.status_code}: {answer.text[:200]}; see `inv status`, `inv logs`")
+    return answer
 
 
-def _list(answer: requests.Response, key: str) -> list[Any]:
+def _list(answer: requests.Response, key: str) -> list[Document]:
     """The list under `key`: a wrong host name gets a web page with status 200, so the body counts."""
-    _require_ok(answer)
     try:
-        return list(answer.json()[key])
+        return [dict(entry) for entry in answer.json()[key]]
     except (ValueError, KeyError, TypeError):
         raise _failed(f"{answer.url} is no OpenAI API, it answers: {answer.text[:200]}") from None
-
-
-def _require_ok(answer: requests.Response) -> None:
-    if answer.status_code in (401, 403):
-        raise _failed(f"{answer.url} answers {answer.status_code}: is DSTACK_TOKEN a token of this project?")
-    if not answer.ok:
-        raise _failed(f"{answer.url} answers {answer.status_code}: {answer.text[:200]}; see `inv status`, `inv logs`")
 
 
 def _failed(message: str) -> Failure:

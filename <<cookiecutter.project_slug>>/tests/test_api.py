@@ -83,7 +83,7 @@ def api(server: Server, environment: Environment) -> Api:
             422,
             {"detail": [{"loc": ["body", "run_spec", "configuration", "ports"], "msg": "Extra inputs"}]},
             ExitCode.SERVER_REFUSED,
-            "configuration.ports: Extra inputs",
+            "(422): ports: Extra inputs",
         ),
         (500, "Internal Server Error", ExitCode.SERVER_REFUSED, "500"),
         (502, "Bad gateway", ExitCode.SERVER_UNREACHABLE, "502"),
@@ -99,6 +99,26 @@ def test_an_answer_becomes_an_instruction(
     assert failed.value.code == code
     assert said in str(failed.value)
     assert "\n" not in str(failed.value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "file", "where", "key"),
+    [
+        ("fleet", "dstack/fleet.dstack.yml", ["spec", "configuration", "node"], "node"),
+        ("gateway", "dstack/gateway.dstack.yml", ["spec", "configuration", "domian"], "domian"),
+        ("run", "dstack/service.dstack.yml", ["run_spec", "configuration", "service", "replcas"], "service.replcas"),
+    ],
+)
+def test_what_dstack_does_not_take_is_named_with_file_and_key(
+    server: Server, api: Api, kind: str, file: str, where: list[str], key: str
+) -> None:
+    refusal = {"detail": [{"loc": ["body", *where], "msg": "Extra inputs are not permitted"}]}
+    server.status, server.body = 422, json.dumps(refusal).encode()
+    with pytest.raises(Failure) as failed:
+        api.plan_run({"name": "x"}, None) if kind == "run" else api.plan(kind, {})
+    assert failed.value.code == ExitCode.SETTINGS_INVALID
+    said = f"dstack does not take environments/prod.yml over {file}: {key}: Extra inputs are not permitted"
+    assert str(failed.value) == said
 
 
 def test_a_server_that_is_not_there_is_said_to_be_unreachable(environment: Environment) -> None:
@@ -141,5 +161,5 @@ def test_the_plan_that_was_shown_is_the_plan_that_is_applied(
     server.body = json.dumps(plan).encode()
     shown = api.plan_run(environment.service, None)
     server.body = json.dumps(current).encode()
-    api.apply_run(shown)
+    api.apply("run", shown)
     assert server.asked[-1][1] == {"plan": {"run_spec": spec, "current_resource": current}, "force": False}

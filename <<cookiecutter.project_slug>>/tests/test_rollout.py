@@ -3,6 +3,7 @@ from conftest import job, run
 
 from deploy.answers import Run
 from deploy.errors import ExitCode
+from deploy.output import watching
 from deploy.rollout import assess
 
 
@@ -64,3 +65,10 @@ def test_what_can_not_become_ready_ends_with_its_own_code(now: Run, code: ExitCo
 @pytest.mark.parametrize(("placed", "expected"), [(True, True), (False, False)])
 def test_the_wait_for_a_machine_ends_when_a_replica_has_one(placed: bool, expected: bool) -> None:
     assert assess(run(job(status="submitted", placed=placed))).has_machine == expected
+
+
+def test_what_is_seen_again_is_not_shown_again(capsys: pytest.CaptureFixture[str]) -> None:
+    with watching("deploying x") as say:
+        for line in ("loading", "loading", "ready", "loading"):
+            say(line)
+    assert [line.split()[-1] for line in capsys.readouterr().err.splitlines()] == ["loading", "ready", "loading"]

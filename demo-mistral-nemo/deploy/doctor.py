@@ -1,33 +1,24 @@
 """Is everything in place for a deploy? Each check says what it found; the first failure ends it."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from importlib.metadata import version
 
 from deploy.api import Api
-from deploy.environments import Environment
+from deploy.environments import Document, Environment
 from deploy.errors import ExitCode, Failure
 
 
-@dataclass(frozen=True)
-class Finding:
-    """`failure` is None when the check passed; `text` says what was found."""
-
-    check: str
-    text: str
-    failure: Failure | None = None
-
-
-def examine(environment: Environment) -> Iterator[Finding]:
-    """Run the checks in order, up to the first that fails: the later ones would only repeat it."""
+def examine(environment: Environment) -> Iterator[Document]:
+    """What each check found, up to the first that fails, with its Failure: the later ones would only repeat it."""
     api, checks = Api(environment), {"server": _server, "token and clouds": _clouds, "secrets": secrets}
-    yield Finding("settings", f"environments/{environment.name}.yml and dstack/*.dstack.yml fit together")
+    settings = f"environments/{environment.name}.yml and dstack/*.dstack.yml fit together"
+    yield {"check": "settings", "ok": True, "text": settings}
     for name, check in checks.items():
         try:
-            yield Finding(name, check(api, environment))
+            yield {"check": name, "ok": True, "text": check(api, environment)}
         except Failure as failure:
-            yield Finding(name, str(failure), failure)
-            return
+            yield {"check": name, "ok": False, "text": str(failure)}
+            raise
 
 
 def secrets(api: Api, environment: Environment) -> str:

@@ -15,7 +15,6 @@ import yaml
 from dotenv import dotenv_values
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
-from deploy import dstack_keys
 from deploy.errors import ExitCode, Failure
 
 ROOT = Path(__file__).parent.parent
@@ -157,11 +156,12 @@ def merge(base: Document, overlay: Document) -> Document:
 
 
 def first_problem(service: Document, fleet: Document, gateway: Document | None, dns: Dns | None) -> str | None:
-    """What dstack would refuse at the last moment, or accept to everybody's regret; None when all is well."""
+    """What dstack would refuse at the last moment, or accept to everybody's regret; None when all is well.
+
+    Keys and values that dstack does not take at all are left to the server, which says so when it is asked for a plan.
+    """
     documents = {"service": service, "fleet": fleet} | ({} if gateway is None else {"gateway": gateway})
     for kind, document in documents.items():
-        if unknown := sorted(set(document) - dstack_keys.OF[kind]):
-            return f"{kind}.{unknown[0]}: dstack has no such key in a {kind}"
         if document.get("type") != kind:
             return f"{kind}.type: must be {kind}, is {document.get('type')!r}"
     try:

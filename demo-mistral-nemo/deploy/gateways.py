@@ -5,10 +5,8 @@ apply -y` makes without asking; here that is refused unless allowed by name, bec
 the new gateway and the records point at it, nobody is answered.
 """
 
-import time
-
 from deploy.answers import Gateway
-from deploy.api import POLL_SECONDS, Api, Say
+from deploy.api import Api, Say, during
 from deploy.environments import Environment
 from deploy.errors import ExitCode, Failure
 from deploy.plans import Change, judge_gateway, refuse_recreation
@@ -32,26 +30,23 @@ def deploy(api: Api, environment: Environment, say: Say, *, allow_recreation: bo
         # dstack registers a service when its `gateway` changes, and takes `<project>/NAME` for another value than
         # `NAME` though both mean the same gateway: writing the other one is a change in place, without a new replica.
         other = f"{environment.project}/{name}" if run.gateway == name else name
-        api.apply_run(api.plan_run(run.run_spec["configuration"], run, gateway=other))
+        api.apply("run", api.plan_run(run.run_spec["configuration"], run, gateway=other))
         say(f"{name}: registered at the new gateway")
     return gateway
 
 
 def _watch(api: Api, environment: Environment, say: Say) -> Gateway:
     """Wait until the gateway runs as many replicas as it should. Fails with GATEWAY_FAILED and dstack's reason."""
-    until, said, here = time.monotonic() + environment.timeouts.gateway, "", f"gateway {environment.run_name}"
-    while True:
+    here, why = f"gateway {environment.run_name}", f"not running after {environment.timeouts.gateway} s"
+    for _ in during(environment.timeouts.gateway):
         gateway = api.gateway(environment.run_name)
         if gateway is None:
             raise Failure(ExitCode.PLAN_OUTDATED, f"{here} is gone; somebody deleted it")
-        if gateway.summary != said:
-            say(f"{here}: {gateway.summary}")
-            said = gateway.summary
+        say(f"{here}: {gateway.summary}")
         if gateway.ready:
             return gateway
-        if gateway.status == "failed" or time.monotonic() > until:
-            late = f"not running after {environment.timeouts.gateway} s"
-            again = f"inv gateway.destroy --env {environment.name} and inv deploy --env {environment.name}"
-            why = gateway.reason if gateway.status == "failed" else late
-            raise Failure(ExitCode.GATEWAY_FAILED, f"{here}: {why}; mend that, then {again}")
-        time.sleep(POLL_SECONDS)
+        if gateway.status == "failed":
+            why = gateway.reason
+            break
+    again = f"inv gateway.destroy --env {environment.name} and inv deploy --env {environment.name}"
+    raise Failure(ExitCode.GATEWAY_FAILED, f"{here}: {why}; mend that, then {again}")

@@ -14,7 +14,6 @@ from rich.markup import escape
 from rich.table import Table
 
 from deploy.answers import Gateway
-from deploy.doctor import Finding
 from deploy.environments import Document
 from deploy.errors import ExitCode, Failure
 from deploy.plans import Change, Plan
@@ -40,10 +39,17 @@ def ask_secret(name: str) -> str:
 
 @contextmanager
 def watching(title: str) -> Iterator[Callable[[str], None]]:
-    """A function that shows one line of progress with the time since the start; a spinner too, on a terminal."""
-    started = time.monotonic()
+    """A function that shows a line of progress with the time since the start; a spinner too, on a terminal.
+
+    The line that was shown last is not shown again, so a loop may say at each look what it sees.
+    """
+    started, said = time.monotonic(), ""
 
     def say(line: str) -> None:
+        nonlocal said
+        if line == said:
+            return
+        said = line
         progress.print(f"[dim]{time.monotonic() - started:5.0f} s[/]  {escape(line)}")
         spinner.update(f"{title}: {escape(line)}")
 
@@ -106,17 +112,18 @@ def smoke(report: Document, *, json: bool = False) -> None:
     )
 
 
-def findings(found: Iterable[Finding], *, json: bool = False) -> list[Finding]:
-    """Show each finding as it comes. Returns them all."""
+def findings(found: Iterable[Document], *, json: bool = False) -> None:
+    """Show each finding as it comes; JSON at the end, also when a Failure is that end."""
     seen = []
-    for finding in found:
-        seen.append(finding)
-        if not json:
-            mark = "[bold red]✗[/]" if finding.failure else "[green]✓[/]"
-            console.print(f"{mark} {finding.check}: {escape(finding.text)}")
-    if json:
-        _json([{"check": f.check, "ok": not f.failure, "text": f.text} for f in seen])
-    return seen
+    try:
+        for finding in found:
+            seen.append(finding)
+            if not json:
+                good = f"[green]✓[/] {finding['check']}: {escape(finding['text'])}"
+                console.print(good if finding["ok"] else f"[bold red]✗[/] {finding['check']}")
+    finally:
+        if json:
+            _json(seen)
 
 
 def secrets(needed: Iterable[str], present: set[str], *, json: bool = False) -> None:

@@ -3,19 +3,20 @@
 `make` asks, the other functions decide from its answer alone.
 """
 
-import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Any
 
-from deploy import dstack_keys
 from deploy.answers import Machine, ResourcePlan, RunPlan
-from deploy.api import POLL_SECONDS, Api, Say
+from deploy.api import Api, Say, during
 from deploy.environments import Document, Environment
 from deploy.errors import ExitCode, Failure
 
 GIVING_BACK_SECONDS = 120.0
+# The fields that dstack calls "in-place" (dstack._internal.server.services.runs.spec); other fields that it can update
+# are rolled out replica by replica, and its `action` says which can't be updated at all. The template's tests compare.
+IN_PLACE = frozenset({"groups", "gateway", "priority", "replicas", "scaling"})
 
 
 class Change(StrEnum):
@@ -108,15 +109,14 @@ def make(api: Api, environment: Environment, say: Say) -> Plan:
     A machine that is being given back fills a place of the fleet until it is gone, and a full fleet has no offers: that
     is waited for.
     """
-    until = time.monotonic() + GIVING_BACK_SECONDS
-    while True:
+    for _ in during(GIVING_BACK_SECONDS):
         plan = _ask(api, environment)
         instances = (plan.fleet_plan.current_resource or {}).get("instances", [])
         giving_back = any(instance["status"] == "terminating" for instance in instances)
-        if plan.offers or not plan.needs_machine or not giving_back or time.monotonic() > until:
-            return plan
+        if plan.offers or not plan.needs_machine or not giving_back:
+            break
         say("waiting for a machine that is being given back")
-        time.sleep(POLL_SECONDS)
+    return plan
 
 
 def _ask(api: Api, environment: Environment) -> Plan:
@@ -148,7 +148,7 @@ def judge_service(plan: RunPlan) -> Part:
     if current and (not current.active or current.status == "terminating"):
         current = None  # nobody is served by it any more
     part = _judge(plan, current.run_spec if current else None)
-    in_place = all(difference.key.split(".")[0] in dstack_keys.IN_PLACE for difference in part.differences)
+    in_place = all(difference.key.split(".")[0] in IN_PLACE for difference in part.differences)
     return part if in_place or part.change != Change.IN_PLACE else replace(part, change=Change.ROLLING)
 
 

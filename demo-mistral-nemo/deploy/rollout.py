@@ -47,7 +47,8 @@ def deploy(api: Api, plan: Plan, say: Say) -> Run:
         return _watch(api, environment, say, api.run(name))
     # The fleet and the stopped run are part of what dstack plans with: ask again, then apply just that answer.
     moved = plan.restarts or Change.CREATE in (fleet.change, change)
-    run = api.apply_run(api.plan_run(environment.service, api.run(name)) if moved else plan.run_plan)
+    asked = api.plan_run(environment.service, api.run(name)) if moved else plan.run_plan
+    run = Run.model_validate(api.apply("run", asked))
     say(f"{name}: deployment {run.deployment_num} submitted ({change.value})")
     try:
         return _watch(api, environment, say, run)
@@ -100,14 +101,12 @@ def assess(run: Run) -> Stand:
 def _watch(api: Api, environment: Environment, say: Say, run: Run | None) -> Run:
     """Wait until every replica of the run's latest deployment passes its probes. Raises the Failure that ended it."""
     reachable = since = time.monotonic()
-    name, said, had_machine = environment.run_name, "", False
+    name, had_machine = environment.run_name, False
     while True:
         if run is None:
             raise Failure(ExitCode.PLAN_OUTDATED, f"run {name} is gone, somebody deleted it; run `inv deploy` again")
         stand = assess(run)
-        if stand.summary != said:
-            say(stand.summary)
-            said = stand.summary
+        say(stand.summary)
         if stand.ready:
             return run
         if stand.has_machine != had_machine:
@@ -130,7 +129,7 @@ def _take_back(api: Api, plan: Plan, say: Say) -> str:
     if run is None or not run.active:
         return "nothing of it runs"
     if before and plan.service.change in (Change.ROLLING, Change.IN_PLACE):
-        api.apply_run(api.plan_run(before.run_spec["configuration"], run))
+        api.apply("run", api.plan_run(before.run_spec["configuration"], run))
         return f"taken back, deployment {before.deployment_num} goes on serving"
     stop(api, plan.environment, say)
     return "stopped, nothing is billed"

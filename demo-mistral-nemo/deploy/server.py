@@ -8,33 +8,30 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from deploy.api import Api, Say
+from deploy.api import Api, Say, during
 from deploy.environments import ROOT, Environment, variables_of
 from deploy.errors import ExitCode, Failure
 from deploy.rollout import remains
 
+FOLDER = ROOT / ".dstack"
 START_SECONDS = 180  # a first start migrates an empty database: 20-50 s on two cores
 
 
-def run(environment: Environment, say: Say, folder: Path = ROOT / ".dstack") -> None:
+def run(environment: Environment, say: Say) -> None:
     """Serve until Ctrl-C or SIGTERM, then say what goes on without the server."""
-    keys, api = cloud_keys(environment, variables_of(environment.name)), Api(environment)
+    keys, api = _cloud_keys(environment), Api(environment)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    process, until = _start(environment, folder), time.monotonic() + START_SECONDS
+    process = _start(environment)
     try:
-        while process.poll() is None:
-            try:
-                api.server_version()
+        for _ in during(START_SECONDS):
+            with suppress(Failure):
+                if process.poll() is None:
+                    api.server_version()
                 break
-            except Failure:
-                if time.monotonic() > until:
-                    raise
-                time.sleep(0.5)
         if process.poll() is None:
             api.configure(keys)
             say(f"{environment.server_url} is ready, project {environment.project}; in another terminal: inv deploy")
@@ -50,8 +47,9 @@ def run(environment: Environment, say: Say, folder: Path = ROOT / ".dstack") -> 
         process.wait()
 
 
-def cloud_keys(environment: Environment, variables: Mapping[str, str]) -> dict[str, str]:
+def _cloud_keys(environment: Environment) -> dict[str, str]:
     """API key by cloud, for the clouds of the service. Fails with SETTINGS_INVALID, naming what .env lacks."""
+    variables = variables_of(environment.name)
     found = {cloud: variables.get(f"{cloud.upper()}_API_KEY", "") for cloud in environment.service.get("backends", [])}
     absent = [f"{cloud.upper()}_API_KEY" for cloud, key in found.items() if not key]
     if absent := absent + ["DSTACK_TOKEN"] * (not environment.token):
@@ -60,15 +58,15 @@ def cloud_keys(environment: Environment, variables: Mapping[str, str]) -> dict[s
     return found
 
 
-def _start(environment: Environment, folder: Path) -> subprocess.Popen[bytes]:
+def _start(environment: Environment) -> subprocess.Popen[bytes]:
     """`dstack server` where the environment expects it, which has to be this machine."""
     address = urlsplit(environment.server_url)
     if address.scheme != "http" or address.hostname not in ("127.0.0.1", "localhost"):
         message = f"environments/{environment.name}.yml uses {environment.server_url}, which is not on this machine"
         raise Failure(ExitCode.SETTINGS_INVALID, f"{message}; for a local server write http://127.0.0.1:3000")
-    folder.mkdir(mode=0o700, exist_ok=True)
+    FOLDER.mkdir(mode=0o700, exist_ok=True)
     settings = {
-        "DSTACK_SERVER_DIR": str(folder),
+        "DSTACK_SERVER_DIR": str(FOLDER),
         "DSTACK_SERVER_HOST": address.hostname,
         "DSTACK_SERVER_PORT": str(address.port or 80),
         "DSTACK_SERVER_ADMIN_TOKEN": environment.token,

@@ -75,6 +75,7 @@ def test_an_endpoint_that_answers_passes(endpoint: Endpoint) -> None:
         ("models", (200, '{"data": [{"id": "other"}]}'), "lists other, not m"),
         ("models", (200, '{"data": []}'), "lists nothing, not m"),
         ("models", (200, "<html>Welcome to nginx!</html>"), "is no OpenAI API"),
+        ("models", (200, '{"data": ["m"]}'), "is no OpenAI API"),
         ("models", (404, "Service not found"), "answers 404"),
         ("models", (403, ""), "DSTACK_TOKEN"),
         ("chat", (200, '{"choices": []}'), "without a choice"),
@@ -82,6 +83,7 @@ def test_an_endpoint_that_answers_passes(endpoint: Endpoint) -> None:
         ("stream", (200, DELTAS), "without [DONE], after 'Hello'"),
         ("stream", (200, "data: [DONE]\n\n"), "without text"),
         ("stream", (200, DELTAS + "data: {half"), "broke off after 'Hello'"),
+        ("stream", (200, 'data: {"choices": [{"delta": null}]}\n\n'), "broke off"),
         ("stream", (503, "busy"), "answers 503"),
     ],
 )

@@ -23,7 +23,10 @@ def test_a_missing_secret_is_found_before_a_machine_is_rented(make: Make, sandbo
     environment = make("secret", service={"env": {"HF_TOKEN": "${{ secrets.hf_token }}"}})
     before = sandbox.calls(writes=True)
     refused(environment.inv("deploy", "--yes"), 24, "inv secrets.set hf_token --env secret")
-    assert environment.inv("doctor").returncode == 24
+    refused(environment.inv("doctor"), 24, "inv secrets.set hf_token --env secret")
+    *fine, last = json.loads(environment.inv("doctor", "--json").stdout)
+    assert ([check["ok"] for check in fine], last["check"], last["ok"]) == ([True] * 3, "secrets", False)
+    assert "inv secrets.set hf_token --env secret" in last["text"]
     assert sandbox.calls(writes=True) == before
 
 
@@ -57,6 +60,16 @@ def test_a_server_that_does_not_let_us_in_is_named(make: Make, variables: dict[s
 def test_a_project_that_does_not_exist_is_named_even_to_a_global_admin(make: Make) -> None:
     environment = make("no-project", server={"project": "elsewhere"})
     refused(environment.inv("deploy", "--yes", DSTACK_PROJECT="elsewhere"), 23, "no project 'elsewhere'")
+
+
+@pytest.mark.parametrize(
+    ("kind", "key", "said"),
+    [("service", "replcas", "service.replcas: Extra inputs"), ("fleet", "node", "node: Extra inputs")],
+)
+def test_a_mistyped_key_is_named_with_its_file(make: Make, kind: str, key: str, said: str) -> None:
+    environment = make("mistyped", **{kind: {key: 2}})
+    done = environment.inv("deploy", "--yes")
+    refused(done, 20, f"environments/mistyped.yml over dstack/{kind}.dstack.yml", said)
 
 
 def test_what_is_not_deployed_is_said_to_be_not_deployed(make: Make) -> None:
