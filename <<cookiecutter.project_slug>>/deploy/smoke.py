@@ -94,12 +94,13 @@ def _ask(session: requests.Session, url: str, body: Document | None = None) -> r
     method, stream = ("GET", False) if body is None else ("POST", "stream" in body)
     try:
         answer = session.request(method, url, json=body, stream=stream, timeout=ANSWER_SECONDS)
+        said = "" if answer.ok else answer.text[:200]
     except requests.RequestException as error:
         raise _failed(f"the endpoint does not answer: {error}") from None
     if answer.status_code in (401, 403):
         raise _failed(f"{url} answers {answer.status_code}: is DSTACK_TOKEN a token of this project?")
     if not answer.ok:
-        raise _failed(f"{url} answers {answer.status_code}: {answer.text[:200]}; see `inv status`, `inv logs`")
+        raise _failed(f"{url} answers {answer.status_code}: {said}; see `inv status`, `inv logs`")
     return answer
 
 
