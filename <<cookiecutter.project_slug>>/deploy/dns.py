@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError, ConnectionError, HTTPClientError, WaiterError
+from botocore.exceptions import BotoCoreError, ClientError, ConnectionError, HTTPClientError
 
 from deploy.api import Api, Say
 from deploy.environments import Document, Environment
@@ -21,7 +21,7 @@ from deploy.plans import Change, Difference, Part
 TTL_SECONDS = 30  # how long a caller may go on using the address of a replaced gateway
 OWNER_PREFIX = "_owner"
 RETRIES = Config(retries={"mode": "adaptive", "max_attempts": 8})  # Route 53 takes 5 requests a second and account
-PASSING = (ConnectionError, HTTPClientError, WaiterError)  # other errors of boto3 itself are about credentials
+PASSING = (ConnectionError, HTTPClientError)  # other errors of boto3 itself are about credentials
 INSYNC = {"Delay": 5, "MaxAttempts": 36}  # seconds, polls; Route 53 propagates within 60 s as a rule
 
 
@@ -174,7 +174,8 @@ def _explained(doing: str) -> Iterator[None]:
     try:
         yield
     except (ClientError, BotoCoreError) as error:
-        status = error.response["ResponseMetadata"]["HTTPStatusCode"] if isinstance(error, ClientError) else None
+        answer = getattr(error, "response", None) or getattr(error, "last_response", {})  # the latter: while waiting
+        status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode")
         mend = "mend that or wait, then run it again"
         if status == 403 or not (status or isinstance(error, PASSING)):
             mend = "it takes AWS credentials that are valid and have policies/dns.json: AWS_PROFILE, a role or a key"
