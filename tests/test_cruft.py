@@ -117,6 +117,24 @@ def test_cruft_makes_what_cookiecutter_makes(template: Repository, project: Repo
     assert project.files() == made_without_cruft(template)
 
 
+def test_a_repository_made_without_cruft_can_join(template: Repository) -> None:
+    made_without_cruft(template)
+    project = Repository(template.home / "plain" / "mistral-nemo", template.home)
+    project.run("git", "init", "--quiet")
+    project.cruft("link", str(template.folder), "--no-input", "--checkout", "v1.0.0")
+    project.commit()
+    template.edit(f"{TEMPLATE}/README.md", "## Tear down", "## Take it down")
+    release(template)
+    update(project)
+    assert project.changed() == {"README.md"}
+
+
+def test_the_command_of_the_readme_is_one_that_cruft_takes() -> None:
+    """Unlike cookiecutter, it hands the address to git as it is."""
+    (address,) = re.findall(r"^\$ uvx cruft create (\S+)$", (ROOT / "README.md").read_text("utf-8"), re.M)
+    assert address.startswith("https://github.com/")
+
+
 def test_an_update_keeps_what_the_user_has_changed(template: Repository, project: Repository) -> None:
     project.edit(SERVICE, "MAX_NUM_SEQS: 128", "MAX_NUM_SEQS: 64")
     project.edit("README.md", "# Mistral Nemo\n", "# Mistral Nemo\n\nAsk #platform first.\n")
@@ -218,15 +236,19 @@ def test_in_a_shallow_clone_a_conflict_is_a_rej_file(template: Repository, proje
 
 
 def test_new_data_is_read_by_the_new_version_of_the_extension(template: Repository, project: Repository) -> None:
-    """cruft renders both versions in one process, where Python keeps the old one's module."""
-    template.edit("models.yml", "context: 32K", "tokens: 24K")
-    template.edit("template_extensions.py", 'entry["context"]', 'entry["tokens"]')
-    template.edit("template_extensions.py", "FILTERS = {", 'FILTERS = {"shout": str.upper, ')
-    template.edit(f"{TEMPLATE}/README.md", "## Tear down", "## << 'Tear down' | shout >>")
+    """cruft renders both versions in one process, where Python keeps the old one's module and all that it remembers."""
+    for data in [*template.folder.glob("models*.yml"), *template.folder.glob("models/*.yml")]:
+        data.write_text(data.read_text("utf-8").replace("context: 32K", "context: 24K"), "utf-8")
+    with (template.folder / "template_extensions.py").open("a", encoding="utf-8") as extension:
+        extension.write(
+            '\nFILTERS["shouted"] = Path(__file__).with_name("SHOUT").read_text().format\n'
+        )
+    (template.folder / "SHOUT").write_text("{}!")
+    template.edit(f"{TEMPLATE}/README.md", "## Tear down", "## << 'Tear down' | shouted >>")
     release(template)
     update(project)
     assert "MAX_MODEL_LEN: 24K" in project.read(SERVICE)
-    assert "## TEAR DOWN" in project.read("README.md")
+    assert "## Tear down!" in project.read("README.md")
     assert project.files() == made_without_cruft(template)
 
 

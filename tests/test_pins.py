@@ -101,7 +101,7 @@ def test_workflows_run_on_the_same_machines_with_the_same_tools() -> None:
 
 
 def test_every_action_is_pinned_to_a_commit() -> None:
-    for path in [*WORKFLOWS, *(TEMPLATE / ".github" / "workflows").glob("*.yml")]:
+    for path in [*(ROOT / ".github").rglob("*.yml"), *(TEMPLATE / ".github").rglob("*.yml")]:
         for line in re.findall(r"^.*\buses:.*$", path.read_text("utf-8"), re.M):
             assert "uses: ./" in line or pins.ACTION.search(line), f"{path.name}: {line}"
 
