@@ -106,6 +106,12 @@ def test_every_action_is_pinned_to_a_commit() -> None:
             assert "uses: ./" in line or pins.ACTION.search(line), f"{path.name}: {line}"
 
 
+def test_dependabot_looks_wherever_the_demo_uses_actions() -> None:
+    (update,) = yaml.safe_load((ROOT / ".github" / "dependabot.yml").read_text("utf-8"))["updates"]
+    found = [path for path in (DEMO / ".github").rglob("*.yml") if pins.ACTION.search(path.read_text("utf-8"))]
+    assert {f"/{path.parent.relative_to(ROOT)}" for path in found} <= set(update["directories"])
+
+
 def _requirements(path: Path) -> dict[str, str]:
     """Bound by package."""
     project = tomllib.loads(path.read_text("utf-8"))["project"]
