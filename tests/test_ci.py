@@ -39,7 +39,7 @@ def repository(tmp_path: Path) -> Path:
     folder = tmp_path / "clone"
     service = folder / "<<cookiecutter.project_slug>>" / "dstack" / "service.dstack.yml"
     service.parent.mkdir(parents=True)
-    service.write_text("type: service\nimage: vllm/vllm-openai:v0.28.0-cu129\n")
+    service.write_text("image: vllm/vllm-omni:v0.30.0\nimage: vllm/vllm-openai:v0.28.0-cu129\n")
     shutil.copytree(ROOT / ".ci", folder / ".ci")
     git = ["git", "-c", "user.name=user", "-c", "user.email=user@host"]
     for words in (
@@ -122,18 +122,19 @@ def test_without_changes_nothing_is_proposed(run: Run) -> None:
 
 
 @pytest.mark.parametrize(
-    ("release", "docker", "image"),
+    ("released", "exists", "images"),
     [
-        ("v0.29.0", "true", "v0.29.0-cu129"),
-        ("v0.100.0", "true", "v0.100.0-cu129"),
-        ("v0.29.0", "false", "v0.28.0-cu129"),  # no image with that suffix
-        ("v0.28.0", "true", "v0.28.0-cu129"),
-        ("v0.27.9", "true", "v0.28.0-cu129"),
+        ("v0.29.0", True, ["v0.30.0", "v0.29.0-cu129"]),
+        ("v0.100.0", True, ["v0.100.0", "v0.100.0-cu129"]),
+        ("v0.100.0", False, ["v0.30.0", "v0.28.0-cu129"]),  # no image with that suffix yet
+        ("v0.28.0", True, ["v0.30.0", "v0.28.0-cu129"]),
     ],
 )
 def test_vllm_goes_to_the_newest_release_that_has_an_image(
-    repository: Path, run: Run, release: str, docker: str, image: str
+    repository: Path, run: Run, released: str, exists: bool, images: list[str]
 ) -> None:
-    run("newest-vllm", gh=f"echo {release}", docker=docker)
+    said = run("newest-vllm", gh=f"echo {released}", docker="true" if exists else "false")
+    assert "--repo vllm-project/vllm --" in said
+    assert "--repo vllm-project/vllm-omni --" in said
     service = next(repository.glob("*/dstack/service.dstack.yml")).read_text()
-    assert service == f"type: service\nimage: vllm/vllm-openai:{image}\n"
+    assert re.findall(r"^image: vllm/vllm-\w+:(.+)$", service, re.M) == images
