@@ -11,6 +11,8 @@ from tempfile import TemporaryDirectory
 from invoke.context import Context
 from invoke.tasks import task
 
+import pins
+
 ROOT = Path(__file__).parent
 TEMPLATE = ROOT / "<<cookiecutter.project_slug>>"
 DEMO = ROOT / "demo-mistral-nemo"
@@ -64,16 +66,33 @@ def rebuild_demo(c: Context) -> None:
     render_demo(DEMO)
 
 
-@task
-def lock(c: Context) -> None:
+@task(help={"exact": "raise what pyproject.toml pins with == as well"})
+def lock(c: Context, exact: bool = False) -> None:
     """Resolve requirements.txt anew, here and in the template: newest versions that pyproject.toml allows."""
-    with c.cd(ROOT):
-        c.run(f"uv {LOCK} --upgrade --output-file requirements.txt")
-    with TemporaryDirectory() as folder:
-        render_demo(Path(folder) / DEMO.name)
-        with c.cd(Path(folder) / DEMO.name):
+    with TemporaryDirectory() as folder, c.cd(folder):
+        if exact:
+            bounds = (ROOT / "pyproject.toml").read_text("utf-8")
+            Path(folder, "pyproject.toml").write_text(bounds.replace("==", ">="), "utf-8")
+            c.run(f"uv {LOCK} --output-file newest.txt")
+            newest = dict(pins.PACKAGE.findall(Path(folder, "newest.txt").read_text("utf-8")))
+            pins.put(ROOT, {name: newest[name] for name, _ in pins.PACKAGE.findall(bounds)})
+        with c.cd(ROOT):
             c.run(f"uv {LOCK} --upgrade --output-file requirements.txt")
+        render_demo(Path(folder) / DEMO.name)
+        # the very versions that are tested here
+        tested = shlex.quote(str(ROOT / "requirements.txt"))
+        with c.cd(DEMO.name):
+            c.run(f"uv {LOCK} --upgrade --constraint {tested} --output-file requirements.txt")
         shutil.copy(Path(folder) / DEMO.name / "requirements.txt", TEMPLATE)
+    render_demo(DEMO)
+
+
+@task(name="pins", help={"put": "a version to go to, NAME=VERSION"})
+def level_pins(c: Context, put: str = "") -> None:
+    """Take the newest version of what is pinned in several places; packages then want `inv lock`."""
+    name, _, version = put.partition("=")
+    for changed in pins.put(ROOT, {name: version} if put else pins.newest(pins.find(ROOT))):
+        print(changed)
     render_demo(DEMO)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+import runpy
 from pathlib import Path
 from typing import Any
 
@@ -104,9 +105,17 @@ def markdown(text: str) -> str:
     return re.sub(r"([\\`*_{}\[\]<>()#+\-=.!|~&$:@])", r"\\\1", text)
 
 
+FILTERS = {"known_model": known_model, "quoted": quoted, "markdown": markdown}
+
+
 class CatalogueExtension(Extension):
-    """Registers the filters of this module with cookiecutter's Jinja environment."""
+    """Registers `FILTERS` with cookiecutter's Jinja environment, as this file has them now.
+
+    `cruft update` renders two versions of the template in one folder and one process, where Python keeps the first
+    version's module: its filters would read the second version's models.yml. So every rendering runs the file anew. For
+    the same reason it imports nothing of the template, and the names of file, class and `FILTERS` stay what they are.
+    """
 
     def __init__(self, environment: Environment) -> None:
         super().__init__(environment)
-        environment.filters.update(known_model=known_model, quoted=quoted, markdown=markdown)
+        environment.filters.update(runpy.run_path(__file__)["FILTERS"])

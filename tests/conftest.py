@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -46,6 +47,14 @@ def baked(cookies_session: Any) -> Bake:
         return projects[key]
 
     return project
+
+
+@pytest.fixture(scope="session")
+def deploy(baked: Bake) -> Any:
+    """The package `deploy` of a rendering, its modules by attribute."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(baked())
+        return importlib.import_module("deploy")
 
 
 @pytest.fixture

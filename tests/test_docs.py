@@ -52,20 +52,6 @@ def test_system_packages_are_the_same_everywhere() -> None:
     assert set(processes.PACKAGES.values()) | set(network.PACKAGES.values()) <= set(listed)
 
 
-def test_what_is_pinned_twice_is_pinned_alike() -> None:
-    """dstack and boto3, here and in generated repositories, in what is asked for and in what is locked."""
-    folders = (ROOT, ROOT / "demo-mistral-nemo")
-    for package in ("dstack", "boto3"):
-        asked = [re.findall(rf'"{package}(?:\[\w+\])?==([\d.]+)"', (f / "pyproject.toml").read_text()) for f in folders]
-        locked = [
-            re.findall(rf"^{package}(?:\[\w+\])?==([\d.]+)", (f / "requirements.txt").read_text(), re.M)
-            for f in folders
-        ]
-        assert len({version for versions in asked + locked for version in versions}) == 1, (package, asked, locked)
-        assert all(asked)
-        assert all(locked)
-
-
 def test_no_lock_names_a_registry() -> None:
     for name in ("requirements.txt", "demo-mistral-nemo/requirements.txt"):
         text = (ROOT / name).read_text("utf-8")

@@ -2,30 +2,18 @@
 
 from __future__ import annotations
 
-import importlib
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import yaml
-from dstack._internal.core.models import configurations, fleets, instances, runs
+from dstack._internal.core.models import configurations, fleets, gateways, instances, runs
 from dstack._internal.core.models.common import CoreModel
 from dstack._internal.core.services import is_valid_dstack_resource_name
-from dstack._internal.server.app import register_routes
 from dstack._internal.server.services.runs import spec
-from fastapi import FastAPI
 from pydantic import AliasChoices
 
 from tests.rendered import Bake
-
-
-@pytest.fixture(scope="module")
-def deploy(baked: Bake) -> Iterator[Any]:
-    """The package `deploy` of a rendering, its modules by attribute."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(baked())
-        yield importlib.import_module("deploy")
 
 
 def test_what_is_changed_in_place_is_what_dstack_says(deploy: Any) -> None:
@@ -62,6 +50,8 @@ def test_statuses_and_reasons_are_spelled_as_dstack_spells_them(deploy: Any) -> 
         ("Machine", instances.InstanceOfferWithAvailability),
         ("Gpu", instances.Gpu),
         ("ResourcePlan", fleets.FleetPlan),
+        ("ResourcePlan", gateways.GatewayPlan),
+        ("Gateway", gateways.Gateway),
     ],
 )
 def test_every_field_that_is_read_is_one_that_dstack_sends(deploy: Any, answer: str, model: type[CoreModel]) -> None:
@@ -108,16 +98,3 @@ def test_every_variant_of_the_gateway_in_the_readme_is_accepted_by_dstack(deploy
     dns = deploy.environments.Dns(**written.get("dns", {"vpc_id": "vpc-1"}))
     service, fleet = {"type": "service", "gateway": "g"}, {"type": "fleet", "nodes": "0..3"}
     assert deploy.environments.first_problem(service, fleet, merged, dns) is None
-
-
-def test_every_call_is_one_that_dstack_has(baked: Bake) -> None:
-    app = FastAPI()
-    register_routes(app)
-    source = (baked() / "deploy" / "api.py").read_text("utf-8")
-    calls = {f"/api/project/{{project_name}}/{path}" for path in re.findall(r'_(?:call|find)\(f?"([\w/{}]+)"', source)}
-    calls |= {path.replace("{self.project}", "{project_name}") for path in re.findall(r'_post\(f?"([^"]+)"', source)}
-    calls = {call.replace("{kind}", kind) for call in calls for kind in ("run", "fleet", "gateway")}
-    calls |= {f"/api/project/{{project_name}}/backends/{what}" for what in ("create", "update")}  # chosen when running
-    calls.discard("/api/project/{project_name}/{path}")
-    assert len(calls) > 12
-    assert calls <= set(app.openapi()["paths"])

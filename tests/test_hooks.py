@@ -198,7 +198,7 @@ def test_hooks_use_no_network_no_git_and_no_installer(hook: Path) -> None:
         )
     }
     # nothing that could start a program or open a connection
-    assert imported <= {"collections", "contextlib", "difflib", "json", "pathlib", "re", "shlex", "sys"}
+    assert imported <= {"collections", "contextlib", "difflib", "json", "pathlib", "re", "shlex", "sys", "tempfile"}
 
 
 def _cookiecutter(folder: Path, *answers: str, output: Path | None = None) -> subprocess.CompletedProcess[str]:

@@ -48,6 +48,17 @@ def test_a_mistake_is_answered_in_one_line(clouds: Sandbox, tmp_path: Path) -> N
     assert "which sandbox?" in command("pods", folder="").stderr
 
 
+def test_a_reader_that_has_enough_ends_a_list_without_a_word(clouds: Sandbox) -> None:
+    """`python -m sandbox calls | head`, which is gone before the last line comes."""
+    for words in (["pods"], ["pods", "--json"], ["clear"]):
+        reader, writer = os.pipe()
+        os.close(reader)
+        typed = [sys.executable, "-m", "sandbox", *words, "--folder", str(clouds.folder)]
+        done = subprocess.run(typed, cwd=ROOT, stdout=writer, stderr=subprocess.PIPE, text=True)
+        os.close(writer)
+        assert (done.returncode, done.stderr) == (141, ""), words
+
+
 def test_the_readme_explains_every_fault_and_every_command() -> None:
     readme = (ROOT / "sandbox" / "README.md").read_text()
     assert re.findall(r"^\| `(\w+)` \|", readme.split("## Faults")[1].split("\n## ")[0], re.MULTILINE) == list(KINDS)

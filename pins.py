@@ -1,0 +1,78 @@
+"""Exact versions that are written in more than one place: packages, actions, images.
+
+A pin of the template moves together with the same pin here: a test fails where two places differ, and `inv pins` takes
+the newest everywhere.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections import defaultdict
+from collections.abc import Mapping
+from pathlib import Path
+
+PACKAGE = re.compile(r"\b(?P<name>[a-z][\w.-]*)(?:\[[\w,-]+\])?==(?P<version>\d(?:[\w.]*\w)?)")  # also in commands
+ACTION = re.compile(r"\buses: (?P<name>[\w.-]+/[\w./-]+)@(?P<version>[0-9a-f]{40} # v[\d.]+)")
+IMAGE = re.compile(r"^image: (?P<name>[\w./-]+):(?P<version>v?\d[\w.-]*)", re.MULTILINE)
+PATTERNS = (PACKAGE, ACTION, IMAGE)
+LOCK = "requirements.txt"
+APART = ("tests/",)  # those name other versions on purpose
+RENDERED = "demo-mistral-nemo/"
+
+Pins = dict[str, dict[str, frozenset[str]]]  # name: file: versions; more than one where a lock has markers
+
+
+def find(root: Path) -> Pins:
+    """Every pin in the files of the repository at `root` that git has or would take."""
+    found: Pins = defaultdict(dict)
+    for name in _files(root):
+        text = (root / name).read_text("utf-8", errors="replace")
+        versions = defaultdict(set)
+        for pattern in PATTERNS:
+            for match in pattern.finditer(text):
+                versions[match["name"]].add(match["version"])
+        for pinned, those in versions.items():
+            found[pinned][name] = frozenset(those)
+    return found
+
+
+def different(pins: Pins) -> Pins:
+    """Those that aren't the same in all their files."""
+    return {name: places for name, places in pins.items() if len(set(places.values())) > 1}
+
+
+def newest(pins: Pins) -> dict[str, str]:
+    """The highest version of each; of an action, by the tag in its comment."""
+    return {name: max((v for those in places.values() for v in those), key=_order) for name, places in pins.items()}
+
+
+def put(root: Path, versions: Mapping[str, str]) -> list[str]:
+    """Write these versions wherever those names are pinned, but for what is made from it: locks, the demo.
+
+    Returns the files that changed.
+    """
+
+    def pinned(match: re.Match[str]) -> str:
+        return match[0].removesuffix(match["version"]) + versions.get(match["name"], match["version"])
+
+    changed = []
+    for name in _files(root):
+        if not name.startswith(RENDERED) and not name.endswith(LOCK):
+            before = after = (root / name).read_text("utf-8", errors="surrogateescape")
+            for pattern in PATTERNS:
+                after = pattern.sub(pinned, after)
+            if after != before:
+                (root / name).write_text(after, "utf-8", errors="surrogateescape")
+                changed.append(name)
+    return changed
+
+
+def _files(root: Path) -> list[str]:
+    listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
+    names = subprocess.run(listed, cwd=root, capture_output=True, text=True, check=True).stdout.split("\0")[:-1]
+    return [name for name in names if not name.startswith(APART) and (root / name).is_file()]
+
+
+def _order(version: str) -> tuple[list[int], str]:
+    return [int(number) for number in re.findall(r"\d+", version.split("#")[-1])], version

@@ -1,0 +1,31 @@
+"""template_extensions.py, of which an update renders two versions."""
+
+from __future__ import annotations
+
+import ast
+
+from tests.cruft.repository import SERVICE, TEMPLATE, Repository, made_without_cruft, release, update
+from tests.rendered import ROOT
+
+
+def test_new_data_is_read_by_the_new_version_of_the_extension(template: Repository, project: Repository) -> None:
+    """cruft renders both versions in one process, where Python keeps the old one's module and all that it remembers."""
+    for data in [*template.folder.glob("models*.yml"), *template.folder.glob("models/*.yml")]:
+        data.write_text(data.read_text("utf-8").replace("context: 32K", "context: 24K"), "utf-8")
+    with (template.folder / "template_extensions.py").open("a", encoding="utf-8") as extension:
+        extension.write('\nFILTERS["shouted"] = Path(__file__).with_name("SHOUT").read_text().format\n')
+    (template.folder / "SHOUT").write_text("{}!")
+    template.edit(f"{TEMPLATE}/README.md", "## Tear down", "## << 'Tear down' | shouted >>")
+    release(template)
+    update(project)
+    assert "MAX_MODEL_LEN: 24K" in project.read(SERVICE)
+    assert "## Tear down!" in project.read("README.md")
+    assert project.files() == made_without_cruft(template)
+
+
+def test_the_extension_is_one_file() -> None:
+    """It runs anew for each version; what it imported from beside it, Python would keep from the version before."""
+    tree = ast.parse((ROOT / "template_extensions.py").read_text("utf-8"))
+    modules = [node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    modules += [name.name for node in ast.walk(tree) if isinstance(node, ast.Import) for name in node.names]
+    assert not {module.split(".")[0] for module in modules} & {path.stem for path in ROOT.iterdir()}
