@@ -25,7 +25,7 @@ _FAULT_KINDS = "\n".join(faults.__doc__.splitlines()[2:]) if faults.__doc__ else
 def up(args: argparse.Namespace) -> None:
     """Run a sandbox until Ctrl-C."""
     for signum in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(signum, signal.getsignal(signal.SIGINT))  # raises KeyboardInterrupt
+        signal.signal(signum, signal.default_int_handler)  # raises KeyboardInterrupt
     try:
         with Sandbox(args.folder, load_seconds=args.load_seconds, aws=args.aws, zone=args.zone) as sandbox:
             if args.aws:

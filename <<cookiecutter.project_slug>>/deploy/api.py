@@ -128,7 +128,9 @@ class Api:
         present = self.clouds()
         for cloud, key in cloud_keys.items():
             creds = {"type": "api_key", "api_key": key}
-            self._call(f"backends/{'update' if cloud in present else 'create'}", type=cloud, creds=creds)
+            change = "update" if cloud in present else "create"
+            # data centres alone: dstack's default for Vast.ai is anybody's machine
+            self._call(f"backends/{change}", type=cloud, creds=creds, community_cloud=False)
 
     def _find(self, path: str, **body: Any) -> Any:
         """Like `_call`, but None for what does not exist."""
