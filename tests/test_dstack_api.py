@@ -180,7 +180,7 @@ def test_what_dstack_says_when_it_refuses_is_still_said_so(source: str, baked: B
 
 def test_every_variable_is_one_that_dstack_knows(source: str, baked: Bake) -> None:
     texts = [(baked() / name).read_text("utf-8") for name in ("README.md", ".env.example", "deploy/server.py")]
-    names = set(re.findall(r"\bDSTACK_[A-Z_]+\b", "\n".join(texts)))
+    names = set(re.findall(r"\b(DSTACK_[A-Z_]+)(?:=|\")", "\n".join(texts)))  # where they are set
     assert len(names) > 6
     assert {name for name in names if name not in source} == set()
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
-from dstack._internal.core.models import configurations, fleets, gateways, instances, runs
+from dstack._internal.core.models import configurations, fleets, instances, runs
 from dstack._internal.core.models.common import CoreModel
 from dstack._internal.core.services import is_valid_dstack_resource_name
 from dstack._internal.server.services.runs import spec
@@ -50,8 +50,6 @@ def test_statuses_and_reasons_are_spelled_as_dstack_spells_them(deploy: Any) -> 
         ("Machine", instances.InstanceOfferWithAvailability),
         ("Gpu", instances.Gpu),
         ("ResourcePlan", fleets.FleetPlan),
-        ("ResourcePlan", gateways.GatewayPlan),
-        ("Gateway", gateways.Gateway),
     ],
 )
 def test_every_field_that_is_read_is_one_that_dstack_sends(deploy: Any, answer: str, model: type[CoreModel]) -> None:

@@ -6,6 +6,7 @@ import re
 import subprocess
 import tomllib
 from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,6 @@ from tests.rendered import ROOT
 
 TEMPLATE = ROOT / "<<cookiecutter.project_slug>>"
 DEMO = ROOT / "demo-mistral-nemo"
-WORKFLOWS = sorted(path for folder in (ROOT, DEMO) for path in (folder / ".github" / "workflows").glob("*.yml"))
 CHECKOUT = "uses: actions/checkout@"
 
 
@@ -88,20 +88,18 @@ def test_the_oldest_python_is_the_same_everywhere() -> None:
 
 def test_workflows_run_on_the_same_machines_with_the_same_tools() -> None:
     """One runner image, and one version of whatever an action is asked to install; a matrix may say otherwise."""
-    given: dict[str, set[Any]] = defaultdict(set)
-    for path in WORKFLOWS:
-        for job in yaml.safe_load(path.read_text("utf-8"))["jobs"].values():
-            given["runs-on"] |= {job["runs-on"]} if "runs-on" in job else set()
-            for step in job.get("steps", []):
-                for name, value in step.get("with", {}).items():
-                    if "version" in name and "${{" not in str(value):
-                        given[f"{step['uses'].split('@')[0]} {name}"].add(value)
-    assert {what: values for what, values in given.items() if len(values) > 1} == {}
-    assert given["runs-on"]
+    texts = [path.read_text("utf-8") for folder in (ROOT, DEMO) for path in (folder / ".github").rglob("*.yml")]
+    assert len(set(re.findall(r"\bubuntu-[\w.]+", "\n".join(texts)))) == 1
+    asked: dict[str, set[str]] = defaultdict(set)
+    for step in _steps([yaml.safe_load(text) for text in texts]):
+        for name, value in step.get("with", {}).items():
+            if "version" in name and "${{" not in str(value):
+                asked[f"{step['uses'].split('@')[0]} {name}"].add(str(value))
+    assert {what: values for what, values in asked.items() if len(values) > 1} == {}
 
 
 def test_every_action_is_pinned_to_a_commit() -> None:
-    for path in [*(ROOT / ".github").rglob("*.yml"), *(TEMPLATE / ".github").rglob("*.yml")]:
+    for path in (path for folder in (ROOT, TEMPLATE) for path in (folder / ".github").rglob("*.yml")):
         for line in re.findall(r"^.*\buses:.*$", path.read_text("utf-8"), re.M):
             assert "uses: ./" in line or pins.ACTION.search(line), f"{path.name}: {line}"
 
@@ -110,6 +108,18 @@ def test_dependabot_looks_wherever_the_demo_uses_actions() -> None:
     (update,) = yaml.safe_load((ROOT / ".github" / "dependabot.yml").read_text("utf-8"))["updates"]
     found = [path for path in (DEMO / ".github").rglob("*.yml") if pins.ACTION.search(path.read_text("utf-8"))]
     assert {f"/{path.parent.relative_to(ROOT)}" for path in found} <= set(update["directories"])
+
+
+def _steps(document: Any) -> Iterator[dict[str, Any]]:
+    """Every step that uses an action, in workflows and composite actions."""
+    match document:
+        case {"uses": str()}:
+            yield document
+        case dict():
+            yield from _steps(list(document.values()))
+        case list():
+            for item in document:
+                yield from _steps(item)
 
 
 def _requirements(path: Path) -> dict[str, str]:
