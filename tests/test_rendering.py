@@ -15,6 +15,16 @@ from tests.rendered import ROOT, Bake, files, parsed
 TEMPLATE = ROOT / "<<cookiecutter.project_slug>>"
 FILES = {
     ".env.example",
+    ".github/actions/setup/action.yml",
+    ".github/dependabot.yml",
+    ".github/workflows/ci.yml",
+    ".github/workflows/deploy.yml",
+    ".github/workflows/dns.yml",
+    ".github/workflows/drift.yml",
+    ".github/workflows/gateway.yml",
+    ".github/workflows/plan.yml",
+    ".github/workflows/service.yml",
+    ".github/workflows/template-update.yml",
     ".gitignore",
     "README.md",
     "deploy/__init__.py",
