@@ -59,6 +59,7 @@ FILES = {
     "tests/test_dns.py",
     "tests/test_environments.py",
     "tests/test_gateways.py",
+    "tests/test_output.py",
     "tests/test_plans.py",
     "tests/test_readme.py",
     "tests/test_rollout.py",

@@ -25,6 +25,13 @@ def test_every_flag_of_every_task_is_explained() -> None:
             assert argument.help, f"{name} --{argument.name}"
 
 
+def test_workflows_call_tasks_that_exist() -> None:
+    workflows = [path.read_text(encoding="utf-8") for path in (ROOT / ".github" / "workflows").glob("*.yml")]
+    called = set(re.findall(r"^ +(?:run: )?inv ([a-z.]+)", "".join(workflows), re.M))
+    assert {"plan", "deploy", "gateway.deploy", "dns.update", "service.deploy", "smoke"} <= called
+    assert called <= set(namespace.task_names)
+
+
 def test_the_readme_shows_an_environment_with_every_key() -> None:
     block = README.split("Every key:")[1].split("```yaml")[1].split("```")[0]
     shown = EnvironmentFile.model_validate(yaml.safe_load(block))
