@@ -101,7 +101,8 @@ class Plan:
         new = max(fewest, min(have, most)) - kept
         if new and not self.offers:
             return None
-        return self.price * (kept / have if have else 0) - self.price + sum(o.price for o in self.offers[:1]) * new
+        after = (self.price * kept / have if kept else 0.0) + (self.offers[0].price * new if new else 0.0)
+        return round(after - self.price, 4) or 0.0  # never -0.0
 
     @property
     def exit_code(self) -> int:
