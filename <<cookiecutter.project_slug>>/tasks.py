@@ -8,7 +8,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import wraps
 from inspect import Parameter, Signature, signature
 from typing import TYPE_CHECKING, Any
@@ -44,14 +44,15 @@ def command(body: Callable[..., None]) -> Task[Callable[..., None]]:
 
     @wraps(body)
     def guarded(c: Context, *, env: str, **flags: Any) -> None:
-        try:
-            body(deploy.environments.load(env), **flags)
-        except deploy.errors.Failure as failure:
-            deploy.output.failure(failure)
-            raise Exit(code=failure.code) from None
-        except KeyboardInterrupt:
-            print("interrupted; nothing was taken back, running it again continues", file=sys.stderr)
-            raise Exit(code=deploy.errors.ExitCode.INTERRUPTED) from None
+        with deploy.output.on_the_runs_page(json=flags.get("json", False)):
+            try:
+                body(deploy.environments.load(env), **flags)
+            except deploy.errors.Failure as failure:
+                deploy.output.failure(failure)
+                raise Exit(code=failure.code) from None
+            except KeyboardInterrupt:
+                print("interrupted; nothing was taken back, running it again continues", file=sys.stderr)
+                raise Exit(code=deploy.errors.ExitCode.INTERRUPTED) from None
 
     # invoke reads its flags from the signature: it shall see --env where `body` takes the environment
     flags = list(signature(body).parameters.values())[1:]
@@ -121,16 +122,16 @@ def service_deploy(
     environment: Environment, yes: bool = False, dry_run: bool = False, allow_restart: bool = False, json: bool = False
 ) -> None:
     """The part of `inv deploy` that is fleet and service: gateway and records stay as they are."""
-    allowed = {"allow_restart": allow_restart, "allow_recreation": True}
-    _deploy(environment, yes=yes, dry_run=dry_run, json=json, front=False, **allowed)
+    _deploy(environment, yes=yes, dry_run=dry_run, json=json, front=False, allow_restart=allow_restart)
 
 
 def _deploy(environment: Environment, *, yes: bool, dry_run: bool, json: bool, front: bool, **allowed: bool) -> None:
     """Plan, show, agree, carry out; the last word is the endpoint's. `front`: gateway and records too."""
     api = deploy.api.Api(environment)
+    judged = environment if front else replace(environment, gateway=None, dns=None)
     with deploy.output.watching(f"planning {environment.run_name}") as say:
         say(f"secrets: {deploy.doctor.secrets(api, environment)}")
-        planned = deploy.plans.make(api, environment, say)
+        planned = deploy.plans.make(api, judged, say)
     if dry_run or not json:
         deploy.output.plan(planned, json=json)
     deploy.plans.refuse(planned, **allowed)
@@ -138,7 +139,7 @@ def _deploy(environment: Environment, *, yes: bool, dry_run: bool, json: bool, f
         return
     deploy.output.confirm("Deploy this?", yes=yes or not planned.changes)
     with deploy.output.watching(f"deploying {environment.run_name}") as say:
-        if front:
+        if front and environment.gateway:
             deploy.gateways.deploy(api, environment, say, allow_recreation=allowed["allow_recreation"])
             deploy.dns.publish(api, environment, say)
         run = deploy.rollout.deploy(api, planned, say)

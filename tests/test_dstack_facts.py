@@ -10,6 +10,7 @@ import yaml
 from dstack._internal.core.models import configurations, fleets, instances, runs
 from dstack._internal.core.models.common import CoreModel
 from dstack._internal.core.services import is_valid_dstack_resource_name
+from dstack._internal.server.services import gateways as gateway_services
 from dstack._internal.server.services.runs import spec
 from pydantic import AliasChoices
 
@@ -23,6 +24,10 @@ def test_what_is_changed_in_place_is_what_dstack_says(deploy: Any) -> None:
     rolling = "port probes resources volumes docker files image user privileged entrypoint working_dir python nvcc"
     rest = set(updatable) - deploy.plans.IN_PLACE
     assert rest == {*rolling.split(), "single_branch", "env", "shell", "commands"}
+
+
+def test_what_is_changed_in_place_at_a_gateway_is_what_dstack_says(deploy: Any) -> None:
+    assert gateway_services._CONF_UPDATABLE_FIELDS == deploy.plans.GATEWAY_IN_PLACE
 
 
 @pytest.mark.parametrize("name", ["a", "ab", "a" * 41, "a" * 42, "Ab", "1a", "a-b", "a_b", "-a"])

@@ -104,7 +104,7 @@ def judge(environment: Environment, targets: Sequence[str]) -> Part:
 def publish(api: Api, environment: Environment, say: Say, *, dry_run: bool = False, adopt: bool = False) -> None:
     """Point the service's name at its gateway, if it does not already, and wait until Route 53 answers so."""
     if environment.dns is None:
-        return
+        return say(f"environments/{environment.name}.yml has no dns: nothing to do")
     gateway = api.gateway(environment.run_name)
     targets = gateway.targets if gateway else ()
     want, zone = wanted(environment.host, targets, environment.run_name), Zone(environment)

@@ -15,6 +15,7 @@ from deploy.plans import Change, judge_gateway, refuse_recreation
 def deploy(api: Api, environment: Environment, say: Say, *, allow_recreation: bool = False) -> Gateway | None:
     """Bring the gateway to what the environment says, and wait until all its replicas run. None: it has none."""
     if environment.gateway is None:
+        say(f"environments/{environment.name}.yml has no gateway: nothing to do")
         return None
     name, plan = environment.run_name, api.plan("gateway", environment.gateway)
     part = judge_gateway(plan)

@@ -10,13 +10,14 @@ from typing import Any
 
 from deploy.answers import Machine, ResourcePlan, RunPlan
 from deploy.api import Api, Say, during
-from deploy.environments import Document, Environment
+from deploy.environments import Document, Environment, bounds
 from deploy.errors import ExitCode, Failure
 
 GIVING_BACK_SECONDS = 120.0
 # The fields that dstack calls "in-place" (dstack._internal.server.services.runs.spec); other fields that it can update
 # are rolled out replica by replica, and its `action` says which can't be updated at all. The template's tests compare.
 IN_PLACE = frozenset({"groups", "gateway", "priority", "replicas", "scaling"})
+GATEWAY_IN_PLACE = frozenset({"default", "domain", "replicas"})  # likewise; any other change takes a new gateway
 
 
 class Change(StrEnum):
@@ -87,6 +88,23 @@ class Plan:
         return self.service.change in (Change.CREATE, Change.ROLLING, Change.RESTART)
 
     @property
+    def price_change(self) -> float | None:
+        """What a deploy adds to `price`, USD per hour, if new replicas get the first offer; None without an offer.
+
+        A service that scales is taken to go on with as many replicas as it has.
+        """
+        if self.service.change == Change.UNCHANGED:
+            return 0.0
+        have = len(self.run_plan.current.replicas) if self.run_plan.current else 0
+        fewest, most = bounds(self.environment.service.get("replicas", 1))
+        kept = 0 if self.needs_machine else min(have, most)
+        new = max(fewest, min(have, most)) - kept
+        if new and not self.offers:
+            return None
+        after = (self.price * kept / have if kept else 0.0) + (self.offers[0].price * new if new else 0.0)
+        return round(after - self.price, 4) or 0.0  # never -0.0
+
+    @property
     def exit_code(self) -> int:
         """Of `inv plan --detailed-exitcode`."""
         return ExitCode.INTERRUPTING_CHANGES if self.interrupts else ExitCode.CHANGES if self.changes else 0
@@ -98,6 +116,7 @@ class Plan:
             "run": self.environment.run_name,
             "interrupts": self.interrupts,
             "price_per_hour": self.price,
+            "price_change_per_hour": self.price_change,
             **{name: asdict(part) for name, part in self.parts.items()},
             "offers": [offer.as_json() for offer in self.offers],
         }
@@ -126,7 +145,7 @@ def _ask(api: Api, environment: Environment) -> Plan:
     fleet = judge_fleet(fleet_plan, serving=bool(current and current.active))
     parts = {"fleet": fleet}
     if environment.gateway is not None:
-        parts["gateway"] = judge_gateway(api.plan("gateway", environment.gateway))
+        parts["gateway"] = judge_gateway(plan_gateway(api, environment.gateway, environment.run_name))
     if environment.dns is not None:
         from deploy import dns  # boto3 takes longer to import than the rest takes to run
 
@@ -140,6 +159,25 @@ def _ask(api: Api, environment: Environment) -> Plan:
         # dstack finds no offers for a fleet that does not exist yet: ask what there is in the clouds
         return replace(plan, offers=api.plan_run(environment.service, current, any_fleet=True).offers)
     return plan
+
+
+def plan_gateway(api: Api, wanted: Document, name: str) -> ResourcePlan:
+    """dstack's own plan, which takes a project's admin; for others what the gateway is, with `wanted` over it.
+
+    That sees every key that the file names; it misses one that was taken out of the file.
+    """
+    try:
+        return api.plan("gateway", wanted)
+    except Failure as failure:
+        if failure.code != ExitCode.TOKEN_REFUSED:
+            raise
+    found = api.gateway(name)
+    before = found.configuration if found else {}
+    after = before | wanted
+    in_place = all(before.get(key) == after[key] for key in after.keys() - GATEWAY_IN_PLACE)
+    current = {"configuration": before} if found else None
+    action, effective = "update" if in_place else "create", {"configuration": after}
+    return ResourcePlan(action=action, spec={}, effective_spec=effective, current_resource=current)
 
 
 def judge_service(plan: RunPlan) -> Part:

@@ -132,3 +132,37 @@ def test_the_plan_says_by_exit_code_what_it_found(
     environment: Environment, fleet: Change, service: Change, code: int
 ) -> None:
     assert planned(environment, service, fleet=fleet).exit_code == code
+
+
+def priced(environment: Environment, change: Change, replicas: Any, running: int, offers: int = 1) -> float | None:
+    """The change of price when `running` replicas at 0.40 have offers at 0.40 or, for a new card, 0.90."""
+    environment.service["replicas"] = replicas
+    current = run_json(*(job(replica=number) for number in range(running)))
+    asked = run_plan(current if running else None, {}, offers=offers)
+    for one in asked.listed:
+        one.price = 0.9 if change == Change.ROLLING else 0.4
+    parts = {"fleet": Part(Change.UNCHANGED), "service": Part(change)}
+    return Plan(environment, parts, asked.offers, 0.4 * running, fleet_plan("0..2"), asked).price_change
+
+
+@pytest.mark.parametrize(
+    ("change", "replicas", "running", "expected"),
+    [
+        (Change.UNCHANGED, 2, 1, 0.0),  # one is being replaced
+        (Change.CREATE, "2..4", 0, 0.8),
+        (Change.IN_PLACE, 3, 1, 0.8),
+        (Change.IN_PLACE, 1, 3, -0.8),
+        (Change.IN_PLACE, "1..4", 3, 0.0),
+        (Change.ROLLING, "1..4", 3, 1.5),
+        (Change.RESTART, 1, 1, 0.0),
+    ],
+)
+def test_the_plan_says_what_a_deploy_adds_to_the_price(
+    environment: Environment, change: Change, replicas: Any, running: int, expected: float
+) -> None:
+    assert priced(environment, change, replicas, running) == pytest.approx(expected)
+
+
+def test_nobody_knows_the_price_of_a_replica_without_an_offer(environment: Environment) -> None:
+    assert priced(environment, Change.ROLLING, 1, 1, offers=0) is None
+    assert priced(environment, Change.IN_PLACE, 1, 2, offers=0) == pytest.approx(-0.4)

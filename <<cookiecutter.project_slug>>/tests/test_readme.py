@@ -9,6 +9,7 @@ from deploy.errors import ExitCode
 from tasks import namespace
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+WORKFLOWS = "".join(path.read_text(encoding="utf-8") for path in (ROOT / ".github" / "workflows").glob("*.yml"))
 
 
 def test_every_task_is_in_the_readme_and_nothing_else_is() -> None:
@@ -23,6 +24,19 @@ def test_every_flag_of_every_task_is_explained() -> None:
     for name in namespace.task_names:
         for argument in namespace[name].get_arguments():
             assert argument.help, f"{name} --{argument.name}"
+
+
+def test_workflows_call_tasks_that_exist() -> None:
+    called = set(re.findall(r"^ +(?:run: )?inv ([a-z.]+)", WORKFLOWS, re.M))
+    assert {"plan", "deploy", "gateway.deploy", "dns.update", "service.deploy", "smoke"} <= called
+    assert called <= set(namespace.task_names)
+
+
+def test_every_variable_and_secret_of_the_workflows_is_in_the_readme_and_nothing_else_is() -> None:
+    used = set(re.findall(r"\b(vars|secrets)\.([A-Z_]+)", WORKFLOWS))
+    section = README.split("## From GitHub Actions")[1].split("### From another CI system")[0]
+    told = set(re.findall(r"(variable|secret)s?\s`([A-Z_]+)`", section))
+    assert {({"vars": "variable", "secrets": "secret"}[kind], name) for kind, name in used} == told
 
 
 def test_the_readme_shows_an_environment_with_every_key() -> None:

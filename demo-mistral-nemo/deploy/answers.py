@@ -147,7 +147,7 @@ class Gateway(BaseModel):
     status: str
     status_message: str | None = None
     hostname: str | None = None
-    wanted: int | None = Field(default=None, validation_alias=AliasPath("configuration", "replicas"))
+    configuration: Document
     replicas: list[Document] = []
 
     @property
@@ -155,9 +155,13 @@ class Gateway(BaseModel):
         return [replica for replica in self.replicas if replica["status"] == "running" and replica["hostname"]]
 
     @property
+    def wanted(self) -> int:
+        return self.configuration.get("replicas") or 1
+
+    @property
     def ready(self) -> bool:
         """It runs as many replicas as it should."""
-        return self.status == "running" and len(self.running) == (self.wanted or 1)
+        return self.status == "running" and len(self.running) == self.wanted
 
     @property
     def targets(self) -> tuple[str, ...]:
@@ -167,7 +171,7 @@ class Gateway(BaseModel):
     @property
     def summary(self) -> str:
         """One line for people."""
-        here = f"{len(self.running)} of {self.wanted or 1} replicas running"
+        here = f"{len(self.running)} of {self.wanted} replicas running"
         return f"{self.status}, {here}, {' '.join(self.targets) or '-'}"
 
     @property

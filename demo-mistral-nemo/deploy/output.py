@@ -1,12 +1,16 @@
 """What a person sees: tables on standard output, progress on standard error; JSON for machines instead of tables."""
 
+import html
+import os
+import shlex
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from getpass import getpass
+from io import TextIOBase
 from json import dumps
-from typing import Any
+from typing import Any, TextIO
 
 import yaml
 from rich.console import Console
@@ -35,6 +39,33 @@ def ask_secret(name: str) -> str:
         message = f"no value for {name}; type it, or pipe it in: inv secrets.set {name} < file"
         raise Failure(ExitCode.SETTINGS_INVALID, message)
     return value
+
+
+class _Tee(TextIOBase):
+    """Writes to a stream, and as HTML to a page."""
+
+    def __init__(self, stream: TextIO, page: TextIO) -> None:
+        self.stream, self.page = stream, page
+
+    def write(self, text: str) -> int:
+        self.page.write(html.escape(text, quote=False))
+        return self.stream.write(text)
+
+
+@contextmanager
+def on_the_runs_page(*, json: bool) -> Iterator[None]:
+    """In a GitHub workflow, show on the run's page too what is shown inside the block, unless it is JSON."""
+    path = os.environ.get("GITHUB_STEP_SUMMARY")
+    if json or not path:
+        yield
+        return
+    with open(path, "a", encoding="utf-8") as page:
+        page.write(f"`{shlex.join(['inv', *sys.argv[1:]])}`\n<pre>")
+        with redirect_stdout(_Tee(sys.stdout, page)), redirect_stderr(_Tee(sys.stderr, page)):
+            try:
+                yield
+            finally:
+                page.write("</pre>\n\n")
 
 
 @contextmanager
@@ -80,6 +111,8 @@ def plan(planned: Plan, *, json: bool = False) -> None:
         console.print("[bold red]This interrupts the service: it is stopped, and started again with the change.[/]")
     elif planned.interrupts:
         console.print("[bold red]This interrupts the service: its gateway is deleted, and made again.[/]")
+    if (change := planned.price_change) is not None:
+        console.print(f"GPUs: ${planned.price:.2f} an hour -> ${planned.price + change:.2f} ({change:+.2f})")
     if not planned.needs_machine:
         return
     table = _table("Offers for a new replica, first tried first", "cloud", "region", "GPU", "$/h")

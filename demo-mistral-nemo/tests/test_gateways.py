@@ -59,3 +59,34 @@ def test_a_failed_gateway_says_why() -> None:
     failed = gateway(("terminated", None), status="failed")
     failed.replicas[0]["status_message"] = "no subnet with a route out"
     assert failed.reason == "no subnet with a route out"
+
+
+class NoAdmin:
+    """A server that lets this token see the gateway, and plan none."""
+
+    def __init__(self, found: dict[str, Any] | None) -> None:
+        self.found = found
+
+    def plan(self, kind: str, document: dict[str, Any]) -> ResourcePlan:
+        raise Failure(ExitCode.TOKEN_REFUSED, "Access denied")
+
+    def gateway(self, name: str) -> Gateway | None:
+        return gateway(("running", "10.0.0.9"), configuration=self.found) if self.found else None
+
+
+RUNS = {"name": "x", "region": "us-east-1", "replicas": 1, "tags": None, "certificate": None}
+
+
+@pytest.mark.parametrize(
+    ("found", "wanted", "expected"),
+    [
+        (None, {"region": "us-east-1"}, Change.CREATE),
+        (RUNS, {"name": "x", "region": "us-east-1", "certificate": None}, Change.UNCHANGED),
+        (RUNS, {"replicas": 2}, Change.IN_PLACE),
+        (RUNS, {"replicas": 2, "region": "us-east-2"}, Change.RESTART),
+    ],
+)
+def test_who_is_no_admin_sees_what_would_become_of_the_gateway(
+    found: dict[str, Any] | None, wanted: dict[str, Any], expected: Change
+) -> None:
+    assert plans.judge_gateway(plans.plan_gateway(NoAdmin(found), wanted, "x")).change == expected  # type: ignore[arg-type]

@@ -5,6 +5,7 @@ The sandbox's IAM counts actions, resources and conditions, see sandbox/aws/iam.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,8 +29,8 @@ pytestmark = [
     pytest.mark.gateway,
     pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),  # boto3 leaves connections to the collector
 ]
-GATEWAY, BALANCER, DNS = (
-    policy(ROOT / "demo-mistral-nemo", name) for name in ("gateway", "gateway-load-balancer", "dns")
+GATEWAY, BALANCER, DNS, PLAN = (
+    policy(ROOT / "demo-mistral-nemo", name) for name in ("gateway", "gateway-load-balancer", "dns", "plan")
 )
 REFUSED = (ClientError, BotoCoreError, ComputeError)
 
@@ -103,6 +104,34 @@ def test_the_records_key_reaches_no_other_zone(kept: Behind) -> None:
     ]
     with pytest.raises(ClientError, match="AccessDenied"):
         own.list_resource_record_sets(HostedZoneId=other)
+
+
+# ---- plan.json, and the token of a member of the dstack project: what a pull request's plan has ----
+
+
+@pytest.fixture(scope="module")
+def reader(kept: Behind) -> Variables:
+    own = key(kept.sandbox, policy(kept.project, "plan", ZONE_ID=kept.sandbox._aws.zone_id))
+    return own | {"DSTACK_TOKEN": kept.sandbox.add_user("reader")}
+
+
+@pytest.mark.parametrize("changed", [{}, {"replicas": 2}, {"instance_type": "t3.large"}], ids=str)
+def test_a_plan_needs_no_admin_and_takes_exactly_its_policy(
+    kept: Behind, reader: Variables, changed: dict[str, object]
+) -> None:
+    kept.settle(gateway=changed)
+    admins, members = kept.inv("plan", "--json"), kept.inv("plan", "--json", **reader)
+    kept.settle()
+    assert members.returncode == 0, members.stderr
+    assert json.loads(members.stdout) == json.loads(admins.stdout)
+    refused(kept.inv("gateway.deploy", **reader), 22)
+    assert asked(kept.sandbox, reader) == {(action, 200) for action in actions(PLAN) - {"ec2:DescribeVpcs"}}
+
+
+@pytest.mark.parametrize("action", sorted(actions(PLAN)))
+def test_no_action_can_go_from_the_plans_policy(kept: Behind, reader: Variables, action: str) -> None:
+    less = without(policy(kept.project, "plan", ZONE_ID=kept.sandbox._aws.zone_id), action)
+    refused(kept.inv("plan", **reader | key(kept.sandbox, less)), 38, f"not authorized to perform: {action}")
 
 
 # ---- gateway.json and gateway-load-balancer.json ----
