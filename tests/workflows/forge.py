@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,6 +20,7 @@ from typing import Any
 
 import yaml
 
+from tests.rendered import ROOT
 from tests.workflows import act
 
 HERE = Path(__file__).parent
@@ -28,6 +30,12 @@ PULL = "7"
 APP_TOKEN = "ghs_of-the-app"
 APP_KEY = "-----BEGIN RSA PRIVATE KEY----- of the app -----END RSA PRIVATE KEY-----"
 GIT = ("git", "-c", "user.name=Ada", "-c", "user.email=ada@example.com", "-c", "init.defaultBranch=main")
+# Whoever isn't Ada needs the app's token: the workflow's own may not push files of workflows.
+PRE_RECEIVE = """#!/bin/sh
+test "$HOME" = '{ada}' && exit 0
+export GIT_TERMINAL_PROMPT=0
+printf 'protocol=https\\nhost=github.com\\n\\n' | git credential fill | grep -qx 'password={token}'
+"""
 # Of a shell that a step runs in: act would give it a terminal, GitHub's runner doesn't.
 BASH = '#!/bin/bash\nset -o pipefail\n/bin/bash "$@" < /dev/null 2>&1 | cat\n'
 
@@ -53,19 +61,22 @@ class Forge:
             made.mkdir(parents=True)
         self.url = f"https://github.com/{OWNER}/{self.project.name}"
         remote = self.folder / "remote.git"
-        (self._home / ".gitconfig").write_text(f'[url "{remote}"]\n  insteadOf = {self.url}\n', "utf-8")
+        self._leads = f'[url "{remote}"]\n  insteadOf = {self.url}\n'
+        (self.folder / ".gitconfig").write_text(self._leads, "utf-8")
         (self._tools / "app-tokens" / sha256(APP_KEY.encode()).hexdigest()).write_text(APP_TOKEN, "utf-8")
         self._program("bash", BASH)
-        self._program("gh", _python("gh.py", self.folder / "github.json"))
-        self._program(self._tools / "uv" / "uv", _python("uv.py"))
+        self._program("gh", _python("gh", self.folder / "github.json"))
+        self._program(self._tools / "uv" / "uv", _python("uv"))
+        self._program(self._tools / "uv" / "uvx", _python("uv", "tool", "run"))
         subprocess.run([*GIT, "init", "--quiet", "--bare", str(remote)], check=True)
         subprocess.run([*GIT, "-C", str(remote), "config", "uploadpack.allowAnySHA1InWant", "true"], check=True)
+        self._program(remote / "hooks" / "pre-receive", PRE_RECEIVE.format(ada=self.folder, token=APP_TOKEN))
         subprocess.run(["cp", "-r", f"{self.project}/.", str(self.work)], check=True)
         self.git("init", "--quiet")
         self.git("remote", "add", "origin", self.url)
         self.state = {
             "repository": f"{OWNER}/{self.project.name}",
-            "tokens": {TOKEN: "github-actions", APP_TOKEN: "app"},
+            "tokens": {TOKEN: "github-actions[bot]", APP_TOKEN: "app"},
         }
         self.push("as it was generated")
 
@@ -87,7 +98,7 @@ class Forge:
 
     def git(self, *words: str) -> str:
         """Run git in the working copy, which is Ada's."""
-        environ = {"HOME": str(self._home), "PATH": os.defpath}
+        environ = {"HOME": str(self.folder), "PATH": os.defpath}
         done = subprocess.run([*GIT, *words], cwd=self.work, env=environ, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()
@@ -112,7 +123,12 @@ class Forge:
 
         GitHub hands neither secrets nor variables to what isn't `trusted`, and a token that may only read.
         """
-        self.state = self.state | {"read_only": not trusted}
+        document = yaml.safe_load((self.work / ".github" / "workflows" / workflow).read_text("utf-8"))
+        everybody = document.get("permissions", {})
+        permissions = {name: job.get("permissions", everybody) for name, job in document["jobs"].items()}
+        self.state = self.state | {"read_only": not trusted, "permissions": permissions}
+        shutil.rmtree(self._home / "artifacts", ignore_errors=True)  # they belong to a run
+        (self._home / ".gitconfig").write_text(self._leads, "utf-8")
         repository = {"full_name": f"{OWNER}/{self.project.name}", "default_branch": "main", "html_url": self.url}
         execution = act.run(
             self.work,
@@ -192,7 +208,7 @@ def _values(document: Any, wanted: str) -> Iterator[Any]:
         yield from _values(value, wanted)
 
 
-def _python(script: str, *words: Path) -> str:
-    """A program that runs a script of this folder with the interpreter of the tests."""
-    command = shlex.join([sys.executable, "-P", str(HERE / script), *map(str, words)])
-    return f'#!/bin/sh\nexec {command} "$@"\n'
+def _python(module: str, *words: str | Path) -> str:
+    """A program that runs a module of this package with the interpreter of the tests."""
+    command = shlex.join([sys.executable, "-P", "-m", f"tests.workflows.{module}", *map(str, words)])
+    return f'#!/bin/sh\nPYTHONPATH={shlex.quote(str(ROOT))} exec {command} "$@"\n'

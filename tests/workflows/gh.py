@@ -1,13 +1,14 @@
 """Stands in for `gh` in the tests of workflows: keeps issues, pull requests and comments in a JSON file.
 
-Knows the commands and flags below as gh's manual has them (https://cli.github.com/manual), and refuses all others. Like
-the real one it wants a token and a repository to work in, makes no label that doesn't exist, edits only comments of its
-own user, refuses a second pull request for a branch, and is refused by GitHub where its token may only read.
+Knows the commands and flags in COMMANDS as gh's manual has them (https://cli.github.com/manual), and no others. Like
+the real one it wants a token and a repository to work in, makes no label that doesn't exist, and refuses a second pull
+request for a branch. The workflow's own token may do what the job's `permissions` say, and no more than read where the
+job is a fork's.
 
-    gh.py STATE COMMAND SUBCOMMAND …
+    python -m tests.workflows.gh STATE COMMAND SUBCOMMAND …
 
-STATE is a JSON object: repository "owner/name"; tokens, logins by token; read_only, whether the tokens are a fork's;
-labels; issues and pulls, objects by number; calls, what was asked. This writes the last four.
+STATE is a JSON object: repository "owner/name"; tokens, logins by token; permissions by job; read_only, whether the
+event is a fork's; labels; issues and pulls, objects by number. This writes the last three.
 """
 
 from __future__ import annotations
@@ -18,65 +19,13 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
+from shutil import copytree
 
-Entry = dict[str, Any]  # an issue or a pull request, its keys as --json names them
-Handler = Callable[["Github", argparse.Namespace], str | None]
+from tests.workflows.github import Entry, Github, Refused
 
-
-class Refused(Exception):  # noqa: N818
-    """What gh prints before it ends with `code`."""
-
-    def __init__(self, message: str, code: int = 1) -> None:
-        super().__init__(message)
-        self.code = code
-
-
-class Github:
-    """The repository, as the token's user sees it."""
-
-    def __init__(self, state: Entry) -> None:
-        token = os.environ.get("GH_TOKEN") or os.environ.get("GITHUB_TOKEN")
-        if not token:
-            message = "To use GitHub CLI in a GitHub Actions workflow, set the GH_TOKEN environment variable."
-            raise Refused(message, 4)
-        if token not in state["tokens"]:
-            raise Refused("HTTP 401: Bad credentials (https://api.github.com/graphql)")
-        self.login = state["tokens"][token]
-        self.state = state
-        self.url = f"https://github.com/{state['repository']}"
-
-    def entries(self, kind: str) -> dict[str, Entry]:
-        entries: dict[str, Entry] = self.state.setdefault({"issue": "issues", "pr": "pulls"}[kind], {})
-        return entries
-
-    def find(self, kind: str, number: str) -> Entry:
-        try:
-            return self.entries(kind)[number.rpartition("/")[2]]
-        except KeyError:
-            raise Refused(
-                f"GraphQL: Could not resolve to an issue or pull request with the number of {number}."
-            ) from None
-
-    def may_write(self) -> None:
-        if self.state.get("read_only"):
-            raise Refused("GraphQL: Resource not accessible by integration")
-
-    def add(self, kind: str, entry: Entry) -> str:
-        """File a new issue or pull request; returns its URL."""
-        number = 1 + max(map(int, [*self.entries("issue"), *self.entries("pr")]), default=0)
-        url = f"{self.url}/{'issues' if kind == 'issue' else 'pull'}/{number}"
-        filed = {"number": number, "state": "OPEN", "author": {"login": self.login}, "url": url, "comments": []}
-        self.entries(kind)[str(number)] = filed | entry
-        return url
-
-    def labels(self, names: list[str]) -> list[Entry]:
-        """Raises Refused for a label that nobody made."""
-        for name in names:
-            if name not in self.state.get("labels", []):
-                raise Refused(f"could not add label: '{name}' not found")
-        return [{"name": name} for name in names]
+Handler = Callable[[Github, argparse.Namespace], object]  # returns what is printed; data as JSON
 
 
 def text(asked: argparse.Namespace) -> str | None:
@@ -87,156 +36,167 @@ def text(asked: argparse.Namespace) -> str | None:
     return sys.stdin.read() if asked.body_file == "-" else Path(asked.body_file).read_text("utf-8")
 
 
-def listed(github: Github, asked: argparse.Namespace) -> str:
-    """list: those in a state, with all labels, of a branch."""
-    wanted = [label for labels in asked.label for label in labels.split(",")]
+def listed(github: Github, asked: argparse.Namespace) -> list[Entry]:
+    github.may({"issue": "issues", "pr": "pull-requests"}[asked.kind], write=False)
     found = []
     for entry in github.entries(asked.kind).values():
         names = {label["name"] for label in entry.get("labels", [])}
         of_branch = getattr(asked, "head", None) in (None, entry.get("headRefName"))
-        if asked.state in ("all", entry["state"].lower()) and names.issuperset(wanted) and of_branch:
-            found.append(entry)
-    return shown(found[::-1][: asked.limit], asked)
+        if asked.state in ("all", entry["state"].lower()) and names.issuperset(asked.label) and of_branch:
+            found.append({name: entry.get(name) for name in asked.json.split(",")})
+    return found[::-1][: asked.limit]
 
 
-def view(github: Github, asked: argparse.Namespace) -> str:
-    return shown(github.find(asked.kind, asked.number), asked)
+def create(github: Github, asked: argparse.Namespace) -> str:
+    github.may({"issue": "issues", "pr": "pull-requests"}[asked.kind])
+    body = text(asked)
+    if asked.title is None or body is None:
+        raise Refused("must provide `--title` and `--body` (or `--fill`) when not running interactively")
+    entry = {"title": asked.title, "body": body, "labels": github.labels(asked.label), "state": "OPEN", "comments": []}
+    if asked.kind == "pr":
+        entry |= {"headRefName": asked.head, "baseRefName": asked.base or "main", "author": github.login}
+        if any(pull["headRefName"] == asked.head and pull["state"] == "OPEN" for pull in github.entries("pr").values()):
+            raise Refused(f'a pull request for branch "{asked.head}" into branch "main" already exists')
+        if subprocess.run(["git", "ls-remote", "--exit-code", "origin", asked.head], stdout=2).returncode:
+            raise Refused("GraphQL: Head sha can't be blank, Head ref must be a branch (createPullRequest)")
+    number = github.number()
+    github.entries(asked.kind)[str(number)] = {"number": number} | entry
+    return f"{github.url}/{'issues' if asked.kind == 'issue' else 'pull'}/{number}"
 
 
-def shown(found: Any, asked: argparse.Namespace) -> str:
-    """What --json and --jq make of it."""
-    if not asked.json:
-        raise Refused("this stand-in for gh shows JSON only: --json")
-    fields = asked.json.split(",")
-    rows = [{name: entry.get(name) for name in fields} for entry in (found if isinstance(found, list) else [found])]
-    document = json.dumps(rows if isinstance(found, list) else rows[0])
-    if not asked.jq:
-        return document
-    done = subprocess.run(["jq", "-rc", asked.jq], input=document, capture_output=True, text=True)
+def edit(github: Github, asked: argparse.Namespace) -> None:
+    github.may("issues")
+    given = {"title": asked.title, "body": text(asked)}
+    github.find(asked.kind, asked.number).update({name: value for name, value in given.items() if value is not None})
+
+
+def comment(github: Github, asked: argparse.Namespace) -> None:
+    github.may("issues", "pull-requests")
+    body = text(asked)
+    if body is None:
+        raise Refused("flags required when not running interactively")
+    add(github, github.find(asked.kind, asked.number), body)
+
+
+def add(github: Github, entry: Entry, body: str) -> None:
+    user = {"login": github.login, "type": "Bot"}
+    entry["comments"].append({"id": github.number(), "user": user, "body": body})
+
+
+def close(github: Github, asked: argparse.Namespace) -> None:
+    github.may("issues")
+    entry = github.find(asked.kind, asked.number)
+    if asked.comment is not None:
+        add(github, entry, asked.comment)
+    entry["state"] = "CLOSED"
+
+
+def label(github: Github, asked: argparse.Namespace) -> None:
+    github.may("issues", "pull-requests")
+    labels = github.state.setdefault("labels", [])
+    if asked.name not in labels:
+        labels.append(asked.name)
+    elif not asked.force:
+        raise Refused(f'label with name "{asked.name}" already exists; use `--force` to update it')
+
+
+def download(github: Github, asked: argparse.Namespace) -> None:
+    """Artifacts whose name matches, each into a folder of its own, as gh does for a pattern."""
+    github.may("actions", write=False)
+    stored = Path.home() / "artifacts"
+    matching = [path for path in stored.glob("*") if fnmatchcase(path.name, asked.pattern)]
+    if asked.run != os.environ["GITHUB_RUN_ID"] or not matching:
+        raise Refused("no artifact matches any of the names or patterns provided")
+    for path in matching:
+        copytree(path, Path(asked.dir) / path.name)
+
+
+def api(github: Github, asked: argparse.Namespace) -> object:
+    """Lists comments and changes one; nothing else of GitHub's API."""
+    issues = f"repos/{github.state['repository']}/issues/"
+    match asked.method, asked.endpoint.removeprefix(issues).split("/"), asked.field:
+        case "GET", [number, "comments"], None:
+            github.may("issues", "pull-requests", write=False)
+            return github.find("pr" if number in github.entries("pr") else "issue", number)["comments"]
+        case "PATCH", ["comments", number], field if field.startswith("body="):
+            github.may("issues", "pull-requests")
+            content = field.removeprefix("body=")
+            entries = [*github.entries("issue").values(), *github.entries("pr").values()]
+            [one] = [one for entry in entries for one in entry["comments"] if str(one["id"]) == number]
+            one["body"] = Path(content[1:]).read_text("utf-8") if content.startswith("@") else content
+            return one
+    raise Refused("gh: Not Found (HTTP 404)")
+
+
+def setup_git(github: Github, _: argparse.Namespace) -> None:
+    helper = ["credential.https://github.com.helper", "!gh auth git-credential"]
+    subprocess.run(["git", "config", "--global", *helper], check=True)
+
+
+def git_credential(github: Github, asked: argparse.Namespace) -> str:
+    return f"username=x-access-token\npassword={github.token}" if asked.operation == "get" else ""
+
+
+SHOWN = "--json --jq"
+BODY = "--body --body-file"
+# Arguments by position without dashes; flags that take a value; `!` flags without one; `*` flags given repeatedly.
+COMMANDS: dict[str, tuple[Handler, str]] = {
+    "api": (api, "endpoint --method --field --jq --paginate! --silent!"),
+    "auth git-credential": (git_credential, "operation"),
+    "auth setup-git": (setup_git, ""),
+    "issue close": (close, "number --comment --reason"),
+    "issue create": (create, f"--title {BODY} --label*"),
+    "issue edit": (edit, f"number --title {BODY}"),
+    "issue list": (listed, f"--label* --state --limit {SHOWN}"),
+    "label create": (label, "name --color --description --force!"),
+    "pr comment": (comment, f"number {BODY}"),
+    "pr create": (create, f"--head --base --title {BODY} --label*"),
+    "pr list": (listed, f"--head --base --label* --state --limit {SHOWN}"),
+    "run download": (download, "run --pattern --dir"),
+}
+DEFAULTS = {"--state": "open", "--method": "GET", "--dir": "."}
+
+
+def parse(words: list[str]) -> argparse.Namespace:
+    name = " ".join(words[:2]) if words[0] != "api" else "api"
+    if name not in COMMANDS:
+        raise Refused(f"this stand-in for gh does not know: gh {name}")
+    handler, arguments = COMMANDS[name]
+    parser = argparse.ArgumentParser(f"gh {name}", allow_abbrev=False)
+    parser.set_defaults(handler=handler, kind=words[0])
+    for argument in [*arguments.split(), *(["--repo"] if words[0] != "auth" else [])]:
+        if argument.endswith("!"):
+            parser.add_argument(argument[:-1], action="store_true")
+        elif argument.endswith("*"):
+            parser.add_argument(argument[:-1], action="append", default=[])
+        elif argument == "--limit":
+            parser.add_argument(argument, type=int, default=30)
+        else:
+            parser.add_argument(argument, default=DEFAULTS.get(argument))
+    return parser.parse_args(words[len(name.split()) :])
+
+
+def filtered(document: str, expression: str) -> str:
+    """What --jq does: strings come without quotes."""
+    done = subprocess.run(
+        ["jq", "--raw-output", "--compact-output", expression], input=document, capture_output=True, text=True
+    )
     if done.returncode:
         raise Refused(done.stderr)
     return done.stdout.rstrip("\n")
 
 
-def create(github: Github, asked: argparse.Namespace) -> str:
-    github.may_write()
-    body = text(asked)
-    if asked.title is None or body is None:
-        raise Refused("must provide `--title` and `--body` (or `--fill`) when not running interactively")
-    entry = {"title": asked.title, "body": body, "labels": github.labels(asked.label)}
-    if asked.kind == "pr":
-        entry |= {"headRefName": asked.head, "baseRefName": asked.base or "main"}
-        for other in github.entries("pr").values():
-            if other["state"] == "OPEN" and other["headRefName"] == asked.head:
-                raise Refused(
-                    f'a pull request for branch "{asked.head}" already exists:\n{github.url}/pull/{other["number"]}'
-                )
-        subprocess.run(["git", "ls-remote", "--exit-code", "origin", f"refs/heads/{asked.head}"], check=True, stdout=2)
-    return github.add(asked.kind, entry)
-
-
-def edit(github: Github, asked: argparse.Namespace) -> str:
-    github.may_write()
-    entry, body = github.find(asked.kind, asked.number), text(asked)
-    entry |= {"title": asked.title} if asked.title is not None else {}
-    entry |= {"body": body} if body is not None else {}
-    entry["labels"] = entry.get("labels", []) + github.labels(asked.add_label)
-    return str(entry.get("url", ""))
-
-
-def comment(github: Github, asked: argparse.Namespace) -> str:
-    github.may_write()
-    comments, body = github.find(asked.kind, asked.number)["comments"], text(asked)
-    if body is None:
-        raise Refused("flags required when not running interactively")
-    own = [one for one in comments if one["author"]["login"] == github.login]
-    if asked.edit_last and own:
-        own[-1]["body"] = body
-    elif asked.edit_last and not asked.create_if_none:
-        raise Refused("no comments found for current user")
-    else:
-        comments.append({"id": f"IC_{len(comments)}", "author": {"login": github.login}, "body": body})
-    return f"{github.url}/issues/{asked.number}#issuecomment"
-
-
-def close(github: Github, asked: argparse.Namespace) -> None:
-    github.may_write()
-    entry = github.find(asked.kind, asked.number)
-    if asked.comment is not None:
-        entry["comments"].append({"id": "IC_closed", "author": {"login": github.login}, "body": asked.comment})
-    entry["state"] = "CLOSED"
-
-
-def label(github: Github, asked: argparse.Namespace) -> None:
-    github.may_write()
-    labels = github.state.setdefault("labels", [])
-    if asked.name in labels and not asked.force:
-        raise Refused(
-            f'label with name "{asked.name}" already exists; use `--force` to update its color and description'
-        )
-    labels.append(asked.name)
-
-
-def parser() -> argparse.ArgumentParser:
-    """The commands and flags of gh that this knows."""
-    gh = argparse.ArgumentParser("gh", allow_abbrev=False)
-    kinds = gh.add_subparsers(dest="kind", required=True)
-    for kind in ("issue", "pr"):
-        verbs = kinds.add_parser(kind).add_subparsers(required=True)
-
-        def command(name: str, handler: Handler, *arguments: str, verbs: Any = verbs) -> argparse.ArgumentParser:
-            made: argparse.ArgumentParser = verbs.add_parser(name, allow_abbrev=False)
-            made.set_defaults(handler=handler)
-            made.add_argument("-R", "--repo")
-            for argument in arguments:
-                made.add_argument(argument)
-            return made
-
-        lists, views = command("list", listed), command("view", view, "number")
-        lists.add_argument("-s", "--state", default="open", choices=["open", "closed", "all"])
-        lists.add_argument("-L", "--limit", type=int, default=30)
-        creates, edits = command("create", create), command("edit", edit, "number")
-        comments, closes = command("comment", comment, "number"), command("close", close, "number")
-        closes.add_argument("-c", "--comment")
-        for made in (lists, views):
-            made.add_argument("--json")
-            made.add_argument("-q", "--jq")
-        for made in (lists, creates):
-            made.add_argument("-l", "--label", action="append", default=[])
-        if kind == "pr":
-            for made in (lists, creates):
-                made.add_argument("-H", "--head", required=made is creates)
-                made.add_argument("-B", "--base")
-        else:
-            closes.add_argument("-r", "--reason", choices=["completed", "not planned", "duplicate"])
-        for made in (creates, edits):
-            made.add_argument("-t", "--title")
-        edits.add_argument("--add-label", action="append", default=[])
-        for made in (creates, edits, comments):
-            body = made.add_mutually_exclusive_group()
-            body.add_argument("-b", "--body")
-            body.add_argument("-F", "--body-file")
-        comments.add_argument("--edit-last", action="store_true")
-        comments.add_argument("--create-if-none", action="store_true")
-    labels = kinds.add_parser("label").add_subparsers(required=True).add_parser("create", allow_abbrev=False)
-    labels.set_defaults(handler=label)
-    labels.add_argument("name")
-    labels.add_argument("-f", "--force", action="store_true")
-    for flag in ("-R --repo", "-c --color", "-d --description"):
-        labels.add_argument(*flag.split())
-    return gh
-
-
 def main(path: Path, words: list[str]) -> int:
-    asked = parser().parse_args(words)
     state = json.loads(path.read_text("utf-8"))
-    state.setdefault("calls", []).append(words)
     try:
-        if not (asked.repo or os.environ.get("GH_REPO") or Path(".git").exists()):
+        asked = parse(words)
+        given = asked.kind == "auth" or asked.repo or os.environ.get("GH_REPO") or Path(".git").exists()
+        if not given:
             raise Refused("failed to run git: fatal: not a git repository (or any of the parent directories): .git")
         answer = asked.handler(Github(state), asked)
-        if answer:
-            print(answer)
+        shown = answer if isinstance(answer, str) else json.dumps(answer) if answer is not None else ""
+        shown = filtered(shown, asked.jq) if getattr(asked, "jq", None) else shown
+        print(end="" if getattr(asked, "silent", False) or not shown else f"{shown}\n")
     except Refused as refusal:
         print(refusal, file=sys.stderr)
         return refusal.code

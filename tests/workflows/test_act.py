@@ -18,8 +18,8 @@ def workflow(*steps: dict[str, object], **job: object) -> dict[str, object]:
     }
 
 
-def pushed(forge: Forge, *steps: dict[str, object]) -> Forge:
-    forge.write({".github/workflows/own.yml": workflow(*steps)})
+def pushed(forge: Forge, *steps: dict[str, object], **job: object) -> Forge:
+    forge.write({".github/workflows/own.yml": workflow(*steps, **job)})
     forge.push("a workflow")
     return forge
 
@@ -55,7 +55,7 @@ def test_a_secret_is_found_wherever_it_is_shown(forge: Forge, step: str) -> None
         "GH_TOKEN": "${{ github.token }}",
         "GH_REPO": "acme/mistral-nemo",
     }
-    pushed(forge, {"run": step, "env": environ})
+    pushed(forge, {"run": step, "env": environ}, permissions={"issues": "write"})
     forge.secrets = secret
     assert forge.run("push", "own.yml").ok
     assert forge.leaks() == ["DSTACK_TOKEN"]
