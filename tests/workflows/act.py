@@ -37,13 +37,18 @@ class Execution:
 
     ok: bool
     jobs: dict[str, Job]  # by "workflow/job", of a reusable workflow by "job/workflow/job"
-    written: str  # everything that act printed; nothing is masked in it
+    written: str = field(repr=False)  # everything that act printed; nothing is masked in it
 
     def job(self, name: str) -> Job:
         """The one job whose label ends with `name`."""
         found = [label for label in self.jobs if label == name or label.endswith(f"/{name}")]
-        assert len(found) == 1, f"{name}: {found or list(self.jobs)}\n{self.written}"
+        assert len(found) == 1, f"{name}: {found}\n{self}"
         return self.jobs[found[0]]
+
+    def __str__(self) -> str:
+        """What a person would look at: results and logs, or why act did nothing."""
+        logs = [f"--- {label}: {job.result}\n{job.log}" for label, job in self.jobs.items()]
+        return "\n".join(logs) or self.written
 
     @property
     def summary(self) -> str:
@@ -128,6 +133,12 @@ def read(written: str, *, ok: bool) -> Execution:
             job.steps[step] = told["stepResult"]
         job.result = told.get("jobResult", job.result)
     return Execution(ok, jobs, written)
+
+
+def is_hidden(line: str) -> bool:
+    """Whether this line of act's is in no log of GitHub's: a mask, or the output of the action that makes tokens."""
+    made = "/create-github-app-token@" in line and '"command":"set-output"' in line
+    return made or '"command":"add-mask"' in line
 
 
 def _dotenv(values: Mapping[str, str]) -> str:

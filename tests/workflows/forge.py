@@ -30,6 +30,7 @@ PULL = "7"
 APP_TOKEN = "ghs_of-the-app"
 APP_KEY = "-----BEGIN RSA PRIVATE KEY----- of the app -----END RSA PRIVATE KEY-----"
 GIT = ("git", "-c", "user.name=Ada", "-c", "user.email=ada@example.com", "-c", "init.defaultBranch=main")
+UNKNOWN_TO_ACT = "\n      deployment: false"  # GitHub shows no deployment of such a job; it runs alike
 # Whoever isn't Ada needs the app's token: the workflow's own may not push files of workflows.
 PRE_RECEIVE = """#!/bin/sh
 test "$HOME" = '{ada}' && exit 0
@@ -50,7 +51,7 @@ class Forge:
     variables: dict[str, str] = field(default_factory=dict)
     environ: dict[str, str] = field(default_factory=dict)  # where the world is, for the runners
     prefix: Sequence[str] = ()  # what the runners run under
-    executions: list[act.Execution] = field(default_factory=list)
+    executions: list[act.Execution] = field(default_factory=list, repr=False)
     sessions: dict[str, str] = field(default_factory=dict)  # the secret variables of all roles
 
     def __post_init__(self) -> None:
@@ -121,7 +122,7 @@ class Forge:
     def run(self, event: str, workflow: str, *, trusted: bool = True, **payload: Any) -> act.Execution:
         """Let `event` happen to the commit that is checked out; `payload` is merged over what every event has.
 
-        GitHub hands neither secrets nor variables to what isn't `trusted`, and a token that may only read.
+        GitHub hands no secrets to what isn't `trusted`, and a token that may only read.
         """
         document = yaml.safe_load((self.work / ".github" / "workflows" / workflow).read_text("utf-8"))
         everybody = document.get("permissions", {})
@@ -130,6 +131,8 @@ class Forge:
         shutil.rmtree(self._home / "artifacts", ignore_errors=True)  # they belong to a run
         (self._home / ".gitconfig").write_text(self._leads, "utf-8")
         repository = {"full_name": f"{OWNER}/{self.project.name}", "default_branch": "main", "html_url": self.url}
+        for path in self._workflows():
+            path.write_text(path.read_text("utf-8").replace(UNKNOWN_TO_ACT, ""), "utf-8")
         execution = act.run(
             self.work,
             event,
@@ -137,20 +140,21 @@ class Forge:
             payload={"repository": repository, "ref": "refs/heads/main"} | payload,
             actions=self._actions(),
             secrets={"GITHUB_TOKEN": TOKEN} | (self.secrets if trusted else {}),
-            variables=self.variables if trusted else {},
+            variables=self.variables,
             environ={"HOME": str(self._home), "PATH": f"{self.folder / 'bin'}:{os.defpath}"} | self.environ,
             prefix=self.prefix,
         )
+        self.git("checkout", "--quiet", "--force", "HEAD")
         self.executions.append(execution)
         return execution
 
-    def propose(self, workflow: str, *, fork: bool = False) -> act.Execution:
+    def propose(self, workflow: str, *, author: str = "ada", fork: bool = False) -> act.Execution:
         """Open or update pull request 7 with the files of the working copy, from a fork or from a branch here."""
         sha = self.push("a proposal", branch="proposal")
         state = self.state
         pull = {"state": "OPEN", "headRefName": "proposal", "baseRefName": "main", "comments": []}
         self.state = state | {"pulls": {PULL: pull} | state.get("pulls", {})}
-        owner = "mallory" if fork else OWNER
+        owner = author if fork else OWNER
         event = {
             "number": int(PULL),
             "draft": False,
@@ -160,11 +164,12 @@ class Forge:
                 "repo": {"full_name": f"{owner}/{self.project.name}", "fork": fork},
             },
             "base": {"ref": "main", "repo": {"full_name": f"{OWNER}/{self.project.name}", "fork": False}},
-            "user": {"login": owner},
+            "user": {"login": author},
         }
+        trusted = not fork and author != "dependabot[bot]"
         try:
             return self.run(
-                "pull_request", workflow, trusted=not fork, action="opened", number=int(PULL), pull_request=event
+                "pull_request", workflow, trusted=trusted, action="opened", number=int(PULL), pull_request=event
             )
         finally:
             self.git("checkout", "--quiet", "--force", "main")
@@ -176,8 +181,7 @@ class Forge:
 
     def leaks(self) -> list[str]:
         """Names of secrets that are in a log, a summary, an output, an issue, a comment, a branch or an artifact."""
-        masks = '"command":"add-mask"'
-        logs = [line for run in self.executions for line in run.written.splitlines() if masks not in line]
+        logs = [line for run in self.executions for line in run.written.splitlines() if not act.is_hidden(line)]
         said = {name: value for name, value in self.state.items() if name != "tokens"}
         files = [path.read_text("utf-8") for path in (self._home / "artifacts").rglob("*") if path.is_file()]
         history = self.git("-C", str(self.folder / "remote.git"), "log", "--all", "--patch", "--format=%B")
@@ -187,9 +191,13 @@ class Forge:
 
     def _actions(self) -> dict[str, Path]:
         """The stand-in of each remote action that the repository uses, by `owner/name@ref`."""
-        documents = [yaml.safe_load(path.read_text("utf-8")) for path in (self.work / ".github").rglob("*.yml")]
+        documents = [yaml.safe_load(path.read_text("utf-8")) for path in self._workflows()]
         remote = {name for name in _values(documents, "uses") if not name.startswith("./")}
         return {name: HERE / "actions" / name.split("/")[1].partition("@")[0] for name in remote}
+
+    def _workflows(self) -> Iterator[Path]:
+        """Files of workflows and local actions."""
+        return (self.work / ".github").rglob("*.yml")
 
     def _program(self, name: str | Path, text: str) -> None:
         path = self.folder / "bin" / name

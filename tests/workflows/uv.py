@@ -1,8 +1,9 @@
 """Stands in for uv in the tests of workflows. It installs nothing.
 
-`uv venv` makes the environment that runs the tests appear as .venv, and `uv pip sync --require-hashes` checks no more
-than that the lock has hashes: every test would download 200 MB else, of what that environment has already. `uvx`
-runs what is installed there, if that is the version asked for. What the workflows don't do is refused.
+Every test would download 200 MB else, of what the environment that runs the tests has already: `uv venv` makes an
+environment that sees the packages and programs of that one, but for uv, and `uv pip sync --require-hashes` checks no
+more than that the lock has hashes. `uvx` runs what is installed there, if it is the version that is asked for. What the
+workflows don't do is refused.
 """
 
 from __future__ import annotations
@@ -11,8 +12,11 @@ import os
 import subprocess
 import sys
 import sysconfig
+import venv
 from importlib.metadata import version
 from pathlib import Path
+
+SCRIPTS = Path(sysconfig.get_path("scripts"))
 
 
 def main(words: list[str]) -> str | int:
@@ -20,9 +24,12 @@ def main(words: list[str]) -> str | int:
     environment = Path(".venv")
     match words:
         case ["venv", *_]:
-            environment.mkdir(exist_ok=True)  # a folder, as .gitignore expects it
-            for path in Path(sys.prefix).iterdir():
-                (environment / path.name).symlink_to(path)
+            venv.create(environment, symlinks=True)
+            [packages] = environment.glob("lib/python3*/site-packages")
+            (packages / "tests.pth").write_text(f"{sysconfig.get_path('purelib')}\n", "utf-8")
+            for program in SCRIPTS.iterdir():
+                if program.is_file() and not program.name.startswith(("activate", "python", "uv")):
+                    (environment / "bin" / program.name).symlink_to(program)
         case ["pip", "sync", *options] if "--require-hashes" in options:
             lock = Path(next(option for option in options if not option.startswith("-")))
             if not environment.exists():
@@ -34,7 +41,7 @@ def main(words: list[str]) -> str | int:
             if wanted != version(name):
                 return f"error: the tests have {name} {version(name)}, the workflow {wanted}"
             environ = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}  # how this was found
-            return subprocess.run([Path(sysconfig.get_path("scripts")) / name, *arguments], env=environ).returncode
+            return subprocess.run([SCRIPTS / name, *arguments], env=environ).returncode
         case _:
             return f"error: this stand-in for uv does not know: uv {' '.join(words)}"
     return 0
