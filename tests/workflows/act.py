@@ -136,9 +136,10 @@ def read(written: str, *, ok: bool) -> Execution:
 
 
 def is_hidden(line: str) -> bool:
-    """Whether this line of act's is in no log of GitHub's: a mask, or the output of the action that makes tokens."""
-    made = "/create-github-app-token@" in line and '"command":"set-output"' in line
-    return made or '"command":"add-mask"' in line
+    """Whether this line of act's is in no log of GitHub's: masks, and what the two actions hand on that log in."""
+    by_login = any(f"/{name}@" in line for name in ("create-github-app-token", "configure-aws-credentials"))
+    handed_on = any(f'"command":"{command}"' in line for command in ("set-env", "set-output"))
+    return '"command":"add-mask"' in line or (by_login and handed_on)
 
 
 def _dotenv(values: Mapping[str, str]) -> str:
