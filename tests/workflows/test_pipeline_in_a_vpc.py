@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from sandbox import Sandbox
+from tests.end_to_end.account import REGION, key, policy
 from tests.end_to_end.behind import writes
 from tests.rendered import Bake
 from tests.workflows.act import Execution
@@ -14,7 +15,6 @@ from tests.workflows.conftest import Team
 from tests.workflows.forge import Forge
 
 pytestmark = [pytest.mark.server, pytest.mark.gateway]
-REGION = "eu-central-1"
 PIPELINE = ["target", "plan", "approve", "gateway", "dns", "service", "smoke"]
 
 
@@ -35,10 +35,9 @@ def team(baked: Bake, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team
             "AWS_ROLE_ARN": "arn:aws:iam::123456789012:role/mistral-nemo-dns",
             "RUNNERS": '{"prod": "self-hosted"}',
         }
-        environ = sandbox.aws_environ
-        forge.environ = {"AWS_ENDPOINT_URL": environ["AWS_ENDPOINT_URL"], "AWS_EC2_METADATA_DISABLED": "true"}
-        session = {"AWS_SECRET_ACCESS_KEY": "wJalr0u7x9/K7MDENG", "AWS_SESSION_TOKEN": "IQoJb3JpZ2luX2Vj9f"}
-        forge.role("mistral-nemo-dns", {"AWS_ACCESS_KEY_ID": environ["AWS_ACCESS_KEY_ID"]} | session)
+        session = key(sandbox, policy(forge.project, "dns", ZONE_ID=sandbox._aws.zone_id))
+        forge.role("mistral-nemo-dns", {name: session[name] for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")})
+        forge.environ = {name: session[name] for name in ("AWS_ENDPOINT_URL", "AWS_EC2_METADATA_DISABLED")}
         forge.prefix = sandbox.command_beside(forge.work, "env", f"--chdir={forge.work}")
         prod = (forge.work / "environments" / "prod.yml").read_text("utf-8")
         assert "vpc-REPLACE" in prod
