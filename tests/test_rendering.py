@@ -43,6 +43,7 @@ FILES = {
     "pyproject.toml",
     "requirements.txt",
     "server/config.example.yml",
+    "sizing/model.json",
     "tasks.py",
     "tests/conftest.py",
     "tests/test_api.py",
