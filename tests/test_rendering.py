@@ -43,7 +43,15 @@ FILES = {
     "pyproject.toml",
     "requirements.txt",
     "server/config.example.yml",
+    "sizing/README.md",
+    "sizing/__init__.py",
+    "sizing/cards.py",
+    "sizing/flags.py",
+    "sizing/memory.py",
     "sizing/model.json",
+    "sizing/model.py",
+    "sizing/report.py",
+    "sizing/sources.py",
     "tasks.py",
     "tests/conftest.py",
     "tests/test_api.py",
@@ -53,6 +61,7 @@ FILES = {
     "tests/test_plans.py",
     "tests/test_readme.py",
     "tests/test_rollout.py",
+    "tests/test_sizing.py",
     "tests/test_smoke.py",
 }
 COMBINATIONS = [
