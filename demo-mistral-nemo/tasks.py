@@ -229,6 +229,14 @@ def smoke(environment: Environment, json: bool = False) -> None:
 
 
 @command
+def offers(environment: Environment, json: bool = False) -> None:
+    """Show the GPUs on offer: price, how many requests each answers at once, what can go wrong with it."""
+    from deploy.offers import find
+
+    deploy.output.offers(*find(environment), json=json)
+
+
+@command
 def size(
     environment: Environment,
     config: str = "",
@@ -267,7 +275,7 @@ def destroy(environment: Environment, yes: bool = False, dry_run: bool = False) 
         api.delete("gateway", environment.run_name, say)
 
 
-namespace = Collection(doctor, server, render, plan, size, status, logs, smoke, destroy)
+namespace = Collection(doctor, server, render, plan, size, offers, status, logs, smoke, destroy)
 namespace.add_task(deploy_all, name="deploy")
 namespace.add_collection(Collection("secrets", set=secrets_set, list=secrets_list))
 namespace.add_collection(Collection("service", deploy=service_deploy))

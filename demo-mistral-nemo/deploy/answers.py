@@ -28,6 +28,7 @@ class Machine(BaseModel):
     price: float
     availability: str = ""
     gpus: list[Gpu] = Field(validation_alias=GPUS)
+    disk_mib: int | None = Field(default=None, validation_alias=AliasPath("instance", "resources", "disk", "size_mib"))
 
     @property
     def gpu(self) -> str:

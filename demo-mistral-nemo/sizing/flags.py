@@ -26,7 +26,7 @@ class Flags(BaseModel):
 
     utilization: float = Field(0.92, gt=0, le=1, validation_alias=AliasChoices("utilization", "gpu_memory_utilization"))
     tensor_parallel: Count = Field(1, validation_alias=AliasChoices("tp", "tensor_parallel_size"))
-    max_model_len: Literal["auto", "-1"] | Count | None = None  # -1 is auto's other name: as long as fits
+    max_model_len: Count | Literal["auto", "-1"] | None = None  # auto, or -1: as long as fits
     max_num_seqs: Count | None = None
     max_num_batched_tokens: Count | None = None
     kv_cache_dtype: Literal["auto", "bfloat16", "float16", "fp8", "fp8_e4m3", "fp8_e5m2"] = "auto"

@@ -22,14 +22,14 @@ OWN = ROOT / "sizing" / "model.json"
 INDEX = "model.safetensors.index.json"
 
 
-def read_model(config: str = "", weights_gib: float | None = None, own: Path = OWN) -> Model:
+def read_model(config: str = "", weights_gib: float | None = None) -> Model:
     """The model of `config`: a config.json, its folder, or an id on Hugging Face; without it, this service's.
 
     The checkpoint's size is `weights_gib`, or that of its safetensors index.
     """
-    with refusing(config or own.name):
+    with refusing(config or OWN.name):
         if not config:
-            numbers = _json(own)
+            numbers = _json(OWN)
             document, published = numbers["config"], numbers["weights_gib"]
             if document is None:
                 get = f"--config PATH, or from Hugging Face --config {numbers['model']} (HF_TOKEN, if it is gated)"
