@@ -14,14 +14,13 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     | {"num_attention_heads": 8, "num_key_value_heads": 4},
     "gemma4_text": {"sliding_window_pattern": 6, "tie_word_embeddings": True},
 }
-FULL = "full_attention"
+FULL, SLIDING = "full_attention", "sliding_attention"
+BYTES_PER_PARAMETER = {None: 2.0, "fp8": 1.0, "mxfp4": 4.25 / 8}  # mxfp4: an exponent of 8 bits for each 32 numbers
 
 
 class Layer(NamedTuple):
-    """Layers that keep alike: `token_bytes` a token and GPU, for the last `window` tokens (None: for all)."""
-
-    token_bytes: int
-    window: int | None
+    token_bytes: int  # that it keeps for each token, on one GPU
+    window: int | None  # of how many of the last tokens; None: of all
 
 
 def known_as(*names: str) -> Any:
@@ -72,20 +71,18 @@ class Model(BaseModel):
         """Raises ValueError (pydantic's ValidationError is one), also for layers that sizing does not know."""
         flat = {**config, **(config.get("text_config") or {}), "published_gib": published_gib}
         model = cls.model_validate(DEFAULTS.get(flat.get("model_type", ""), {}) | flat)
-        if unknown := set(model.kinds) - {FULL, "sliding_attention", "chunked_attention"}:
+        if unknown := set(model.kinds) - {FULL, SLIDING, "chunked_attention"}:
             raise ValueError(f"has layers of {sorted(unknown)[0]}, whose memory sizing does not know")
         return model
 
     @property
     def kinds(self) -> list[str]:
         """The kind of each layer."""
-        layers = range(self.num_hidden_layers)
         if self.layer_types:
             return self.layer_types
-        if not self.sliding_window or not self.use_sliding_window:
-            return [FULL for _ in layers]
-        every = self.sliding_window_pattern or len(layers) + 1
-        return ["sliding_attention" if (layer + 1) % every else FULL for layer in layers]
+        slides = self.sliding_window and self.use_sliding_window
+        every = (self.sliding_window_pattern or self.num_hidden_layers + 1) if slides else 1
+        return [SLIDING if (layer + 1) % every else FULL for layer in range(self.num_hidden_layers)]
 
     @property
     def expert_size(self) -> int:
@@ -170,18 +167,13 @@ class Model(BaseModel):
         return layers * hidden * (4 * hidden + 2 * int(self.vision_config.get("intermediate_size", 4 * hidden)))
 
     def _bytes_per_parameter(self) -> float:
-        settings = self.quantization_config
-        match method := settings.get("quant_method"):
-            case None:
-                return 2.0
-            case "fp8" | "fbgemm_fp8":
-                return 1.0
-            case "mxfp4":
-                return 4.25 / 8  # a shared exponent of 8 bits for each 32 numbers
-            case "awq" | "gptq" | "compressed-tensors":
-                for group in (settings.get("config_groups") or {}).values():
-                    settings = group["weights"]
-                size = settings["bits" if "bits" in settings else "num_bits"] / 8
-                numbers = settings.get("group_size") or -1  # that share a scale of two bytes and a zero point
-                return float(size + ((2 + size) / numbers if numbers > 0 else 0))
-        raise ValueError(f"quantization_config of the method {method!r} is not known")
+        method, settings = self.quantization_config.get("quant_method"), self.quantization_config
+        if method in BYTES_PER_PARAMETER:
+            return BYTES_PER_PARAMETER[method]
+        if method not in ("awq", "gptq", "compressed-tensors"):
+            raise ValueError(f"quantization_config of the method {method!r} is not known")
+        for group in (settings.get("config_groups") or {}).values():
+            settings = group["weights"]
+        size = settings["bits" if "bits" in settings else "num_bits"] / 8
+        numbers = settings.get("group_size") or -1  # that share a scale of two bytes and a zero point
+        return float(size + ((2 + size) / numbers if numbers > 0 else 0))

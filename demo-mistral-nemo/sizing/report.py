@@ -17,7 +17,6 @@ from sizing.flags import Flags, of_service
 from sizing.model import Model
 
 Line: TypeAlias = dict[str, Any]
-
 TITLES = ["GPU", "GiB", "weights", "overhead", "KV cache", "tokens", "request", "at once", "needs"]
 
 

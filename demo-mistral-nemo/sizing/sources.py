@@ -87,15 +87,16 @@ def _json(path: Path) -> dict[str, Any]:
 def _hub(model: str) -> tuple[Any, float | None]:
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", model):
         raise ValueError("no such file or folder, and no id on Hugging Face (organisation/name)")
-    found = []
-    for name in ("config.json", INDEX):
-        headers = {"Authorization": f"Bearer {os.environ['HF_TOKEN']}"} if os.environ.get("HF_TOKEN") else {}
-        url = f"{os.environ.get('HF_ENDPOINT', 'https://huggingface.co')}/{model}/resolve/main/{name}"
-        response = requests.get(url, headers=headers, timeout=30)
-        if response.status_code in (401, 403):
-            raise ValueError("Hugging Face does not show it; if it is gated: accept its terms, set HF_TOKEN")
-        found.append(response.json() if response.ok else None)
-    config, index = found
+    config, index = (_fetch(f"{model}/resolve/main/{name}") for name in ("config.json", INDEX))
     if config is None:
         raise ValueError("Hugging Face has no config.json of such a model")
     return config, index["metadata"]["total_size"] / GIB if index else None
+
+
+def _fetch(path: str) -> Any:
+    """A JSON file on Hugging Face, None if there is no such file."""
+    token, host = os.environ.get("HF_TOKEN"), os.environ.get("HF_ENDPOINT", "https://huggingface.co")
+    response = requests.get(f"{host}/{path}", headers={"Authorization": f"Bearer {token}"} if token else {}, timeout=30)
+    if response.status_code in (401, 403):
+        raise ValueError("Hugging Face does not show it; if it is gated: accept its terms, set HF_TOKEN")
+    return response.json() if response.ok else None
