@@ -67,7 +67,8 @@ def test_lower_case_k_is_a_thousand_as_in_vllm() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "mib", "gib"), [("L40S", 49152, 44.4), ("L40S", 46068, 44.4), ("A100", 81920, 79.25), ("B7", 49152, 43.92)]
+    ("name", "mib", "gib"),
+    [("L40S", 49152, 44.4), ("L40S", 46068, 44.4), ("A100", 81920, 79.25), ("B7", 49152, 43.92), ("B7", 49140, 47.24)],
 )
 def test_a_card_has_less_memory_than_it_is_sold_with(name: str, mib: int, gib: float) -> None:
     assert cards.listed(name, mib, 1).gib == gib
