@@ -130,7 +130,8 @@ def _cell(found: Point, name: str) -> str:
     if name not in found.shares:
         return "-"
     digits = ",.0f" if found.vllm[name] > 1000 else ".2f"
-    return f"{found.vllm[name]:{digits}} → {found.sized[name]:{digits}} ({found.shares[name]:+.1%})"
+    counted = ", counted" if name.endswith("counted") else ""
+    return f"{found.vllm[name]:{digits}} → {found.sized[name]:{digits}} ({found.shares[name]:+.1%}{counted})"
 
 
 if __name__ == "__main__":

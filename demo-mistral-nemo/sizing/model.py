@@ -28,7 +28,7 @@ def known_as(*names: str) -> Any:
 
 
 class Model(BaseModel):
-    """What sizing reads of a Hugging Face config.json, under that file's own names."""
+    """What sizing reads of a Hugging Face config.json, under that file's own names; null there is absent here."""
 
     published_gib: float | None = None  # the sum of the checkpoint's tensors, where it is known
     model_type: str = ""
@@ -59,8 +59,8 @@ class Model(BaseModel):
     # mixtures of experts
     experts: int = known_as("num_experts", "n_routed_experts", "num_local_experts")
     experts_per_token: int = known_as("num_experts_per_tok", "experts_per_token", "top_k_experts")
-    moe_intermediate_size: int | None = None
-    n_shared_experts: int | None = None
+    moe_intermediate_size: int = 0
+    n_shared_experts: int = 0
     shared_expert_intermediate_size: int = 0
     first_k_dense_replace: int = 0
     quantization_config: dict[str, Any] = {}
@@ -70,7 +70,8 @@ class Model(BaseModel):
     def of(cls, config: dict[str, Any], published_gib: float | None = None) -> "Model":
         """Raises ValueError (pydantic's ValidationError is one), also for layers that sizing does not know."""
         flat = {**config, **(config.get("text_config") or {}), "published_gib": published_gib}
-        model = cls.model_validate(DEFAULTS.get(flat.get("model_type", ""), {}) | flat)
+        given = {name: value for name, value in flat.items() if value is not None}
+        model = cls.model_validate(DEFAULTS.get(given.get("model_type", ""), {}) | given)
         if unknown := set(model.kinds) - {FULL, SLIDING, "chunked_attention"}:
             raise ValueError(f"has layers of {sorted(unknown)[0]}, whose memory sizing does not know")
         return model
@@ -153,7 +154,7 @@ class Model(BaseModel):
 
     def _experts(self) -> int:
         sparse = self.num_hidden_layers - self.first_k_dense_replace if self.experts else 0
-        shared = (self.n_shared_experts or 0) * self.expert_size + self.shared_expert_intermediate_size
+        shared = self.n_shared_experts * self.expert_size + self.shared_expert_intermediate_size
         return sparse * 3 * self.hidden_size * (self.experts * self.expert_size + shared)
 
     def _mlp(self) -> int:

@@ -42,6 +42,11 @@ def test_kv_heads_are_spread_but_never_less_than_one_to_a_gpu() -> None:
     ]
 
 
+def test_null_in_a_config_is_nothing_said() -> None:
+    unsaid = dict.fromkeys(("sliding_window", "quantization_config", "num_experts", "tie_word_embeddings"))
+    assert Model.of(CONFIG | unsaid) == Model.of(CONFIG)
+
+
 def test_a_sliding_window_keeps_itself_and_the_batch_at_work() -> None:
     sliding = {"layer_types": ["sliding_attention", "full_attention"] * 5, "sliding_window": 1024}
     whole, half = pool(1).concurrency(8192), pool(1, **sliding).concurrency(8192)
