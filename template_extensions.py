@@ -29,7 +29,7 @@ def known_model(model_id: str, precision: str) -> dict[str, Any]:
 
     Keys: `known` (bool), `parameters` (billions or None), `context` (tokens, as vLLM takes it), `gated` (bool),
     `licence`, `flags` (lines of `vllm serve`), `memory` (dstack's range), `count` (GPUs), `compute_capability`,
-    `disk_gb`.
+    `disk_gb`, `config` (of config.json, as sizing/ reads it, or None), `weights_gib` (or None).
     """
     entry = yaml.safe_load(MODELS.read_text(encoding="utf-8")).get(model_id)
     if entry is None:
@@ -46,6 +46,8 @@ def known_model(model_id: str, precision: str) -> dict[str, Any]:
         "count": gpu.get("count", 1),
         "compute_capability": gpu["compute_capability"],
         "disk_gb": entry["disk_gb"],
+        "config": entry["config"],
+        "weights_gib": entry["weights_gib"],
     }
 
 
@@ -69,6 +71,8 @@ def _guess(model_id: str, precision: str) -> dict[str, Any]:
         "compute_capability": CAPABILITY[precision],
         # the hub holds bf16 weights whatever they are served in
         "disk_gb": max(100, 10 * round((IMAGE_GB + (parameters or 30.0) * 2 * 1.3) / 10)),
+        "config": None,
+        "weights_gib": None,
     }
 
 

@@ -35,6 +35,15 @@ HELP = {
     "detailed_exitcode": "exit with 10 when there are changes, 11 when they interrupt the service",
     "name": "name of the secret, as in ${{ secrets.NAME }}",
     "replica": "number of the replica (default: the newest)",
+    "config": "a config.json, its folder, or an id on Hugging Face (HF_TOKEN); vLLM's own defaults then hold",
+    "gpu_memory": "GiB of one GPU, as torch sees it (default: the GPUs on offer for this service)",
+    "utilization": "as vLLM's --gpu-memory-utilization (default: what this service has, else 0.92)",
+    "tp": "as vLLM's --tensor-parallel-size",
+    "max_model_len": "as vLLM's, e.g. 32K or auto",
+    "max_num_seqs": "as vLLM's",
+    "max_num_batched_tokens": "as vLLM's",
+    "kv_cache_dtype": "as vLLM's: auto or fp8",
+    "weights": "GiB of the checkpoint (default: from its safetensors index, else counted)",
     "since": "only lines newer than this: 10s, 5m, 1d or an RFC 3339 time",
 }
 
@@ -221,6 +230,37 @@ def smoke(environment: Environment, json: bool = False) -> None:
 
 
 @command
+def offers(environment: Environment, json: bool = False) -> None:
+    """Show the GPUs on offer: price, how many requests each answers at once, what can go wrong with it."""
+    from deploy.offers import find
+
+    deploy.output.offers(*find(environment), json=json)
+
+
+@command
+def size(
+    environment: Environment,
+    config: str = "",
+    gpu_memory: str = "",
+    utilization: str = "",
+    tp: str = "",
+    max_model_len: str = "",
+    max_num_seqs: str = "",
+    max_num_batched_tokens: str = "",
+    kv_cache_dtype: str = "",
+    weights: str = "",
+    json: bool = False,
+) -> None:
+    """Show what of this service, or of another model, fits on which GPU."""
+    from sizing import report  # pydantic and rich take longer to import than `inv --list` takes
+
+    told = {"utilization": utilization, "tp": tp, "max_model_len": max_model_len, "max_num_seqs": max_num_seqs}
+    told |= {"max_num_batched_tokens": max_num_batched_tokens, "kv_cache_dtype": kv_cache_dtype}
+    found = report.lines(environment, told, config=config, weights=weights, gpu_memory=gpu_memory)
+    report.show(found, json=json)
+
+
+@command
 def destroy(environment: Environment, yes: bool = False, dry_run: bool = False) -> None:
     """Stop the service, give its machines back, delete fleet, records and gateway."""
     api = deploy.api.Api(environment)
@@ -236,7 +276,7 @@ def destroy(environment: Environment, yes: bool = False, dry_run: bool = False) 
         api.delete("gateway", environment.run_name, say)
 
 
-namespace = Collection(doctor, server, render, plan, status, logs, smoke, destroy)
+namespace = Collection(doctor, server, render, plan, size, offers, status, logs, smoke, destroy)
 namespace.add_task(deploy_all, name="deploy")
 namespace.add_collection(Collection("secrets", set=secrets_set, list=secrets_list))
 namespace.add_collection(Collection("service", deploy=service_deploy))

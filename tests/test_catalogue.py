@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,13 @@ def test_a_model_of_the_catalogue_is_served_as_it_says(baked: Bake, model_id: st
     wanted = GPUSpec.model_validate({key: entry["gpu"][precision][key] for key in ("memory", "compute_capability")})
     assert gpu is not None
     assert (gpu.memory, gpu.compute_capability) == (wanted.memory, wanted.compute_capability)
+
+
+@pytest.mark.parametrize("model_id", [*CATALOGUE, "somebody/Unknown-70B"])
+def test_sizing_gets_the_numbers_of_the_model(baked: Bake, model_id: str) -> None:
+    numbers = json.loads((baked(model_id=model_id) / "sizing" / "model.json").read_text("utf-8"))
+    entry = CATALOGUE.get(model_id, {"config": None, "weights_gib": None})
+    assert numbers == {"model": model_id, "config": entry.get("config"), "weights_gib": entry["weights_gib"]}
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,8 @@ JOB_OVER = FINISHED | {"aborted", "terminating"}  # of jobs: neither serves nor 
 AVAILABLE = {"unknown", "available", "idle"}  # of offers: those that dstack tries
 
 
-GPUS = AliasChoices(*(AliasPath(where, "resources", "gpus") for where in ("instance", "instance_type")))
+def _resource(*path: str) -> AliasChoices:
+    return AliasChoices(*(AliasPath(where, "resources", *path) for where in ("instance", "instance_type")))
 
 
 class Gpu(BaseModel):
@@ -27,7 +28,8 @@ class Machine(BaseModel):
     region: str
     price: float
     availability: str = ""
-    gpus: list[Gpu] = Field(validation_alias=GPUS)
+    gpus: list[Gpu] = Field(validation_alias=_resource("gpus"))
+    disk_mib: int | None = Field(default=None, validation_alias=_resource("disk", "size_mib"))
 
     @property
     def gpu(self) -> str:

@@ -82,7 +82,7 @@ class Api:
             "profile": PROFILE,
             "ssh_key_pub": current.run_spec["ssh_key_pub"] if current and current.active else None,
         }
-        answer = self._call("runs/get_plan", run_spec=spec, max_offers=20, for_offers_only=any_fleet)
+        answer = self._call("runs/get_plan", run_spec=spec, max_offers=100, for_offers_only=any_fleet)
         return RunPlan.model_validate(answer)
 
     def stop_run(self, name: str) -> None:

@@ -20,6 +20,7 @@ from rich.table import Table
 from deploy.answers import Gateway
 from deploy.environments import Document
 from deploy.errors import ExitCode, Failure
+from deploy.offers import HOURS_A_MONTH, Offer
 from deploy.plans import Change, Plan
 
 console = Console(highlight=False, soft_wrap=True)
@@ -123,6 +124,22 @@ def plan(planned: Plan, *, json: bool = False) -> None:
         console.print(f"[dim]and {len(planned.offers) - OFFERS_SHOWN} more (--json lists them)[/]")
 
 
+def offers(found: list[Offer], unsized: Failure | None, *, json: bool = False) -> None:
+    if json:
+        return _json([offer.as_json() for offer in found])
+    table = _table("", "cloud", "region", "GPU", "$/h", "$/month", "at once", "$/h each", "look out for")
+    for offer in found:
+        machine, requests = offer.machine, offer.fit.requests if offer.fit else None
+        prices = [f"{machine.price:.2f}", f"{machine.price * HOURS_A_MONTH:,.0f}"]
+        each = ["?" if requests is None else str(requests), f"{offer.price_per_request:.3f}" if requests else "-"]
+        table.add_row(machine.backend, machine.region, machine.gpu, *prices, *each, " ".join(offer.problems))
+    console.print(table if found else "[bold red]No offer: no cloud has what service.resources asks for.[/]")
+    for subject, problem in sorted({problem for offer in found for problem in offer.problems.items()}):
+        console.print(f"[yellow]{subject}[/]: {problem}")
+    if unsized:
+        console.print(f"[yellow]not sized[/]: {escape(str(unsized))}")
+
+
 def status(now: Document, *, json: bool = False) -> None:
     if json:
         return _json(now)
@@ -132,7 +149,7 @@ def status(now: Document, *, json: bool = False) -> None:
         table.add_row(*map(str, words), f"{price:.2f}")
     console.print(table)
     price = now["price_per_hour"]
-    console.print(f"${price:.2f} an hour (${price * 730:,.0f} a month), ${now['cost']:.2f} so far")
+    console.print(f"${price:.2f} an hour (${price * HOURS_A_MONTH:,.0f} a month), ${now['cost']:.2f} so far")
 
 
 def smoke(report: Document, *, json: bool = False) -> None:

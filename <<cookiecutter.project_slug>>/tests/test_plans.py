@@ -1,3 +1,4 @@
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -105,6 +106,15 @@ def test_nothing_is_touched_when_there_is_no_offer(environment: Environment, cha
     assert refused is not None
     assert refused.code == ExitCode.NO_CAPACITY
     assert ("the service goes on" in str(refused)) == (change == Change.ROLLING)
+
+
+def test_a_deploy_that_costs_more_than_the_limit_is_refused(environment: Environment) -> None:
+    limited = [replace(environment, max_price_per_hour=limit) for limit in (0.39, 0.4)]
+    refused, allowed = (refusal(planned(each, Change.CREATE)) for each in limited)
+    assert refused is not None
+    assert (refused.code, allowed) == (ExitCode.NO_CAPACITY, None)
+    assert "max_price_per_hour is 0.39" in str(refused)
+    assert refusal(planned(limited[0], Change.IN_PLACE)) is None
 
 
 @pytest.mark.parametrize("change", [Change.UNCHANGED, Change.IN_PLACE])

@@ -53,6 +53,7 @@ class EnvironmentFile(_Strict):
 
     server: Server
     protected: bool = False
+    max_price_per_hour: Annotated[float, Field(gt=0)] | None = None  # USD, of one replica's machine
     timeouts: Timeouts = Timeouts()
     gateway: dict[str, Any] | None = None  # None: requests pass through the dstack server
     dns: Dns | None = None  # None: records are somebody else's business
@@ -74,6 +75,7 @@ class Environment:
     fleet: Document
     service: Document
     gateway: Document | None = None
+    max_price_per_hour: float | None = None
     dns: Dns | None = None
 
     @property
@@ -116,6 +118,7 @@ def load(name: str, root: Path = ROOT, variables: Mapping[str, str] = os.environ
         fleet=fleet,
         service=service,
         gateway=gateway,
+        max_price_per_hour=settings.max_price_per_hour,
         dns=settings.dns,
     )
 

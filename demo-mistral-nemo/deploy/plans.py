@@ -238,6 +238,10 @@ def refuse(plan: Plan, *, allow_restart: bool, allow_recreation: bool = False) -
         living = "" if plan.service.change == Change.CREATE else "; the service goes on as it is"
         why = f"nothing on {clouds} fits service.resources{living}"
         raise Failure(ExitCode.NO_CAPACITY, f"{why}; ask for less, or try again in a few minutes")
+    limit, cheapest = environment.max_price_per_hour, min((offer.price for offer in plan.offers), default=0.0)
+    if plan.needs_machine and limit and cheapest > limit:
+        why = f"the cheapest offer is ${cheapest:.2f} an hour, max_price_per_hour is {limit:.2f}"
+        raise Failure(ExitCode.NO_CAPACITY, f"{why}; raise it, or try again later")
 
 
 def refuse_recreation(part: Part, environment: Environment, *, allow_recreation: bool) -> None:

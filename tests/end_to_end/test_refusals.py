@@ -57,6 +57,23 @@ def test_a_server_that_does_not_let_us_in_is_named(make: Make, variables: dict[s
     assert environment.inv("doctor", **variables).returncode == code
 
 
+def test_a_deploy_above_the_price_limit_rents_nothing(make: Make, sandbox: Sandbox) -> None:
+    environment = make("thrifty", max_price_per_hour=0.05)
+    before = sandbox.calls(writes=True)
+    refused(environment.inv("deploy", "--yes"), 26, "max_price_per_hour is 0.05")
+    assert sandbox.calls(writes=True) == before
+
+
+def test_offers_and_sizes_are_those_of_the_clouds(make: Make) -> None:
+    environment = make("choosy")
+    offers, sizes = (json.loads(environment.inv(name, "--json").stdout) for name in ("offers", "size"))
+    each = [offer["price_per_request"] for offer in offers]
+    assert each == sorted(each)
+    assert {offer["cloud"] for offer in offers} == {"runpod", "vastai"}
+    assert all(("image" in offer["problems"]) == (offer["cloud"] == "vastai") for offer in offers)
+    assert {size["gpu"] for size in sizes} == {offer["gpu"].split()[0] for offer in offers} >= {"A40", "L40S", "H100"}
+
+
 def test_a_project_that_does_not_exist_is_named_even_to_a_global_admin(make: Make) -> None:
     environment = make("no-project", server={"project": "elsewhere"})
     refused(environment.inv("deploy", "--yes", DSTACK_PROJECT="elsewhere"), 23, "no project 'elsewhere'")

@@ -1,0 +1,91 @@
+"""What this service is offered: what it costs, what fits, and what can go wrong before the first answer."""
+
+import re
+from dataclasses import dataclass
+
+from deploy.answers import Machine
+from deploy.api import Api
+from deploy.environments import Document, Environment
+from deploy.errors import Failure
+from sizing import cards, memory, sources
+from sizing.flags import Flags, of_service
+from sizing.model import GIB, Model
+
+HOURS_A_MONTH = 730
+HOST_CUDA = 12.8  # the oldest that dstack asks RunPod and Vast.ai for (its backends' compute.py)
+START_MINUTES = {"runpod": 20, "vastai": 10}  # image included, then dstack gives up (pipeline_tasks/common.py)
+DOWNLOAD_MBIT = 128  # a second: the slowest that dstack takes from Vast.ai (inet_down); RunPod promises nothing
+IMAGE_GB, UNPACKED_GB = 11.8, 30.0  # vllm/vllm-openai, on the way and on the disk
+
+
+@dataclass(frozen=True)
+class Offer:
+    """A machine, how the model fits it (None: nobody knows the model), and what speaks against it."""
+
+    machine: Machine
+    fit: memory.Fit | None
+    problems: dict[str, str]
+
+    @property
+    def price_per_request(self) -> float:
+        """USD per hour for each request of full length that is answered at once; infinite where none fits."""
+        requests = self.fit.requests if self.fit else 1
+        return self.machine.price / requests if requests else float("inf")
+
+    def as_json(self) -> Document:
+        """Prices in USD."""
+        fits = {"fits": self.fit.fits, "requests_at_once": self.fit.requests} if self.fit else {}
+        each = {"price_per_request": round(self.price_per_request, 4)} if self.fit and self.fit.requests else {}
+        month = {"price_per_month": round(self.machine.price * HOURS_A_MONTH, 2)}
+        return self.machine.as_json() | month | fits | each | {"problems": self.problems}
+
+
+def find(environment: Environment) -> tuple[list[Offer], Failure | None]:
+    """The offers of this moment, the cheapest for what it answers first; and why they are not sized, where so."""
+    machines = Api(environment).plan_run(environment.service, None, any_fleet=True).offers
+    unknown = None
+    try:
+        model = sources.read_model()
+        with sources.refusing("dstack/service.dstack.yml"):
+            flags = Flags.model_validate(of_service(environment.service))
+            fits = [_fit(machine, model, flags) for machine in machines]
+    except Failure as failure:
+        model, fits, unknown = None, [None] * len(machines), failure
+    found = [
+        Offer(machine, fit, problems(environment, machine, model)) for machine, fit in zip(machines, fits, strict=True)
+    ]
+    return sorted(found, key=lambda offer: (offer.price_per_request, offer.machine.price)), unknown
+
+
+def _fit(machine: Machine, model: Model, flags: Flags) -> memory.Fit | None:
+    if not machine.gpus:
+        return None
+    card = cards.listed(machine.gpus[0].name, machine.gpus[0].memory_mib, len(machine.gpus))
+    return memory.size(model, flags, card.gib, card.count, card.name)
+
+
+def problems(environment: Environment, machine: Machine, model: Model | None) -> dict[str, str]:
+    """What speaks against a machine before the model is loaded, by subject."""
+    found: dict[str, str] = {}
+    image = str(environment.service.get("image", ""))
+    cuda = cuda_of(image)
+    if cuda and cuda > HOST_CUDA:
+        found["cuda"] = f"the image has CUDA {cuda}, hosts are asked for {HOST_CUDA}: one that is older refuses it"
+    minutes = IMAGE_GB * 8000 / DOWNLOAD_MBIT / 60
+    if "vllm" in image and minutes > START_MINUTES.get(machine.backend, 60):
+        limit = f"{START_MINUTES[machine.backend]} minutes on {machine.backend}"
+        found["image"] = f"{IMAGE_GB} GB take {minutes:.0f} minutes at {DOWNLOAD_MBIT} Mbit/s, and dstack gives {limit}"
+    wanted = UNPACKED_GB + (model.published_gib or model.weights_gib() if model else 0) * GIB / 1e9
+    if machine.disk_mib and machine.disk_mib * 2**20 / 1e9 < wanted:
+        found["disk"] = f"{machine.disk_mib * 2**20 / 1e9:.0f} GB for image and weights, which take {wanted:.0f}"
+    limit_price = environment.max_price_per_hour
+    if limit_price and machine.price > limit_price:
+        found["price"] = f"${machine.price:.2f} an hour, max_price_per_hour is {limit_price:.2f}"
+    return found
+
+
+def cuda_of(image: str) -> float | None:
+    """CUDA's version in an image of vLLM: in the tag's suffix, else 13.0 (from v0.20 on); None for other images."""
+    if found := re.search(r"-cu(\d\d)(\d)\b", image):
+        return float(f"{found[1]}.{found[2]}")
+    return 13.0 if image.startswith("vllm/") else None

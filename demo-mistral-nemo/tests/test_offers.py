@@ -1,0 +1,83 @@
+"""What is said of the machines on offer."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import offer
+
+from deploy import offers
+from deploy.answers import Machine, RunPlan
+from deploy.api import Api
+from deploy.environments import Environment
+from sizing import sources
+
+CONFIG = {"num_hidden_layers": 40, "hidden_size": 5120, "intermediate_size": 14336, "num_attention_heads": 32}
+CONFIG |= {"num_key_value_heads": 8, "head_dim": 128, "vocab_size": 131072}
+
+
+def machine(name: str, gib: int, price: float, backend: str = "runpod", disk_gib: int = 100) -> dict[str, Any]:
+    resources = {"gpus": [{"name": name, "memory_mib": gib * 1024}], "disk": {"size_mib": disk_gib * 1024}}
+    return offer() | {"backend": backend, "price": price, "instance": {"name": name, "resources": resources}}
+
+
+def on_offer(monkeypatch: pytest.MonkeyPatch, *machines: dict[str, Any]) -> None:
+    plan = {"action": "create", "run_spec": {}, "effective_run_spec": {}, "job_plans": [{"offers": machines}]}
+    monkeypatch.setattr(Api, "plan_run", lambda *_, **__: RunPlan.model_validate(plan))
+
+
+@pytest.fixture
+def model(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """sizing/model.json of a model that everything here is about."""
+    path = tmp_path / "model.json"
+    path.write_text(json.dumps({"model": "a/b", "config": CONFIG, "weights_gib": 22.81}), encoding="utf-8")
+    monkeypatch.setattr(sources, "OWN", path)
+    return path
+
+
+@pytest.mark.usefixtures("model")
+def test_the_cheapest_for_what_it_answers_comes_first(
+    environment: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cheap, large, small = machine("A40", 48, 0.6), machine("A100", 80, 1.2), machine("RTX4090", 24, 0.2)
+    on_offer(monkeypatch, small, cheap, large)
+    service = environment.service | {"commands": ["vllm serve a/b --max-model-len 32K"]}
+    found, unsized = offers.find(replace(environment, service=service))
+    assert unsized is None
+    assert [one.machine.price for one in found] == [1.2, 0.6, 0.2]
+    assert "price_per_request" not in found[-1].as_json()  # not even one fits
+    assert found[0].as_json()["price_per_month"] == 876
+
+
+def test_offers_of_an_unknown_model_are_listed_by_price(
+    environment: Environment, monkeypatch: pytest.MonkeyPatch, model: Path
+) -> None:
+    model.write_text(json.dumps({"model": "a/b", "config": None, "weights_gib": None}), encoding="utf-8")
+    on_offer(monkeypatch, machine("A100", 80, 1.2), machine("A40", 48, 0.6))
+    found, unsized = offers.find(environment)
+    assert "--config a/b" in str(unsized)
+    assert [one.machine.price for one in found] == [0.6, 1.2]
+    assert "fits" not in found[0].as_json()
+
+
+@pytest.mark.parametrize(
+    ("image", "backend", "disk_gib", "limit", "problems"),
+    [
+        ("vllm/vllm-openai:v0.28.0-cu129", "runpod", 100, None, {"cuda"}),
+        ("vllm/vllm-openai:v0.28.0", "runpod", 100, None, {"cuda"}),
+        ("vllm/vllm-openai:v0.28.0-cu128", "vastai", 100, None, {"image"}),
+        ("vllm/vllm-openai:v0.28.0-cu128", "runpod", 27, None, {"disk"}),
+        ("vllm/vllm-openai:v0.28.0-cu128", "runpod", 100, 0.39, {"price"}),
+        ("registry.example.com/engine:1", "vastai", 100, 0.4, set()),
+    ],
+)
+def test_what_speaks_against_an_offer_is_said(
+    environment: Environment, image: str, backend: str, disk_gib: int, limit: float | None, problems: set[str]
+) -> None:
+    asked = replace(environment, service=environment.service | {"image": image}, max_price_per_hour=limit)
+    there = Machine.model_validate(machine("A40", 48, 0.4, backend, disk_gib))
+    assert offers.problems(asked, there, None).keys() == problems
