@@ -66,7 +66,6 @@ class Api:
         self._context: int = flags.max_model_len or AUTO_CONTEXT_TOKENS
         self._tools: bool = flags.enable_auto_tool_choice
         self._keys = {f"Bearer {key}" for key in flags.api_key or ()}
-        self._queue_limit: int | None = flags.max_num_queued_reqs
         self._slots = asyncio.Semaphore(flags.max_num_seqs)
         self._telemetry = telemetry
         self._token_seconds = token_seconds
@@ -161,8 +160,6 @@ class Api:
             return _error(HTTPStatus.NOT_FOUND, f"The model `{model}` does not exist.", "model")
         if self._draining:
             raise ShutDownError("EngineCore is shutting down and takes no new requests")
-        if self._queue_limit is not None and self._slots.locked() and self._telemetry.waiting >= self._queue_limit:
-            return _error(HTTPStatus.SERVICE_UNAVAILABLE, "The queue of requests is full. Please try again later.")
         base = {
             "id": f"{shape.prefix}-{uuid.uuid4().hex}",
             "object": shape.chunk if body.get("stream") else shape.whole,
