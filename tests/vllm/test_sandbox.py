@@ -14,7 +14,7 @@ from sandbox.vllm.install import Installation
 from tests.end_to_end.project import Environment
 from tests.rendered import ROOT, Bake
 
-READY_SECONDS = 600  # vLLM takes 40 s to start on two quiet cores
+READY_SECONDS = 600  # vLLM takes 70 s to start on two cores that have little else to do
 
 
 @pytest.fixture
