@@ -142,6 +142,17 @@ def test_the_built_in_token_would_not_do(forge: Forge, template: Template) -> No
     assert nothing_happened(forge)
 
 
+def test_what_was_taken_over_by_hand_is_no_conflict(forge: Forge, template: Template) -> None:
+    template.change(TEMPLATE_SERVICE, "SHUTDOWN_TIMEOUT: 8 ", "SHUTDOWN_TIMEOUT: 6 ")
+    template.change(TEMPLATE_SERVICE, "\nport: 8000\n", "\n# New in the template.\nport: 8000\n")
+    text = (forge.work / SERVICE).read_text("utf-8")
+    forge.write({SERVICE: text.replace("SHUTDOWN_TIMEOUT: 8 ", "SHUTDOWN_TIMEOUT: 6 ")})
+    forge.push("the template's change, before the template")
+    execution = update(forge)
+    assert execution.ok, str(execution)
+    assert len(pulls(forge)) == 1
+
+
 def test_conflicts_are_loud_and_pushed_nowhere(forge: Forge, template: Template) -> None:
     template.change(TEMPLATE_SERVICE, "SHUTDOWN_TIMEOUT: 8 ", "SHUTDOWN_TIMEOUT: 6 ")
     text = (forge.work / SERVICE).read_text("utf-8")
