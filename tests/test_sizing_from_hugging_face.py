@@ -75,7 +75,7 @@ def test_a_model_without_an_index_is_counted(baked: Bake, hub: str) -> None:
     assert json.loads(done.stdout)["weights_gib"] == pytest.approx(16060522496 / 2**30, rel=0.01)
 
 
-@pytest.mark.parametrize(("endpoint", "said"), [(None, "no config.json there"), ("http://127.0.0.1:9", "--config FOLDER")])
+@pytest.mark.parametrize(("endpoint", "said"), [(None, "no config.json"), ("http://127.0.0.1:9", "--config FOLDER")])
 def test_what_cannot_be_had_is_said_in_one_line(baked: Bake, hub: str, endpoint: str | None, said: str) -> None:
     done = inv(baked(), "--config", "some/missing", "--gpu-memory", "24", HF_ENDPOINT=endpoint or hub)
     assert (done.returncode, done.stderr.count("\n")) == (20, 1)
