@@ -84,7 +84,7 @@ COMBINATIONS = [
     dict(zip(("gpu_clouds", "precision", "model_id"), values, strict=True))
     for values in itertools.product(
         ("both", "runpod", "vastai"),
-        ("bf16", "fp8"),
+        ("published", "fp8"),
         ("mistralai/Mistral-Nemo-Instruct-2407", "somebody/Unknown-70B"),
     )
 ]
