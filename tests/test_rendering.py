@@ -106,7 +106,7 @@ def test_these_files_are_rendered_and_no_others(baked: Bake, answers: dict[str, 
 def test_a_service_for_chats_carries_nothing_of_pictures_and_the_other_way_round(baked: Bake) -> None:
     chats, pictures = ("".join(files(baked(**answers)).values()) for answers in ({}, {"model_id": PICTURES}))
     assert not re.search("omni|a picture|pillow|images/", chats, re.IGNORECASE)
-    assert not re.search("chat/|lora_|--enable-lora|tool_flags", pictures, re.IGNORECASE)
+    assert not re.search("chat/|lora_flags|--lora|tool_flags", pictures, re.IGNORECASE)
 
 
 @every_combination
