@@ -156,10 +156,8 @@ def smoke(report: Document, *, json: bool = False) -> None:
     if json:
         return _json(report)
     console.print(f"{report['url']} answers as [bold]{report['model']}[/]: {escape(repr(report['text']))}")
-    console.print(
-        f"models {report['models_ms']} ms, one-token chat {report['chat_ms']} ms,"
-        f" stream: first token {report['first_token_ms']} ms, last {report['stream_ms']} ms"
-    )
+    times = (f"{name.removesuffix('_ms').replace('_', ' ')} {ms} ms" for name, ms in report.items() if "_ms" in name)
+    console.print(", ".join(times))
 
 
 def findings(found: Iterable[Document], *, json: bool = False) -> None:
