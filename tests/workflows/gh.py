@@ -101,14 +101,14 @@ def label(github: Github, asked: argparse.Namespace) -> None:
 
 
 def download(github: Github, asked: argparse.Namespace) -> None:
-    """One artifact by its name, or all whose name matches, each of these into a folder of its own."""
+    """Artifacts whose name matches, each into a folder of its own, as gh does for a pattern."""
     github.may("actions", write=False)
-    stored, into = Path.home() / "artifacts", Path(asked.dir)
-    matching = [path for path in stored.glob("*") if fnmatchcase(path.name, asked.name or asked.pattern)]
+    stored = Path.home() / "artifacts"
+    matching = [path for path in stored.glob("*") if fnmatchcase(path.name, asked.pattern)]
     if asked.run != os.environ["GITHUB_RUN_ID"] or not matching:
         raise Refused("no artifact matches any of the names or patterns provided")
     for path in matching:
-        copytree(path, into if asked.name else into / path.name, dirs_exist_ok=True)
+        copytree(path, Path(asked.dir) / path.name)
 
 
 def api(github: Github, asked: argparse.Namespace) -> object:
@@ -152,7 +152,7 @@ COMMANDS: dict[str, tuple[Handler, str]] = {
     "pr comment": (comment, f"number {BODY}"),
     "pr create": (create, f"--head --base --title {BODY} --label*"),
     "pr list": (listed, f"--head --base --label* --state --limit {SHOWN}"),
-    "run download": (download, "run --name --pattern --dir"),
+    "run download": (download, "run --pattern --dir"),
 }
 DEFAULTS = {"--state": "open", "--method": "GET", "--dir": "."}
 
