@@ -68,6 +68,7 @@ FILES = {
     "sizing/sources.py",
     "tasks.py",
     "tests/conftest.py",
+    "tests/endpoint.py",
     "tests/test_api.py",
     "tests/test_dns.py",
     "tests/test_environments.py",

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
 from typing import Any
 
 import pytest
+from endpoint import Endpoint, serving
 
 from deploy import smoke
 from deploy.errors import ExitCode, Failure
@@ -40,46 +39,19 @@ GOOD = {
 }
 
 
-class Endpoint(ThreadingHTTPServer):
-    """`answers` by what is asked: (status, body); a list of them is given out one by one."""
-
-    def __init__(self, answers: dict[str, Any]) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.answers = answers
-
-
-class Handler(BaseHTTPRequestHandler):
-    server: Endpoint
-
-    def do_GET(self) -> None:
-        self.answer("models")
-
-    def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        kinds = {"stream": "stream", "response_format": "json", "tools": "tool"}
-        self.answer(next((kind for key, kind in kinds.items() if key in body), body["model"]))
-
-    def answer(self, what: str) -> None:
-        found = self.server.answers[what]
-        status, text = found.pop(0) if isinstance(found, list) else found
-        self.send_response(status)
-        self.end_headers()
-        self.wfile.write(text.encode())
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Keep quiet."""
+def kind(body: dict[str, Any]) -> str:
+    kinds = {"stream": "stream", "response_format": "json", "tools": "tool"}
+    return next((kind for key, kind in kinds.items() if key in body), str(body["model"]))
 
 
 @pytest.fixture
 def endpoint() -> Iterator[Endpoint]:
-    with Endpoint(dict(GOOD)) as server:
-        Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}).start()
+    with serving(dict(GOOD), kind) as server:
         yield server
-        server.shutdown()
 
 
 def check(endpoint: Endpoint, patience: float = 0.0, *, tools: bool = True) -> dict[str, Any]:
-    return smoke.check(f"http://127.0.0.1:{endpoint.server_port}/v1", "t", "m", patience, tools=tools)
+    return smoke.check(endpoint.url, "t", "m", patience, tools=tools)
 
 
 def test_an_endpoint_that_answers_passes(endpoint: Endpoint) -> None:
