@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import shutil
 import sys
@@ -72,7 +73,7 @@ def lint(c: Context) -> None:
 @task
 def rebuild_demo(c: Context) -> None:
     """Render demo-mistral-nemo/ anew from the template."""
-    render_demo(DEMO)
+    render(DEMO)
 
 
 @task(help={"exact": "raise what pyproject.toml pins with == as well"})
@@ -90,13 +91,17 @@ def lock(c: Context, exact: bool = False) -> None:
         with c.cd(ROOT):
             c.run(f"uv {LOCK} --upgrade --output-file requirements.txt")
             c.run(" ".join(["uv", VLLM_LOCK, "--python-version", install.PYTHON, *install.torch_source()]))
-        render_demo(Path(folder) / DEMO.name)
+        # a service that draws needs what others need, and pillow: that part of its lock is rendered for it alone
+        render(Path(folder) / "pictures", model_id="Tongyi-MAI/Z-Image-Turbo")
         # the very versions that are tested here
         tested = shlex.quote(str(ROOT / "requirements.txt"))
-        with c.cd(DEMO.name):
+        with c.cd("pictures"):
             c.run(f"uv {LOCK} --upgrade --constraint {tested} --output-file requirements.txt")
-        shutil.copy(Path(folder) / DEMO.name / "requirements.txt", TEMPLATE)
-    render_demo(DEMO)
+        text = Path(folder, "pictures", "requirements.txt").read_text("utf-8")
+        conditional = "#% if cookiecutter.__pictures\n\\g<0>#% endif\n"
+        text = re.sub(r"^pillow==.*\n(?: .*\n)+", conditional, text, flags=re.M)
+        (TEMPLATE / "requirements.txt").write_text(text, "utf-8")
+    render(DEMO)
 
 
 @task(name="pins", help={"put": "a version to go to, NAME=VERSION"})
@@ -105,7 +110,7 @@ def level_pins(c: Context, put: str = "") -> None:
     name, _, version = put.partition("=")
     for changed in pins.put(ROOT, {name: version} if put else pins.newest(pins.find(ROOT))):
         print(changed)
-    render_demo(DEMO)
+    render(DEMO)
 
 
 @task(
@@ -120,10 +125,10 @@ def benchmark(c: Context, json: bool = False, fast: bool = False) -> None:
     c.run(" ".join([python("benchmark"), *flags]), pty=sys.stdout.isatty())
 
 
-def render_demo(folder: Path) -> None:
-    """The template with default answers, and `folder`'s name as the slug; a folder that is there is replaced."""
+def render(folder: Path, **answers: str) -> None:
+    """The template with `folder`'s name as the slug and default `answers`; a folder that is there is replaced."""
     from cookiecutter.main import cookiecutter
 
     shutil.rmtree(folder, ignore_errors=True)
-    answers = {"project_slug": folder.name}
+    answers["project_slug"] = folder.name
     cookiecutter(str(ROOT), no_input=True, default_config=True, extra_context=answers, output_dir=str(folder.parent))

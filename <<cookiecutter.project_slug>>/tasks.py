@@ -224,7 +224,7 @@ def logs(environment: Environment, replica: int = -1, since: str = "1d") -> None
 
 @command
 def smoke(environment: Environment, json: bool = False) -> None:
-    """Ask the endpoint for its models, a one-token chat and a stream, and show the latencies."""
+    """Ask the endpoint like a caller would, and show the latencies."""
     run = deploy.api.Api(environment).run(environment.run_name)
     deploy.output.smoke(deploy.smoke.of(environment, run), json=json)
 

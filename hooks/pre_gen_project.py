@@ -15,11 +15,14 @@ ANSWERS = json.loads(r""" << {
     "project_name": cookiecutter.project_name,
     "project_slug": cookiecutter.project_slug,
     "model_id": cookiecutter.model_id,
+    "precision": cookiecutter.precision,
     "hosted_zone": cookiecutter.hosted_zone,
     "aws_region": cookiecutter.aws_region,
     "dstack_project": cookiecutter.dstack_project,
     "owner": cookiecutter.owner,
 } | tojson >> """)
+# null, or what the catalogue says against the model in this precision
+PRECISION = json.loads(r""" << cookiecutter.model_id | refused_precision(cookiecutter.precision) | tojson >> """)
 
 # Not China and GovCloud: dstack checks every AWS account at us-east-1 first, where those can't sign in.
 AWS = """
@@ -88,6 +91,8 @@ RULES = (
         "main",
     ),
     ("owner", text(200), "takes 1 to 200 printable characters, no space at either end", "the platform team"),
+    # Pairs of answers that don't go together, after each for itself.
+    ("precision", lambda _: PRECISION is None, PRECISION, "published"),
 )
 
 

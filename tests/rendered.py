@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import io
 import json
+import subprocess
 import tokenize
 import tomllib
 from collections.abc import Callable, Iterator
@@ -31,6 +32,14 @@ def files(project: Path) -> dict[str, str]:
         for path in sorted(project.rglob("*"))
         if path.is_file()
     }
+
+
+def engine_command(project: Path, **variables: str) -> list[str]:
+    """The words of `vllm serve …`, as a shell makes them of the service's command and `env`, `variables` over it."""
+    service = yaml.safe_load((project / "dstack" / "service.dstack.yml").read_text("utf-8"))
+    script = "\n".join(["vllm() { printf '%s\\n' vllm \"$@\"; }", *service["commands"]])
+    environ = {name: str(value) for name, value in service["env"].items()} | variables
+    return subprocess.check_output(["sh", "-c", script], env=environ, text=True).splitlines()
 
 
 def parsed(name: str, text: str) -> Any:

@@ -3,18 +3,71 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import subprocess
+import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import pytest
 import yaml
 from dstack._internal.core.models.configurations import ServiceConfiguration, parse_apply_configuration
 from dstack._internal.core.models.resources import GPUSpec
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from template_extensions import known_model
-from tests.rendered import ROOT, Bake
+from sandbox.engine.flags import human_int, parse
+from template_extensions import MODELS, catalogue, known_model, refused_precision
+from tests.rendered import ROOT, Bake, engine_command, files
 
-CATALOGUE: dict[str, Any] = yaml.safe_load((ROOT / "models.yml").read_text("utf-8"))
+Precision = Literal["published", "fp8"]
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+CATALOGUE = catalogue()
+SERVED = [(model, precision) for model, entry in CATALOGUE.items() for precision in entry["gpu"]]
+CHATS = [(model, precision) for model, precision in SERVED if CATALOGUE[model]["engine"] == "vllm"]
+# As vLLM 0.28 registers them: vllm/tool_parsers, vllm/reasoning. Its argument parser lets a wrong name pass.
+ToolParser = Literal["hermes", "llama3_json", "mistral", "openai", "pythonic"]
+ReasoningParser = Literal["deepseek_r1", "mistral", "openai_gptoss", "qwen3"]
+
+# GPU memory that torch sees, by what the smallest card is sold with: L4, RTX 5090, L40S, H100
+TORCH_GIB = {"24": "22.03", "32": "31.36", "48": "44.40", "80": "79.18"}
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class Gpu(Strict):
+    memory: str = Field(pattern=r"^\d+GB\.\.(\d+GB)?$")
+    compute_capability: float
+    count: int = 1
+    context: str | None = None
+    flags: list[str] = []
+
+
+class Entry(Strict):
+    """A block of models/, as its README says."""
+
+    engine: Literal["vllm", "vllm-omni"]
+    parameters: float
+    published: Literal["bf16", "fp8", "awq", "mxfp4"]
+    weights_gib: float
+    gated: bool
+    licence: str
+    tool_parser: ToolParser | None = None
+    reasoning_parser: ReasoningParser | None = None
+    flags: list[str] = []
+    gpu: dict[Precision, Gpu]
+    config: dict[str, Any] | None = None
+
+    @model_validator(mode="after")
+    def check(self) -> Entry:
+        chat = self.engine == "vllm"
+        assert chat == (self.config is not None), "sizing needs `config` of a chat model, and of no other"
+        assert all(chat == (gpu.context is not None) for gpu in self.gpu.values()), "a chat model has a context"
+        assert "published" in self.gpu
+        assert "fp8" not in self.gpu or self.published == "bf16", "what is quantised is not quantised again"
+        return self
 
 
 def service(project: Path) -> ServiceConfiguration:
@@ -23,20 +76,87 @@ def service(project: Path) -> ServiceConfiguration:
     return configuration
 
 
-@pytest.mark.parametrize("precision", ["bf16", "fp8"])
 @pytest.mark.parametrize("model_id", CATALOGUE)
+def test_an_entry_is_whole_and_has_no_unknown_key(model_id: str) -> None:
+    Entry.model_validate(CATALOGUE[model_id])
+
+
+def test_no_model_is_in_the_catalogue_twice() -> None:
+    """YAML and the union of the files would let the last one win."""
+    ids = [line for file in MODELS.glob("*.yml") for line in re.findall(r"^(\S+/\S+):$", file.read_text("utf-8"), re.M)]
+    assert sorted(ids) == sorted(CATALOGUE)
+
+
+@pytest.mark.parametrize("model_id", CATALOGUE)
+def test_parameters_and_weights_are_of_one_model(model_id: str) -> None:
+    """A typing error in either shows; what is quantised keeps embeddings, scales and more in 16 bits."""
+    entry = CATALOGUE[model_id]
+    bits = entry["weights_gib"] * 2**30 * 8 / (entry["parameters"] * 1e9)
+    low, high = {"bf16": (15.8, 16.2), "fp8": (8, 9), "awq": (4, 6), "mxfp4": (4, 6)}[entry["published"]]
+    assert low < bits < high
+
+
+@pytest.mark.parametrize(("model_id", "precision"), SERVED)
 def test_a_model_of_the_catalogue_is_served_as_it_says(baked: Bake, model_id: str, precision: str) -> None:
-    entry, configuration = CATALOGUE[model_id], service(baked(model_id=model_id, precision=precision))
-    command = " ".join(configuration.commands)
-    assert f"vllm serve {model_id} " in command
-    for flag in entry["flags"] + entry["gpu"][precision].get("flags", []):
-        assert f" {flag}" in command
-    assert configuration.env.as_dict()["MAX_MODEL_LEN"] == str(entry["context"])
+    entry, project = CATALOGUE[model_id], baked(model_id=model_id, precision=precision)
+    configuration, said = service(project), " ".join(engine_command(project))
+    assert said.startswith(f"vllm serve {model_id} ")
+    for flag in entry.get("flags", []) + entry["gpu"][precision].get("flags", []):
+        assert f" {flag} " in said
+    assert ("--quantization fp8" in said) == (precision == "fp8")
     assert ("HF_TOKEN" in configuration.env.as_dict()) == entry["gated"]
     gpu = configuration.resources.gpu
     wanted = GPUSpec.model_validate({key: entry["gpu"][precision][key] for key in ("memory", "compute_capability")})
     assert gpu is not None
     assert (gpu.memory, gpu.compute_capability) == (wanted.memory, wanted.compute_capability)
+    assert gpu.count.min == gpu.count.max == entry["gpu"][precision].get("count", 1)
+
+
+@pytest.mark.parametrize(("model_id", "precision"), CHATS)
+def test_the_engine_takes_the_command_line(baked: Bake, model_id: str, precision: str) -> None:
+    entry, project = CATALOGUE[model_id], baked(model_id=model_id, precision=precision)
+    flags = parse(engine_command(project)[1:])
+    assert flags.max_model_len == human_int(entry["gpu"][precision]["context"])
+    assert flags.tensor_parallel_size == entry["gpu"][precision].get("count", 1)
+    assert flags.reasoning_parser == entry.get("reasoning_parser")
+    assert flags.tool_call_parser == entry.get("tool_parser")
+    assert flags.enable_auto_tool_choice == ("tool_parser" in entry)
+    assert flags.max_model_len <= text_part(entry["config"])["max_position_embeddings"]
+
+
+@pytest.mark.parametrize(("model_id", "precision"), CHATS)
+def test_two_requests_of_full_length_fit_on_the_smallest_card(baked: Bake, model_id: str, precision: str) -> None:
+    """As the repository's own `inv size` computes it, with the flags that its service has."""
+    memory = CATALOGUE[model_id]["gpu"][precision]["memory"].split("GB")[0]
+    done = subprocess.run(
+        [sys.executable, "-m", "invoke", "size", "--gpu-memory", TORCH_GIB[memory], "--json"],
+        cwd=baked(model_id=model_id, precision=precision),
+        env={**os.environ, "DSTACK_TOKEN": "t"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["requests_at_once"] >= 2
+
+
+@pytest.mark.parametrize("model_id", CATALOGUE)
+def test_a_generated_repository_carries_its_own_model_alone(baked: Bake, model_id: str) -> None:
+    rendered = files(baked(model_id=model_id))
+    rendered.pop("sizing/README.md")  # has another model for an example, and a table of many
+    texts = "".join(rendered.values())
+    assert [other for other in CATALOGUE if other in texts and other not in model_id] == []
+
+
+def text_part(config: dict[str, Any]) -> dict[str, Any]:
+    """The numbers of the part that writes."""
+    text: dict[str, Any] = config.get("text_config", config)
+    return text
+
+
+@pytest.mark.parametrize("model_id", CATALOGUE)
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_only_precisions_that_the_catalogue_has_are_served(model_id: str, precision: str) -> None:
+    assert (refused_precision(model_id, precision) is None) == ((model_id, precision) in SERVED)
 
 
 @pytest.mark.parametrize("model_id", [*CATALOGUE, "somebody/Unknown-70B"])
@@ -49,15 +169,15 @@ def test_sizing_gets_the_numbers_of_the_model(baked: Bake, model_id: str) -> Non
 @pytest.mark.parametrize(
     ("name", "precision", "memory", "count"),
     [
-        ("Chat-7B", "bf16", "24GB..48GB", 1),
+        ("Chat-7B", "published", "24GB..48GB", 1),
         ("chat-7b-instruct", "fp8", "24GB..48GB", 1),
-        ("Chat-13B", "bf16", "48GB..96GB", 1),
-        ("Chat-70B", "bf16", "80GB..", 4),
+        ("Chat-13B", "published", "48GB..96GB", 1),
+        ("Chat-70B", "published", "80GB..", 4),
         ("Chat-70B", "fp8", "80GB..", 2),
-        ("Mixtral-8x7B", "bf16", "80GB..", 2),
-        ("Chat-1.5B", "bf16", "24GB..48GB", 1),
-        ("Chat-671B", "bf16", "80GB..", 8),
-        ("Chat", "bf16", "80GB..", 1),
+        ("Mixtral-8x7B", "published", "80GB..", 2),
+        ("Chat-1.5B", "published", "24GB..48GB", 1),
+        ("Chat-671B", "published", "80GB..", 8),
+        ("Chat", "published", "80GB..", 1),
         ("chat-v2base", "fp8", "80GB..", 1),
     ],
 )
@@ -68,16 +188,40 @@ def test_an_unknown_model_gets_cards_for_the_size_in_its_name(
     assert (guess["memory"], guess["count"]) == (memory, count)
     assert not guess["known"]
     assert guess["gated"]
+    assert refused_precision(f"somebody/{name}", precision) is None
 
 
 def test_a_guess_reserves_disk_for_the_weights_as_published() -> None:
     """fp8 is made while loading: the download has two bytes a parameter all the same."""
-    bf16, fp8 = (known_model("somebody/Chat-70B", precision)["disk_gb"] for precision in ("bf16", "fp8"))
-    assert fp8 == bf16 > 70 * 2 + 30
+    published, fp8 = (known_model("somebody/Chat-70B", precision)["disk_gb"] for precision in PRECISIONS)
+    assert fp8 == published > 70 * 2 + 30
 
 
 def test_a_guessed_service_spreads_over_its_cards(baked: Bake) -> None:
-    configuration = service(baked(model_id="somebody/Chat-70B"))
-    assert "--tensor-parallel-size 4" in " ".join(configuration.commands)
+    project = baked(model_id="somebody/Chat-70B")
+    configuration = service(project)
+    assert parse(engine_command(project)[1:]).tensor_parallel_size == 4
     assert configuration.resources.gpu is not None
     assert configuration.resources.gpu.count.min == 4
+
+
+def test_the_readme_lists_every_known_model_as_it_is() -> None:
+    table = (ROOT / "README.md").read_text("utf-8").split("## Models")[1].split("\n## ")[0]
+    assert re.findall(r"^\| `\S+/\S+` \|.*", table, re.M) == [row(model) for model in CATALOGUE]
+
+
+def row(model_id: str) -> str:
+    """A model's line in the README: what a new one has to say there."""
+    entry = CATALOGUE[model_id]
+    published, fp8 = (cards(entry["gpu"].get(precision)) for precision in PRECISIONS)
+    licence = entry["licence"] + (", gated" if entry["gated"] else "")
+    able = ["yes" if key in entry else "" for key in ("tool_parser", "reasoning_parser")]
+    cells = [f"`{model_id}`", f"{entry['published']}, {published}", fp8, licence, *able]
+    return f"| {' | '.join(cells)} |"
+
+
+def cards(gpu: dict[str, Any] | None) -> str:
+    if gpu is None:
+        return ""
+    number = f"{gpu['count']} x " if "count" in gpu else ""
+    return f"{number}{gpu['memory'].split('GB')[0]} GB" + (f", {gpu['context']}" if "context" in gpu else "")

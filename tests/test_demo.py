@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from tasks import DEMO, render_demo
+from tasks import DEMO, render
 from tests.rendered import Bake, files
 
 REBUILD = "the template has changed: `inv rebuild-demo` renders the demo anew"
@@ -25,5 +25,5 @@ def test_rebuilding_the_demo_removes_what_the_template_no_longer_has(baked: Bake
     folder = tmp_path / DEMO.name
     folder.mkdir()
     (folder / "stale.py").touch()
-    render_demo(folder)
+    render(folder)
     assert files(folder) == files(baked(project_slug=DEMO.name))

@@ -136,12 +136,11 @@ def _calls(tree: ast.AST) -> Iterator[tuple[str, list[str]]]:
 
 
 def _spelled_out(path: str) -> list[str]:
-    if "{kind}" in path:
-        kinds = ("run", "fleet", "gateway") if "apply" in path else ("fleet", "gateway")
-        return [path.replace("{kind}", kind) for kind in kinds]
-    if choice := re.search(r"\{\('(\w+)' if .* else '(\w+)'\)\}", path):
-        return [path.replace(choice[0], word) for word in choice.groups()]
-    return [path]
+    """The names that a path is made with while running: kinds of resources, changes of a backend."""
+    kinds = ("run", "fleet", "gateway") if "apply" in path else ("fleet", "gateway")
+    paths = [path.replace("{kind}", kind) for kind in kinds] if "{kind}" in path else [path]
+    changes = ("create", "update")
+    return [one.replace("{change}", change) for one in paths for change in (changes if "{change}" in one else ("",))]
 
 
 def test_every_key_of_a_plan_is_one_that_dstack_reads(paths: dict[str, Any], deploy: Any, monkeypatch: Any) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from template_extensions import catalogue
 from tests.rendered import Bake, files
 from tests.test_rendering import every_combination
 
@@ -64,3 +65,12 @@ def test_a_generated_project_passes_its_own_checks(
     code, output = check(command, project)
     assert code == 0, output
     assert files(project) == before, "the check left something behind"
+
+
+@pytest.mark.parametrize("command", CHECKS)
+@pytest.mark.parametrize("model_id", catalogue())
+def test_a_project_for_a_known_model_passes_its_own_checks(
+    baked: Bake, check: Check, model_id: str, command: str
+) -> None:
+    code, output = check(command, baked(model_id=model_id))
+    assert code == 0, output

@@ -83,6 +83,33 @@ def test_a_wrong_answer_is_refused_in_one_line(
     assert example in said.split("for example: ")[1]
 
 
+REFUSED_PAIRS = [
+    # answers that don't go together, the question that is named, a part of the reason, the example
+    ({"model_id": "openai/gpt-oss-20b", "precision": "fp8"}, "precision", "in mxfp4 already", "published"),
+    ({"model_id": "Qwen/Qwen3-14B-AWQ", "precision": "fp8"}, "precision", "in awq already", "published"),
+    (
+        {"model_id": "RedHatAI/Llama-3.3-70B-Instruct-FP8-dynamic", "precision": "fp8"},
+        "precision",
+        "in fp8 already",
+        "published",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("answers", "question", "why", "example"), REFUSED_PAIRS, ids=lambda value: str(value)[:40].split("/")[-1]
+)
+def test_answers_that_do_not_go_together_are_refused_in_one_line(
+    refusal: Callable[..., str], bake: Bake, answers: dict[str, str], question: str, why: str, example: str
+) -> None:
+    said = refusal(project_slug="chat", **answers)
+    assert said[:-1].isprintable()
+    assert said.startswith(f"{question} {answers[question]!r} is not for {answers['model_id']}")
+    assert why in said
+    assert said.endswith(f"for example: {example}\n")
+    assert bake(**answers | {question: example}).is_dir()
+
+
 @pytest.mark.parametrize("question", sorted({question for question, *_ in REFUSED} - {"project_slug"}))
 def test_an_empty_answer_is_refused(refusal: Callable[..., str], question: str) -> None:
     assert refusal(**{"project_slug": "chat", question: ""}).startswith(f"{question} ''")

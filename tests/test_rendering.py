@@ -68,6 +68,7 @@ FILES = {
     "sizing/sources.py",
     "tasks.py",
     "tests/conftest.py",
+    "tests/endpoint.py",
     "tests/test_api.py",
     "tests/test_dns.py",
     "tests/test_environments.py",
@@ -80,14 +81,16 @@ FILES = {
     "tests/test_sizing.py",
     "tests/test_smoke.py",
 }
+PICTURES = "Tongyi-MAI/Z-Image-Turbo"  # what is rendered for its kind of model alone: another smoke test
+FILES_FOR_PICTURES = (FILES | {"tests/test_pictures.py"}) - {"tests/test_smoke.py"}
 COMBINATIONS = [
     dict(zip(("gpu_clouds", "precision", "model_id"), values, strict=True))
     for values in itertools.product(
         ("both", "runpod", "vastai"),
-        ("bf16", "fp8"),
+        ("published", "fp8"),
         ("mistralai/Mistral-Nemo-Instruct-2407", "somebody/Unknown-70B"),
     )
-]
+] + [{"gpu_clouds": clouds, "precision": "published", "model_id": PICTURES} for clouds in ("both", "runpod", "vastai")]
 LEFTOVER = re.compile(r"<<|<%|%>|<#|#>|^\s*#%|\bcookiecutter\.(?!json)", re.MULTILINE)
 
 every_combination = pytest.mark.parametrize(
@@ -97,7 +100,14 @@ every_combination = pytest.mark.parametrize(
 
 @every_combination
 def test_these_files_are_rendered_and_no_others(baked: Bake, answers: dict[str, str]) -> None:
-    assert files(baked(**answers)).keys() == FILES
+    expected = FILES_FOR_PICTURES if answers["model_id"] == PICTURES else FILES
+    assert files(baked(**answers)).keys() == expected
+
+
+def test_a_service_for_chats_carries_nothing_of_pictures_and_the_other_way_round(baked: Bake) -> None:
+    chats, pictures = ("".join(files(baked(**answers)).values()) for answers in ({}, {"model_id": PICTURES}))
+    assert not re.search("omni|a picture|pillow|images/", chats, re.IGNORECASE)
+    assert not re.search("chat/|lora_flags|--lora|tool_flags", pictures, re.IGNORECASE)
 
 
 @every_combination
@@ -142,7 +152,10 @@ def test_a_project_of_any_name_stays_a_name(baked: Bake, project: str) -> None:
     assert server["name"] == project
 
 
-@pytest.mark.parametrize("name", [name for name in sorted(FILES) if Path(name).suffix in {".py", ".toml", ".yml"}])
-def test_template_files_parse_before_they_are_rendered(name: str) -> None:
+CODE = [path for path in sorted(TEMPLATE.rglob("*")) if re.search(r"\.(py|toml|yml)\b", path.name)]
+
+
+@pytest.mark.parametrize("path", CODE, ids=lambda path: path.name)
+def test_template_files_parse_before_they_are_rendered(path: Path) -> None:
     """So that linters, editors and update bots can read the template."""
-    parsed(name, (TEMPLATE / name).read_text("utf-8"))
+    parsed(re.sub("<%.*?%>", "", path.name), path.read_text("utf-8"))

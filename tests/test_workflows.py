@@ -193,6 +193,14 @@ def test_tokens_reach_steps_through_their_environment_alone(folder: Path) -> Non
             assert "secrets." not in str(value) or name == "private-key"
 
 
+def test_what_the_template_brings_runs_without_the_token_that_may_push(load: Load) -> None:
+    """cruft renders a template's code, and installs what it needs without a lock."""
+    job = load("template-update")["jobs"]["update"]
+    assert any("uvx cruft" in step.get("run", "") for step in job["steps"])
+    assert set(job["permissions"].values()) == {"read"}
+    assert re.findall(r"secrets\.[^}]*", str(job)) == ["secrets.TEMPLATE_TOKEN != '' "]
+
+
 def steps(folder: Path) -> Iterator[dict[str, Any]]:
     """Every step of every job and local action."""
     for path in folder.rglob("*.yml"):

@@ -42,19 +42,23 @@ class Offer:
 
 def find(environment: Environment) -> tuple[list[Offer], Failure | None]:
     """The offers of this moment, the cheapest for what it answers first; and why they are not sized, where so."""
-    machines = Api(environment).plan_run(environment.service, None, any_fleet=True).offers
-    unknown = None
+    found, unsized = assess(environment, Api(environment).plan_run(environment.service, None, any_fleet=True).offers)
+    return sorted(found, key=lambda offer: (offer.price_per_request, offer.machine.price)), unsized
+
+
+def assess(environment: Environment, machines: list[Machine]) -> tuple[list[Offer], Failure | None]:
+    """How the service fits these machines, in their order."""
+    fits: list[memory.Fit | None] = [None] * len(machines)
+    model, unsized = None, None
     try:
         model = sources.read_model()
         with sources.refusing("dstack/service.dstack.yml"):
             flags = Flags.model_validate(of_service(environment.service))
             fits = [_fit(machine, model, flags) for machine in machines]
     except Failure as failure:
-        model, fits, unknown = None, [None] * len(machines), failure
-    found = [
-        Offer(machine, fit, problems(environment, machine, model)) for machine, fit in zip(machines, fits, strict=True)
-    ]
-    return sorted(found, key=lambda offer: (offer.price_per_request, offer.machine.price)), unknown
+        unsized = failure
+    fitted = zip(machines, fits, strict=True)
+    return [Offer(machine, fit, problems(environment, machine, model)) for machine, fit in fitted], unsized
 
 
 def _fit(machine: Machine, model: Model, flags: Flags) -> memory.Fit | None:

@@ -1,14 +1,29 @@
 """Does the endpoint answer as a model should? What a caller does, done once, with the time it took."""
 
+#% if cookiecutter.__pictures
+import base64
+import io
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import timedelta
+from urllib.parse import urlsplit
+
+import requests
+from PIL import Image
+
+#% else
 import json
 import socket
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
 from urllib.parse import urlsplit
 
 import requests
 
+#% endif
 from deploy.answers import Run
 from deploy.api import during
 from deploy.environments import Document, Environment
@@ -19,19 +34,36 @@ ANSWER_SECONDS = 120
 REGISTRATION_SECONDS = 180.0  # so long may a busy dstack take to tell its proxy of a new replica; idle, up to 35
 RESOLVE_SECONDS = 10.0  # resolvers inside a VPC know a new record at once
 MILLISECOND = timedelta(milliseconds=1)
+#% if cookiecutter.__pictures
+SIZE = 512, 512  # pixels
 
 
+#% else
+THINKING_TOKENS = 1024  # a model with a reasoning parser thinks before it calls or writes JSON
+CITY = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+SCHEMA = {"type": "json_schema", "json_schema": {"name": "place", "schema": CITY}}
+TOOL = {"type": "function", "function": {"name": "weather", "description": "Weather of a city", "parameters": CITY}}
+
+
+#% endif
 def of(environment: Environment, run: Run | None, patience: float = 0.0) -> Document:
     """Ask the run's endpoint, see `check`. Fails with NOT_DEPLOYED when there is none."""
-    model = environment.service["model"]
     _, url = deployed(environment, run)
     if environment.gateway is not None and not _reachable(url):
         why = f"deployed, but {url} can't be reached from this machine, so nobody has asked it"
         mend = f"run inv smoke --env {environment.name} where callers are, inside the VPC"
         raise Failure(ExitCode.NOT_VERIFIED, f"{why}; {mend}")
-    return check(url, environment.token, model["name"] if isinstance(model, dict) else model, patience)
+#% if cookiecutter.__pictures
+    return check(url, environment.token, patience)
 
 
+#% else
+    model = environment.service["model"]
+    tools = bool(environment.service["env"].get("TOOL_FLAGS"))
+    return check(url, environment.token, model["name"] if isinstance(model, dict) else model, patience, tools=tools)
+
+
+#% endif
 def _reachable(url: str) -> bool:
     """Whether the host's name resolves here and its port takes connections; a new record may take its time."""
     parts = urlsplit(url)
@@ -43,35 +75,72 @@ def _reachable(url: str) -> bool:
     return False
 
 
-def check(url: str, token: str, model: str, patience: float = 0.0) -> Document:
-    """Ask `url` for its models, a one-token chat and a streamed chat: the text, and milliseconds until each answer.
+#% if cookiecutter.__pictures
+def check(url: str, token: str, patience: float = 0.0) -> Document:
+    """Ask `url` for its model and a picture: what it is, and milliseconds until each answer; see `_patient`."""
+    return _patient(lambda session: _once(session, url), token, patience)
 
-    Fails with SMOKE_FAILED, quoting the answer. What fails is asked again for `patience` seconds: a proxy may not have
-    heard of a new replica yet, and a replica that leaves while a gateway scales cuts what it is answering.
+
+def _once(session: requests.Session, url: str) -> Document:
+    models = _ask(session, f"{url}/models")
+    listed = ", ".join(str(entry.get("id")) for entry in _list(models, "data"))
+    answer = _ask(session, f"{url}/images/generations", {"prompt": "A red square.", "size": "{}x{}".format(*SIZE)})
+    try:
+        [data] = _list(answer, "data")
+        picture = Image.open(io.BytesIO(base64.b64decode(data["b64_json"])))
+        picture.load()
+    except (OSError, SyntaxError, ValueError, KeyError, TypeError) as error:
+        raise _failed(f"{answer.url}: no picture that could be read: {error!r}") from None
+    if picture.size != SIZE:
+        raise _failed(f"{answer.url}: a picture of {picture.size} pixels where {SIZE} were asked for")
+    times = {"models_ms": round(models.elapsed / MILLISECOND), "picture_ms": round(answer.elapsed / MILLISECOND)}
+    return {"url": url, "model": listed, **times, "text": "a picture of {} x {} pixels".format(*SIZE)}
+
+
+#% else
+def check(url: str, token: str, model: str, patience: float = 0.0, *, tools: bool = False) -> Document:
+    """Ask `url` for its models, a one-token chat of each, a stream, JSON after a schema, and with `tools` a call.
+
+    Returns the stream's text, and milliseconds until each answer; see `_patient`.
     """
-    session = requests.Session()
-    session.headers["Authorization"] = f"Bearer {token}"
-    for _ in during(patience):
-        with suppress(Failure):
-            return _once(session, url, model)
-    return _once(session, url, model)
+    return _patient(lambda session: _once(session, url, model, tools), token, patience)
 
 
-def _once(session: requests.Session, url: str, model: str) -> Document:
+def _once(session: requests.Session, url: str, model: str, tools: bool) -> Document:
     models = _ask(session, f"{url}/models")
     listed = [str(entry.get("id")) for entry in _list(models, "data")]
     if model not in listed:
         raise _failed(f"{url}/models lists {', '.join(listed) or 'nothing'}, not {model}")
-    post, body = f"{url}/chat/completions", {"model": model, "messages": [{"role": "user", "content": "Say hello."}]}
-    chat = _ask(session, post, body | {"max_tokens": 1})
-    if not _list(chat, "choices"):
-        raise _failed(f"{post} answered without a choice: {chat.text[:200]}")
-    times = {"models_ms": round(models.elapsed / MILLISECOND), "chat_ms": round(chat.elapsed / MILLISECOND)}
-    return {"url": url, "model": model, **times, **_stream(session, post, body | {"max_tokens": 32, "stream": True})}
+    post = f"{url}/chat/completions"
+    body: Document = {"model": model, "messages": [{"role": "user", "content": "Say hello."}]}
+    chats = {name: _ask(session, post, body | {"model": name, "max_tokens": 1}) for name in listed}  # LoRA adapters too
+    for name, chat in chats.items():
+        if not _list(chat, "choices"):
+            raise _failed(f"{post} answered for {name} without a choice: {chat.text[:200]}")
+    times = {"models_ms": round(models.elapsed / MILLISECOND), "chat_ms": round(chats[model].elapsed / MILLISECOND)}
+    stream = _stream(session, post, body | {"max_tokens": 32, "stream": True})
+    body |= {"messages": [{"role": "user", "content": "What is the weather in Paris?"}], "max_tokens": THINKING_TOKENS}
+    times["json_ms"] = _city(session, post, body | {"response_format": SCHEMA})
+    if tools:
+        times["tool_ms"] = _city(session, post, body | {"tools": [TOOL]})
+    return {"url": url, "model": model, **times, **stream}
+
+
+def _city(session: requests.Session, url: str, body: Document) -> int:
+    """Milliseconds until an answer that has a city in JSON: in the text, or in the arguments of a call."""
+    answer = _ask(session, url, body)
+    try:
+        message = _list(answer, "choices")[0]["message"]
+        said = message["tool_calls"][0]["function"]["arguments"] if "tools" in body else message["content"]
+        json.loads(said)["city"]
+    except (ValueError, KeyError, TypeError, IndexError):
+        asked = "a tool (TOOL_FLAGS in dstack/service.dstack.yml)" if "tools" in body else "a JSON schema"
+        raise _failed(f"{url}, asked with {asked}, answers without a city: {answer.text[:400]}") from None
+    return round(answer.elapsed / MILLISECOND)
 
 
 def _stream(session: requests.Session, url: str, body: Document) -> Document:
-    """The streamed text and the milliseconds until its first and last token."""
+    """The streamed text, a thinking model's thoughts too, and the milliseconds until its first and last token."""
     started, first_ms, text, done = time.monotonic(), 0, "", False
     with _ask(session, url, body) as answer:
         try:
@@ -81,12 +150,28 @@ def _stream(session: requests.Session, url: str, body: Document) -> Document:
                 if line.startswith("data: ") and not done:
                     first_ms = first_ms or round((time.monotonic() - started) * 1000)
                     choices = json.loads(line.removeprefix("data: "))["choices"]
-                    text += "".join(choice["delta"].get("content") or "" for choice in choices)
+                    deltas = [choice["delta"] for choice in choices]
+                    text += "".join(delta.get("content") or delta.get("reasoning") or "" for delta in deltas)
         except (requests.RequestException, ValueError, KeyError, TypeError, AttributeError) as error:
             raise _failed(f"{url}: the stream broke off after {text!r}: {error}") from None
     if not done or not text:
         raise _failed(f"{url}: the stream ended without {'text' if done else '[DONE]'}, after {text!r}")
     return {"first_token_ms": first_ms, "stream_ms": round((time.monotonic() - started) * 1000), "text": text}
+
+
+#% endif
+def _patient(ask: Callable[[requests.Session], Document], token: str, patience: float) -> Document:
+    """What `ask` finds out. Fails with SMOKE_FAILED, quoting the answer.
+
+    What fails is asked again for `patience` seconds: a proxy may not have heard of a new replica yet, and a replica
+    that leaves while a gateway scales cuts what it is answering.
+    """
+    session = requests.Session()
+    session.headers["Authorization"] = f"Bearer {token}"
+    for _ in during(patience):
+        with suppress(Failure):
+            return ask(session)
+    return ask(session)
 
 
 def _ask(session: requests.Session, url: str, body: Document | None = None) -> requests.Response:

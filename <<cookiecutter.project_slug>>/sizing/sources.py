@@ -28,16 +28,17 @@ def read_model(config: str = "", weights_gib: float | None = None) -> Model:
     The checkpoint's size is `weights_gib`, or that of its safetensors index.
     """
     with refusing(config or OWN.name):
-        if not config:
-            numbers = _json(OWN)
+        if config:
+            document, index = (_file(config, name) for name in ("config.json", INDEX))
+            published = index["metadata"]["total_size"] / GIB if index else None
+        else:
+            numbers = json.loads(OWN.read_text(encoding="utf-8"))
             document, published = numbers["config"], numbers["weights_gib"]
             if document is None:
                 get = f"--config PATH, or from Hugging Face --config {numbers['model']} (HF_TOKEN, if it is gated)"
                 raise ValueError(f"no numbers of the model; {get}; paste its config.json under `config` to keep them")
-        elif Path(config).exists():
-            document, published = _folder(Path(config))
-        else:
-            document, published = _hub(config)
+        if not isinstance(document, dict):
+            raise ValueError("no config.json there" if document is None else "is no JSON object")
         model = Model.of(document, weights_gib or published)
         model.weights_gib()  # a checkpoint in an unknown format is refused here
         return model
@@ -69,34 +70,20 @@ def refusing(where: str) -> Iterator[None]:
     raise Failure(ExitCode.SETTINGS_INVALID, f"{where}: {problem}")
 
 
-def _folder(path: Path) -> tuple[Any, float | None]:
-    path = path / "config.json" if path.is_dir() else path
-    index = path.with_name(INDEX)
-    if index.is_file():
-        return _json(path), _json(index)["metadata"]["total_size"] / GIB
-    return _json(path), sum(file.stat().st_size for file in path.parent.glob("*.safetensors")) / GIB or None
-
-
-def _json(path: Path) -> dict[str, Any]:
-    document = json.loads(path.read_text(encoding="utf-8"))
-    if not isinstance(document, dict):
-        raise ValueError("is no JSON object")
-    return document
-
-
-def _hub(model: str) -> tuple[Any, float | None]:
-    if not re.fullmatch(r"[\w.-]+/[\w.-]+", model):
+def _file(config: str, name: str) -> Any:
+    """What a JSON file of that model holds; None if there is no such file."""
+    path = Path(config)
+    if path.exists():
+        path = path if path.is_file() and name != INDEX else (path if path.is_dir() else path.parent) / name
+        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", config):
         raise ValueError("no such file or folder, and no id on Hugging Face (organisation/name)")
-    config, index = (_fetch(f"{model}/resolve/main/{name}") for name in ("config.json", INDEX))
-    if config is None:
-        raise ValueError("Hugging Face has no config.json of such a model")
-    return config, index["metadata"]["total_size"] / GIB if index else None
-
-
-def _fetch(path: str) -> Any:
-    """A JSON file on Hugging Face, None if there is no such file."""
-    token, host = os.environ.get("HF_TOKEN"), os.environ.get("HF_ENDPOINT", "https://huggingface.co")
-    response = requests.get(f"{host}/{path}", headers={"Authorization": f"Bearer {token}"} if token else {}, timeout=30)
+    url = f"{os.environ.get('HF_ENDPOINT', 'https://huggingface.co')}/{config}/resolve/main/{name}"
+    token = os.environ.get("HF_TOKEN")
+    response = requests.get(url, headers={"Authorization": f"Bearer {token}"} if token else {}, timeout=30)
     if response.status_code in (401, 403):
         raise ValueError("Hugging Face does not show it; if it is gated: accept its terms, set HF_TOKEN")
-    return response.json() if response.ok else None
+    if response.status_code == 404:
+        return None
+    response.raise_for_status()
+    return response.json()

@@ -20,7 +20,7 @@ from rich.table import Table
 from deploy.answers import Gateway
 from deploy.environments import Document
 from deploy.errors import ExitCode, Failure
-from deploy.offers import HOURS_A_MONTH, Offer
+from deploy.offers import HOURS_A_MONTH, Offer, assess
 from deploy.plans import Change, Plan
 
 console = Console(highlight=False, soft_wrap=True)
@@ -116,10 +116,7 @@ def plan(planned: Plan, *, json: bool = False) -> None:
         console.print(f"GPUs: ${planned.price:.2f} an hour -> ${planned.price + change:.2f} ({change:+.2f})")
     if not planned.needs_machine:
         return
-    table = _table("Offers for a new replica, first tried first", "cloud", "region", "GPU", "$/h")
-    for offer in planned.offers[:OFFERS_SHOWN]:
-        table.add_row(offer.backend, offer.region, offer.gpu, f"{offer.price:.2f}")
-    console.print(table if planned.offers else "[bold red]No offer: no cloud has what service.resources asks for.[/]")
+    _offers("Offers for a new replica, first tried first", *assess(planned.environment, planned.offers[:OFFERS_SHOWN]))
     if len(planned.offers) > OFFERS_SHOWN:
         console.print(f"[dim]and {len(planned.offers) - OFFERS_SHOWN} more (--json lists them)[/]")
 
@@ -127,7 +124,11 @@ def plan(planned: Plan, *, json: bool = False) -> None:
 def offers(found: list[Offer], unsized: Failure | None, *, json: bool = False) -> None:
     if json:
         return _json([offer.as_json() for offer in found])
-    table = _table("", "cloud", "region", "GPU", "$/h", "$/month", "at once", "$/h each", "look out for")
+    _offers("", found, unsized)
+
+
+def _offers(title: str, found: list[Offer], unsized: Failure | None) -> None:
+    table = _table(title, "cloud", "region", "GPU", "$/h", "$/month", "at once", "$/h each", "look out for")
     for offer in found:
         machine, requests = offer.machine, offer.fit.requests if offer.fit else None
         prices = [f"{machine.price:.2f}", f"{machine.price * HOURS_A_MONTH:,.0f}"]
@@ -156,10 +157,8 @@ def smoke(report: Document, *, json: bool = False) -> None:
     if json:
         return _json(report)
     console.print(f"{report['url']} answers as [bold]{report['model']}[/]: {escape(repr(report['text']))}")
-    console.print(
-        f"models {report['models_ms']} ms, one-token chat {report['chat_ms']} ms,"
-        f" stream: first token {report['first_token_ms']} ms, last {report['stream_ms']} ms"
-    )
+    times = (f"{name.removesuffix('_ms').replace('_', ' ')} {ms} ms" for name, ms in report.items() if "_ms" in name)
+    console.print(", ".join(times))
 
 
 def findings(found: Iterable[Document], *, json: bool = False) -> None:

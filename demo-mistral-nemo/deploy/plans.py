@@ -12,6 +12,7 @@ from deploy.answers import Machine, ResourcePlan, RunPlan
 from deploy.api import Api, Say, during
 from deploy.environments import Document, Environment, bounds
 from deploy.errors import ExitCode, Failure
+from deploy.offers import assess
 
 GIVING_BACK_SECONDS = 120.0
 # The fields that dstack calls "in-place" (dstack._internal.server.services.runs.spec); other fields that it can update
@@ -118,7 +119,7 @@ class Plan:
             "price_per_hour": self.price,
             "price_change_per_hour": self.price_change,
             **{name: asdict(part) for name, part in self.parts.items()},
-            "offers": [offer.as_json() for offer in self.offers],
+            "offers": [offer.as_json() for offer in assess(self.environment, self.offers)[0]],
         }
 
 

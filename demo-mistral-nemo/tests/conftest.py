@@ -19,9 +19,13 @@ Write = Callable[[str, str], None]
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """dstack/ and environments/ of this repository, copied."""
+    """dstack/ and environments/ of this repository, copied, with the server that VARIABLES names."""
     for folder in ("dstack", "environments"):
         shutil.copytree(ROOT / folder, tmp_path / folder)
+    for path in (tmp_path / "environments").glob("*.yml"):
+        document = read_yaml(path)
+        document["server"].pop("url", None)
+        path.write_text(yaml.safe_dump(document), encoding="utf-8")
     return tmp_path
 
 

@@ -63,8 +63,10 @@ def test_more_memory_never_holds_fewer_requests_and_full_length_is_what_fits() -
 
 def test_the_flags_of_the_service_are_what_is_sized(environment: Environment) -> None:
     told = flags(**of_service(environment.service))
-    assert (told.utilization, told.max_num_seqs) == (0.92, 128)
-    assert told.max_model_len is not None  # read from `env` through the command
+    written = environment.service["env"]  # read through the command
+    numbers = float(written["GPU_MEMORY_UTILIZATION"]), int(written["MAX_NUM_SEQS"])
+    assert (told.utilization, told.max_num_seqs) == numbers
+    assert told.max_model_len is not None
 
 
 def test_lower_case_k_is_a_thousand_as_in_vllm() -> None:

@@ -4,69 +4,81 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
 from typing import Any
 
 import pytest
+from endpoint import Endpoint, serving
 
 from deploy import smoke
 from deploy.errors import ExitCode, Failure
 
-CHAT = json.dumps({"choices": [{"message": {"content": "Hi"}}]})
-DELTAS = "".join(f"data: {json.dumps({'choices': [{'delta': {'content': word}}]})}\n\n" for word in ("Hel", "lo"))
+
+def models(*names: str) -> tuple[int, str]:
+    return 200, json.dumps({"data": [{"id": name} for name in names]})
+
+
+def says(**message: Any) -> tuple[int, str]:
+    return 200, json.dumps({"choices": [{"message": message}]})
+
+
+def calls(arguments: str) -> tuple[int, str]:
+    return says(content=None, tool_calls=[{"function": {"name": "weather", "arguments": arguments}}])
+
+
+def deltas(**pieces: str) -> str:
+    return "".join(f"data: {json.dumps({'choices': [{'delta': {kind: text}}]})}\n\n" for kind, text in pieces.items())
+
+
+DELTAS = deltas(content="Hel") + deltas(content="lo")
 GOOD = {
-    "models": (200, json.dumps({"data": [{"id": "m"}]})),
-    "chat": (200, CHAT),
+    "models": models("m"),
+    "m": says(content="Hi"),
     "stream": (200, f"{DELTAS}data: [DONE]\n\n"),
+    "json": says(content='{"city": "Paris"}'),
+    "tool": calls('{"city": "Paris"}'),
 }
 
 
-class Endpoint(ThreadingHTTPServer):
-    """`answers` by what is asked: (status, body); a list of them is given out one by one."""
-
-    def __init__(self, answers: dict[str, Any]) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.answers = answers
-
-
-class Handler(BaseHTTPRequestHandler):
-    server: Endpoint
-
-    def do_GET(self) -> None:
-        self.answer("models")
-
-    def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        self.answer("stream" if body.get("stream") else "chat")
-
-    def answer(self, what: str) -> None:
-        found = self.server.answers[what]
-        status, text = found.pop(0) if isinstance(found, list) else found
-        self.send_response(status)
-        self.end_headers()
-        self.wfile.write(text.encode())
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Keep quiet."""
+def kind(body: dict[str, Any]) -> str:
+    kinds = {"stream": "stream", "response_format": "json", "tools": "tool"}
+    return next((kind for key, kind in kinds.items() if key in body), str(body["model"]))
 
 
 @pytest.fixture
 def endpoint() -> Iterator[Endpoint]:
-    with Endpoint(dict(GOOD)) as server:
-        Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}).start()
+    with serving(dict(GOOD), kind) as server:
         yield server
-        server.shutdown()
 
 
-def check(endpoint: Endpoint, patience: float = 0.0) -> dict[str, Any]:
-    return smoke.check(f"http://127.0.0.1:{endpoint.server_port}/v1", "t", "m", patience)
+def check(endpoint: Endpoint, patience: float = 0.0, *, tools: bool = True) -> dict[str, Any]:
+    return smoke.check(endpoint.url, "t", "m", patience, tools=tools)
 
 
 def test_an_endpoint_that_answers_passes(endpoint: Endpoint) -> None:
     report = check(endpoint)
     assert report["text"] == "Hello"
     assert 0 <= report["first_token_ms"] <= report["stream_ms"]
+    assert {"json_ms", "tool_ms"} <= report.keys()
+
+
+def test_thoughts_count_as_an_answer(endpoint: Endpoint) -> None:
+    """32 tokens are over before a reasoning model has said anything."""
+    endpoint.answers["m"] = says(content=None, reasoning="H")
+    endpoint.answers["stream"] = (200, deltas(reasoning="Hm") + "data: [DONE]\n")
+    assert check(endpoint)["text"] == "Hm"
+
+
+def test_a_service_without_tools_is_not_asked_for_one(endpoint: Endpoint) -> None:
+    endpoint.answers["tool"] = (400, "auto tool choice requires --enable-auto-tool-choice")
+    assert "tool_ms" not in check(endpoint, tools=False)
+
+
+def test_an_adapter_has_to_answer_as_well(endpoint: Endpoint) -> None:
+    endpoint.answers |= {"models": models("m", "sql"), "sql": says(content="SELECT")}
+    check(endpoint)
+    endpoint.answers["sql"] = (200, '{"choices": []}')
+    with pytest.raises(Failure, match="for sql without a choice"):
+        check(endpoint)
 
 
 @pytest.mark.parametrize(
@@ -78,13 +90,19 @@ def test_an_endpoint_that_answers_passes(endpoint: Endpoint) -> None:
         ("models", (200, '{"data": ["m"]}'), "is no OpenAI API"),
         ("models", (404, "Service not found"), "answers 404"),
         ("models", (403, ""), "DSTACK_TOKEN"),
-        ("chat", (200, '{"choices": []}'), "without a choice"),
-        ("chat", (500, "EngineDeadError"), "EngineDeadError"),
+        ("m", (200, '{"choices": []}'), "without a choice"),
+        ("m", (500, "EngineDeadError"), "EngineDeadError"),
         ("stream", (200, DELTAS), "without [DONE], after 'Hello'"),
         ("stream", (200, "data: [DONE]\n\n"), "without text"),
         ("stream", (200, DELTAS + "data: {half"), "broke off after 'Hello'"),
         ("stream", (200, 'data: {"choices": [{"delta": null}]}\n\n'), "broke off"),
         ("stream", (503, "busy"), "answers 503"),
+        ("json", says(content="Paris, of course."), "asked with a JSON schema"),
+        ("json", says(content='{"town": "Paris"}'), "asked with a JSON schema"),
+        ("json", says(content=None, reasoning="Let me think"), "asked with a JSON schema"),
+        ("tool", says(content='[TOOL_CALLS]weather{"city": "Paris"}'), "TOOL_FLAGS"),
+        ("tool", calls('{"city": '), "TOOL_FLAGS"),
+        ("tool", (400, "requires --enable-auto-tool-choice"), "requires --enable-auto-tool-choice"),
     ],
 )
 def test_an_endpoint_that_only_looks_like_one_fails(

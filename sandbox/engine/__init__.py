@@ -1,7 +1,8 @@
 """A stand-in for vLLM: `vllm serve` without a model, a GPU or a download.
 
 It takes the flags that the template uses and refuses others, takes its time to "load", answers vLLM's HTTP API with a
-text that says what it is, and stops as vLLM does. Environment variables, which a service's `env` can set:
+text that says what it is (with --omni, a picture that does), and stops as vLLM does. Environment variables, which a
+service's `env` can set:
 
 SANDBOX_LOAD_SECONDS   how long the weights "load"; `inf` is for ever
 SANDBOX_TOKEN_SECONDS  pause before each token (default 0.01): long streams with few tokens

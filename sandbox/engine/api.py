@@ -7,18 +7,19 @@ import json
 import time
 import uuid
 from argparse import Namespace
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from sandbox.engine import pictures
 from sandbox.engine import reply as replies
 from sandbox.engine.flags import VLLM_VERSION
 from sandbox.engine.reply import BadRequestError, Reply
+from sandbox.engine.shapes import CHAT, COMPLETION, Shape, choice, error, error_body
 from sandbox.engine.telemetry import Telemetry
 
 AUTO_CONTEXT_TOKENS = 131_072  # of --max-model-len auto, and without the flag
@@ -29,35 +30,8 @@ class ShutDownError(Exception):
     """The engine has ended before the answer was complete."""
 
 
-@dataclass(frozen=True)
-class _Shape:
-    """How one of the two kinds of completion looks in JSON."""
-
-    prefix: str  # of its id
-    whole: str  # its `object`
-    chunk: str  # the `object` of one event of its stream
-    content: Callable[[str], dict[str, Any]]
-    delta: Callable[[str], dict[str, Any]]
-
-
-_CHAT = _Shape(
-    prefix="chatcmpl",
-    whole="chat.completion",
-    chunk="chat.completion.chunk",
-    content=lambda text: {"message": {"role": "assistant", "content": text}},
-    delta=lambda text: {"delta": {"role": "assistant", "content": text}},
-)
-_COMPLETION = _Shape(
-    prefix="cmpl",
-    whole="text_completion",
-    chunk="text_completion",
-    content=lambda text: {"text": text},
-    delta=lambda text: {"text": text},
-)
-
-
 class Api:
-    """Serves completions for the model that `flags` names, with `token_seconds` before each token."""
+    """Serves the model that `flags` names, with `token_seconds` before each token, or each step of a picture."""
 
     def __init__(self, flags: Namespace, telemetry: Telemetry, token_seconds: float) -> None:
         self._names: list[str] = flags.served_model_name or [flags.model_tag]
@@ -65,6 +39,8 @@ class Api:
         self._root: str = flags.model_tag
         self._context: int = flags.max_model_len or AUTO_CONTEXT_TOKENS
         self._tools: bool = flags.enable_auto_tool_choice
+        self._thinks = flags.reasoning_parser is not None
+        self._draws: bool = flags.omni
         self._keys = {f"Bearer {key}" for key in flags.api_key or ()}
         self._slots = asyncio.Semaphore(flags.max_num_seqs)
         self._telemetry = telemetry
@@ -82,10 +58,13 @@ class Api:
                 web.get("/version", self._version),
                 web.get("/metrics", self._metrics),
                 web.get("/v1/models", self._models),
-                web.post("/v1/chat/completions", self._chat),
-                web.post("/v1/completions", self._completion),
             ]
         )
+        if self._draws:
+            application.add_routes([web.post("/v1/images/generations", self._picture)])
+        else:
+            application.add_routes([web.post("/v1/chat/completions", self._chat)])
+            application.add_routes([web.post("/v1/completions", self._completion)])
         return application
 
     async def drain(self, seconds: float) -> None:
@@ -102,12 +81,12 @@ class Api:
             return web.json_response({"error": "Unauthorized"}, status=401)
         try:
             return await handler(request)
-        except BadRequestError as error:
-            return _error(HTTPStatus.BAD_REQUEST, str(error), error.parameter)
-        except ShutDownError as error:
-            return _error(HTTPStatus.INTERNAL_SERVER_ERROR, str(error))
-        except web.HTTPClientError as error:
-            return web.json_response({"detail": error.reason}, status=error.status)
+        except BadRequestError as refused:
+            return error(HTTPStatus.BAD_REQUEST, str(refused), refused.parameter)
+        except ShutDownError as ended:
+            return error(HTTPStatus.INTERNAL_SERVER_ERROR, str(ended))
+        except web.HTTPClientError as unknown:
+            return web.json_response({"detail": unknown.reason}, status=unknown.status)
 
     async def _health(self, request: web.Request) -> web.Response:
         return web.Response()
@@ -137,68 +116,87 @@ class Api:
 
     async def _chat(self, request: web.Request) -> web.StreamResponse:
         body = await self._body(request)
-        return await self._answer(request, body, replies.chat(body, self._context, self._tools), _CHAT)
+        reply = replies.chat(body, self._context, tools=self._tools, thinks=self._thinks)
+        return await self._answer(request, body, reply, CHAT)
 
     async def _completion(self, request: web.Request) -> web.StreamResponse:
         body = await self._body(request)
-        return await self._answer(request, body, replies.completion(body, self._context), _COMPLETION)
+        return await self._answer(request, body, replies.completion(body, self._context), COMPLETION)
+
+    async def _picture(self, request: web.Request) -> web.StreamResponse:
+        body = await self._body(request)
+        order = pictures.order(body)
+        if refused := self._refusal(body):
+            return refused
+        async with aclosing(self._generate(Reply(("step",) * order.steps, "stop", 0))) as steps:
+            _ = [step async for step in steps]
+        data = [{"b64_json": picture, "url": None, "revised_prompt": None} for picture in order.draw()]
+        return web.json_response({"created": int(time.time()), "data": data})
 
     async def _body(self, request: web.Request) -> dict[str, Any]:
         try:
             body = await request.json()
-        except json.JSONDecodeError as error:
-            raise BadRequestError(f"JSON decode error: {error}") from None
+        except json.JSONDecodeError as broken:
+            raise BadRequestError(f"JSON decode error: {broken}") from None
         if not isinstance(body, dict):
             raise BadRequestError("Input should be a valid dictionary")
         return body
 
     async def _answer(
-        self, request: web.Request, body: dict[str, Any], reply: Reply, shape: _Shape
+        self, request: web.Request, body: dict[str, Any], reply: Reply, shape: Shape
     ) -> web.StreamResponse:
-        model = body.get("model") or self._names[0]
-        if model not in (*self._names, *self._loras):
-            return _error(HTTPStatus.NOT_FOUND, f"The model `{model}` does not exist.", "model")
-        if self._draining:
-            raise ShutDownError("EngineCore is shutting down and takes no new requests")
+        if refused := self._refusal(body):
+            return refused
         base = {
             "id": f"{shape.prefix}-{uuid.uuid4().hex}",
             "object": shape.chunk if body.get("stream") else shape.whole,
             "created": int(time.time()),
-            "model": model,
+            "model": body.get("model") or self._names[0],
             "system_fingerprint": "sandbox-stand-in",
         }
         async with aclosing(self._generate(reply)) as pieces:
             if body.get("stream"):
                 include_usage = bool((body.get("stream_options") or {}).get("include_usage"))
                 return await self._stream(request, base, pieces, reply, shape, include_usage)
-            text = "".join([piece async for piece in pieces])
-            choices = [_choice(shape.content(text), reply.finish_reason)]
+            _ = [piece async for piece in pieces]
+            choices = [choice(shape.content(reply), reply.finish_reason)]
             return web.json_response(base | {"choices": choices, "usage": reply.usage})
+
+    def _refusal(self, body: dict[str, Any]) -> web.Response | None:
+        """Why a request is not served; raises ShutDownError when the engine is ending."""
+        model = body.get("model") or self._names[0]
+        if model not in (*self._names, *self._loras):
+            return error(HTTPStatus.NOT_FOUND, f"The model `{model}` does not exist.", "model")
+        if self._draining:
+            raise ShutDownError("EngineCore is shutting down and takes no new requests")
+        return None
 
     async def _stream(
         self,
         request: web.Request,
         base: dict[str, Any],
-        pieces: AsyncGenerator[str, None],
+        pieces: AsyncGenerator[int, None],
         reply: Reply,
-        shape: _Shape,
+        shape: Shape,
         include_usage: bool,
     ) -> web.StreamResponse:
         stream = web.StreamResponse(headers={"Content-Type": "text/event-stream; charset=utf-8"})
         await stream.prepare(request)
         try:
-            async for piece in pieces:
-                await _send(stream, base | {"choices": [_choice(shape.delta(piece), None)]})
-            await _send(stream, base | {"choices": [_choice(shape.delta(""), reply.finish_reason)]})
+            async for number in pieces:
+                await _send(stream, base | {"choices": [choice(shape.delta(reply, number), None)]})
+            await _send(
+                stream, base | {"choices": [choice(shape.delta(reply, len(reply.pieces)), reply.finish_reason)]}
+            )
             if include_usage:
                 await _send(stream, base | {"choices": [], "usage": reply.usage})
-        except ShutDownError as error:
-            await _send(stream, _error_body(HTTPStatus.INTERNAL_SERVER_ERROR, str(error), None))
+        except ShutDownError as ended:
+            await _send(stream, error_body(HTTPStatus.INTERNAL_SERVER_ERROR, str(ended), None))
         await stream.write(b"data: [DONE]\n\n")
         return stream
 
-    async def _generate(self, reply: Reply) -> AsyncGenerator[str, None]:
-        """The reply's pieces in their time. Raises ShutDownError when the engine ends first."""
+    async def _generate(self, reply: Reply) -> AsyncGenerator[int, None]:
+        """The numbers of the reply's pieces in their time. Raises ShutDownError when the engine ends first."""
         asked = time.monotonic()
         self._telemetry.waiting += 1
         try:
@@ -208,10 +206,10 @@ class Api:
         try:
             with self._telemetry.request():
                 first = asked
-                for number, piece in enumerate(reply.pieces):
+                for number in range(len(reply.pieces)):
                     await self._pause()
                     first = first if number else time.monotonic()
-                    yield piece
+                    yield number
                 self._telemetry.finished(reply, first - asked, time.monotonic() - asked)
         finally:
             self._slots.release()
@@ -222,20 +220,6 @@ class Api:
         except TimeoutError:
             return
         raise ShutDownError("EngineCore was shut down while the request was running")
-
-
-def _choice(content: dict[str, Any], finish_reason: str | None) -> dict[str, Any]:
-    return {"index": 0, **content, "logprobs": None, "finish_reason": finish_reason, "stop_reason": None}
-
-
-def _error_body(status: HTTPStatus, message: str, parameter: str | None) -> dict[str, Any]:
-    kind = {HTTPStatus.NOT_FOUND: "NotFoundError", HTTPStatus.BAD_REQUEST: "BadRequestError"}.get(status)
-    kind = kind or status.phrase.title().replace(" ", "")
-    return {"error": {"message": message, "type": kind, "param": parameter, "code": status.value}}
-
-
-def _error(status: HTTPStatus, message: str, parameter: str | None = None) -> web.Response:
-    return web.json_response(_error_body(status, message, parameter), status=status.value)
 
 
 async def _send(stream: web.StreamResponse, event: dict[str, Any]) -> None:

@@ -82,6 +82,8 @@ FLAGS = (
     Flag("--shutdown-timeout", int, 0),
     Flag("--enable-lora"),
     Flag("--lora-modules", lora_module, many=True),
+    Flag("--max-lora-rank", int, 16),
+    Flag("--max-loras", int, 1),
     Flag("--limit-mm-per-prompt", json.loads),
     Flag("--api-key", str, many=True),
     Flag("--download-dir", str),
@@ -90,6 +92,7 @@ FLAGS = (
     Flag("--trust-remote-code"),
     Flag("--revision", str),
     Flag("--no-enable-log-requests"),
+    Flag("--omni"),  # of vLLM-Omni: pictures
 )
 
 

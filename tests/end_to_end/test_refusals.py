@@ -71,6 +71,9 @@ def test_offers_and_sizes_are_those_of_the_clouds(make: Make) -> None:
     assert each == sorted(each)
     assert {offer["cloud"] for offer in offers} == {"runpod", "vastai"}
     assert all(("image" in offer["problems"]) == (offer["cloud"] == "vastai") for offer in offers)
+    planned = json.loads(environment.inv("plan", "--json").stdout)["offers"]
+    assert planned
+    assert all(offer["fits"] and offer["requests_at_once"] > 0 for offer in planned)
     assert {size["gpu"] for size in sizes} == {offer["gpu"].split()[0] for offer in offers} >= {"A40", "L40S", "H100"}
 
 

@@ -50,6 +50,18 @@ def test_a_changed_flag_rolls_over_without_a_failed_request(serving: Environment
     assert [answer for answer in answers if answer.failure] == []
 
 
+def test_an_adapter_is_a_setting_that_rolls_out_and_answers_by_its_name(serving: Environment) -> None:
+    good = serving.settings
+    serving.write(service={"env": {"LORA_FLAGS": "--enable-lora --max-lora-rank 32 --lora-modules sql=acme/sql-lora"}})
+    assert "service mistral-nemo-serving: rolling" in serving.inv("plan").stdout
+    serving.deploy()
+    assert serving.ask(model="sql").ok
+    report = json.loads(serving.inv("smoke", "--json").stdout)
+    assert {"chat_ms", "stream_ms", "json_ms", "tool_ms"} <= report.keys()
+    serving.write(**good)
+    serving.deploy()
+
+
 def test_more_replicas_are_made_in_place(serving: Environment) -> None:
     [old] = serving.machines()
     serving.write(service=serving.settings["service"] | {"replicas": 2})

@@ -26,9 +26,7 @@ HELLO = {"model": MODEL, "messages": [{"role": "user", "content": "Hello there"}
 @contextmanager
 def engine(*flags: str, **env: str) -> Iterator[tuple[httpx.Client, subprocess.Popen[str]]]:
     """`vllm serve MODEL flags…` that has loaded, and a client of it."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     with subprocess.Popen(
         [VLLM, "serve", MODEL, "--host", "127.0.0.1", "--port", str(port), *flags],
         env=environ(**{"SANDBOX_LOAD_SECONDS": "0"} | env),
@@ -42,6 +40,13 @@ def engine(*flags: str, **env: str) -> Iterator[tuple[httpx.Client, subprocess.P
                 yield client, process
         finally:
             process.kill()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
 
 
 def environ(**env: str) -> dict[str, str]:

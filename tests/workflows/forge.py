@@ -52,6 +52,7 @@ class Forge:
     environ: dict[str, str] = field(default_factory=dict)  # where the world is, for the runners
     prefix: Sequence[str] = ()  # what the runners run under
     executions: list[act.Execution] = field(default_factory=list, repr=False)
+    published: list[str] = field(default_factory=list, repr=False)  # what artifacts held
     sessions: dict[str, str] = field(default_factory=dict)  # the secret variables of all roles
 
     def __post_init__(self) -> None:
@@ -72,7 +73,7 @@ class Forge:
         subprocess.run([*GIT, "init", "--quiet", "--bare", str(remote)], check=True)
         subprocess.run([*GIT, "-C", str(remote), "config", "uploadpack.allowAnySHA1InWant", "true"], check=True)
         self._program(remote / "hooks" / "pre-receive", PRE_RECEIVE.format(ada=self.folder, token=APP_TOKEN))
-        subprocess.run(["cp", "-r", f"{self.project}/.", str(self.work)], check=True)
+        shutil.copytree(self.project, self.work)
         self.git("init", "--quiet")
         self.git("remote", "add", "origin", self.url)
         self.state = {
@@ -146,6 +147,8 @@ class Forge:
         )
         self.git("checkout", "--quiet", "--force", "HEAD")
         self.executions.append(execution)
+        artifacts = [path for path in (self._home / "artifacts").rglob("*") if path.is_file()]
+        self.published += [path.read_text("utf-8") for path in artifacts]
         return execution
 
     def propose(self, workflow: str, *, author: str = "ada", fork: bool = False) -> act.Execution:
@@ -183,9 +186,8 @@ class Forge:
         """Names of secrets that are in a log, a summary, an output, an issue, a comment, a branch or an artifact."""
         logs = [line for run in self.executions for line in run.written.splitlines() if not act.is_hidden(line)]
         said = {name: value for name, value in self.state.items() if name != "tokens"}
-        files = [path.read_text("utf-8") for path in (self._home / "artifacts").rglob("*") if path.is_file()]
         history = self.git("-C", str(self.folder / "remote.git"), "log", "--all", "--patch", "--format=%B")
-        public = "\n".join([*logs, json.dumps(said), *files, history])
+        public = "\n".join([*logs, json.dumps(said), *self.published, history])
         hidden = self.secrets | {"GITHUB_TOKEN": TOKEN, "the app's token": APP_TOKEN} | self.sessions
         return [name for name, value in hidden.items() if value in public]
 
@@ -207,10 +209,9 @@ class Forge:
 
 def _values(document: Any, wanted: str) -> Iterator[Any]:
     """All values that a key has, anywhere in a document."""
-    items = (
-        document.items() if isinstance(document, dict) else enumerate(document) if isinstance(document, list) else ()
-    )
-    for key, value in items:
+    if isinstance(document, list):
+        document = dict(enumerate(document))
+    for key, value in document.items() if isinstance(document, dict) else ():
         if key == wanted:
             yield value
         yield from _values(value, wanted)

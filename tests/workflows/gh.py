@@ -71,7 +71,7 @@ def edit(github: Github, asked: argparse.Namespace) -> None:
 
 
 def comment(github: Github, asked: argparse.Namespace) -> None:
-    github.may("issues", "pull-requests")
+    github.may("pull-requests")
     body = text(asked)
     if body is None:
         raise Refused("flags required when not running interactively")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from tests.workflows.conftest import Publish
 from tests.workflows.forge import Forge
 
 CHECKOUT = "actions/checkout@3d3c42e5aac5ba805825da76410c181273ba90b1"
@@ -46,6 +45,7 @@ def test_a_step_sees_nothing_of_this_machine_s_environment(forge: Forge, monkeyp
         'echo "token=$TOKEN" >> "$GITHUB_OUTPUT"',
         "echo ${{ secrets.DSTACK_TOKEN }} > file",
         'gh issue create --title Token --body "$TOKEN"',
+        'mkdir -p ~/artifacts && echo "$TOKEN" > ~/artifacts/file',
     ],
 )
 def test_a_secret_is_found_wherever_it_is_shown(forge: Forge, step: str) -> None:
@@ -62,23 +62,19 @@ def test_a_secret_is_found_wherever_it_is_shown(forge: Forge, step: str) -> None
     forge.secrets = {}
 
 
-def test_gh_refuses_what_github_refuses(publish: Publish) -> None:
+def test_gh_refuses_what_github_refuses(forge: Forge) -> None:
     asked = {
         "gh pr comment 7 --body hi": "set the GH_TOKEN",
         "GH_TOKEN=wrong gh pr comment 7 --body hi": "Bad credentials",
         "GH_TOKEN=$TOKEN gh pr comment 7 --body hi": "not accessible by integration",
-        "GH_TOKEN=$TOKEN gh issue create --title a --body b --label drift": "not accessible",
-        "GH_TOKEN=$TOKEN gh pr comment 7 --bodi hi": "unrecognized",
+        "GH_TOKEN=$TOKEN gh issue create --title a --body b --label drift": "not found",
+        "GH_TOKEN=$TOKEN gh issue create --titel a": "unrecognized",
+        "GH_TOKEN=$TOKEN gh repo delete": "does not know",
     }
-    forge = publish()
-    for command, answer in asked.items():
-        forge.write(
-            {
-                ".github/workflows/own.yml": workflow(
-                    {"uses": CHECKOUT}, {"run": command, "env": {"TOKEN": "${{ github.token }}"}}
-                )
-            }
-        )
-        execution = forge.propose("own.yml", fork=True)
-        assert not execution.ok
-        assert answer in execution.job("test").log
+    token = {"TOKEN": "${{ github.token }}"}
+    steps = [{"run": command, "env": token, "continue-on-error": True} for command in asked]
+    pushed(forge, {"uses": CHECKOUT}, *steps, permissions={"issues": "write"})
+    job = forge.propose("own.yml").job("test")
+    assert [job.steps[command] for command in asked] == ["failure"] * len(asked)
+    for answer in asked.values():
+        assert answer in job.log

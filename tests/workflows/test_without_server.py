@@ -82,3 +82,20 @@ def test_an_environment_that_can_t_be_asked_for_drift_is_red_and_touches_no_issu
     assert not execution.ok
     assert {job.result for job in execution.jobs.values()} == {"failure"}
     assert "issues" not in forge.state
+
+
+def test_the_checks_pass_after_the_team_has_made_the_repository_its_own(forge: Forge) -> None:
+    """The fixture has added an environment."""
+    edits = {
+        "environments/dev.yml": ("http://127.0.0.1:3000", "https://dstack.acme.example"),
+        "environments/prod.yml": ("\nserver:\n", "\nserver:\n  url: https://dstack.acme.example\n"),
+        "dstack/service.dstack.yml": ("MAX_NUM_SEQS: 128", "MAX_NUM_SEQS: 64"),
+    }
+    for name, (before, after) in edits.items():
+        text = (forge.work / name).read_text("utf-8")
+        assert before in text
+        forge.write({name: text.replace(before, after)})
+    forge.push("ours")
+    execution = forge.run("push", "ci.yml")
+    assert execution.ok, str(execution)
+    assert "passed" in execution.job("test").log

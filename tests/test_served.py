@@ -1,0 +1,88 @@
+"""Each known model's command, run by a shell with the stand-in engine, and asked by its own repository's smoke test."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+
+from template_extensions import catalogue
+from tests.rendered import Bake
+from tests.sandbox.test_engine import VLLM, answers, environ, free_port, wait_until
+
+LORA = "--enable-lora --max-lora-rank 32 --lora-modules sql=acme/sql-lora"
+CHECK = """
+import json, sys
+from deploy import smoke
+print(json.dumps(smoke.check(*sys.argv[2:], **json.loads(sys.argv[1]))))
+"""
+
+
+@contextmanager
+def served(project: Path, **variables: str) -> Iterator[httpx.Client]:
+    """The service's command with `variables` over its environment, once it answers; stopped as dstack stops it."""
+    service = yaml.safe_load((project / "dstack" / "service.dstack.yml").read_text("utf-8"))
+    port = free_port()
+    settings = {name: str(value) for name, value in service["env"].items()} | variables
+    sandbox = {"SANDBOX_PORT": str(port), "SANDBOX_LOAD_SECONDS": "0", "SANDBOX_TOKEN_SECONDS": "0"}
+    environment = environ(**settings, **sandbox)
+    environment["PATH"] = os.pathsep.join((str(VLLM.parent), environment["PATH"]))
+    with (
+        subprocess.Popen(
+            ["sh", "-c", "\n".join(service["commands"])], env=environment, start_new_session=True
+        ) as shell,
+        httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client,
+    ):
+        try:
+            wait_until(lambda: answers(client))
+            yield client
+        finally:
+            os.killpg(shell.pid, signal.SIGKILL)
+
+
+def smoke(project: Path, client: httpx.Client, *words: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    """What the project's own smoke test says of the engine."""
+    command = [sys.executable, "-c", CHECK, json.dumps(options), str(client.base_url.join("/v1")), "t"]
+    return subprocess.run([*command, *words], cwd=project, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize("model_id", catalogue())
+def test_a_known_model_passes_its_own_smoke_test(baked: Bake, model_id: str) -> None:
+    entry, project = catalogue()[model_id], baked(model_id=model_id)
+    with served(project) as client:
+        if entry["engine"] == "vllm":
+            done = smoke(project, client, model_id, tools="tool_parser" in entry)
+        else:
+            done = smoke(project, client)
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert report["model"] == model_id
+    assert ("tool_ms" in report) == ("tool_parser" in entry)
+    assert ("think" in report["text"]) == ("reasoning_parser" in entry)
+
+
+def test_an_adapter_is_a_setting_and_callers_ask_for_it_by_name(baked: Bake) -> None:
+    project = baked()
+    with served(project, LORA_FLAGS=LORA) as client:
+        models = client.get("/v1/models").json()["data"]
+        done = smoke(project, client, models[0]["id"], tools=True)
+    assert [model["id"] for model in models] == ["mistralai/Mistral-Nemo-Instruct-2407", "sql"]
+    assert done.returncode == 0, done.stderr
+
+
+def test_tools_that_are_switched_off_are_refused(baked: Bake) -> None:
+    project = baked()
+    with served(project, TOOL_FLAGS="") as client:
+        model = client.get("/v1/models").json()["data"][0]["id"]
+        assert smoke(project, client, model).returncode == 0
+        assert "--enable-auto-tool-choice" in smoke(project, client, model, tools=True).stderr
