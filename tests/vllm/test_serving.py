@@ -154,6 +154,7 @@ def test_the_stand_ins_metrics_are_vllms(engine: Engine) -> None:
 
 
 def test_a_stop_lets_a_stream_in_flight_finish(engine: Engine) -> None:
+    engine.chat()  # an engine's first answer takes seconds more
     began = time.monotonic()
     engine.chat(max_tokens=200)
     tokens = int(200 * STREAM_SECONDS / (time.monotonic() - began))
