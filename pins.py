@@ -17,7 +17,7 @@ ACTION = re.compile(r"\buses: (?P<name>[\w.-]+/[\w./-]+)@(?P<version>[0-9a-f]{40
 IMAGE = re.compile(r"^image: (?P<name>[\w./-]+):(?P<version>v?\d[\w.-]*)", re.MULTILINE)
 PATTERNS = (PACKAGE, ACTION, IMAGE)
 LOCK = "requirements.txt"
-APART = ("tests/",)  # those name other versions on purpose
+APART = ("tests/", "sandbox/vllm/requirements.txt")  # other versions on purpose; of another environment
 RENDERED = "demo-mistral-nemo/"
 
 Pins = dict[str, dict[str, frozenset[str]]]  # name: file: versions; more than one where a lock has markers

@@ -18,6 +18,11 @@ ROOT = Path(__file__).parent
 TEMPLATE = ROOT / "<<cookiecutter.project_slug>>"
 DEMO = ROOT / "demo-mistral-nemo"
 LOCK = "pip compile --quiet --universal --generate-hashes --no-header --no-annotate --extra dev pyproject.toml"
+VLLM_LOCK = (
+    "pip compile --quiet --generate-hashes --no-header --no-annotate --upgrade"
+    " --python-platform x86_64-unknown-linux-gnu --override sandbox/vllm/overrides.txt"
+    " --output-file sandbox/vllm/requirements.txt sandbox/vllm/requirements.in"
+)
 
 
 def python(module: str) -> str:
@@ -35,22 +40,26 @@ def demo(c: Context, env: str = "sandbox") -> None:
     help={
         "folder": "keep state and logs there (default: a temporary folder)",
         "aws": "with an AWS account, in which private gateways work when root runs it",
+        "engine": "stand-in, or vllm: the real one on this machine's CPU",
+        "model": "folder of a model for the real engine (default: random weights)",
     }
 )
-def sandbox(c: Context, folder: str = "", aws: bool = False) -> None:
+def sandbox(c: Context, folder: str = "", aws: bool = False, engine: str = "", model: str = "") -> None:
     """Run the sandbox until Ctrl-C and print what to export to deploy to it."""
-    words = [*(["--folder", shlex.quote(folder)] if folder else []), *(["--aws"] if aws else [])]
+    given = {"--folder": folder, "--engine": engine, "--model": model}
+    words = [f"{flag} {shlex.quote(value)}" for flag, value in given.items() if value] + ["--aws"] * aws
     c.run(" ".join([python("sandbox up"), *words]), pty=sys.stdout.isatty())
 
 
-@task(help={"fast": "leave out what starts a dstack server"})
+@task(help={"fast": "leave out what starts a dstack server or vLLM"})
 def test(c: Context, fast: bool = False) -> None:  # noqa: PT028
     """Lint, type-check and test the template, the sandbox, the demo and what is rendered from them."""
     lint(c)
-    c.run(f"{python('pytest')} -n 2 -m 'not server'")
+    c.run(f"{python('pytest')} -n 2 -m 'not server and not vllm'")
     if not fast:
         # a file a worker: each has a dstack server of its own, and they wait more than they work
-        c.run(f"{python('pytest')} -n 3 --dist loadfile -m server")
+        c.run(f"{python('pytest')} -n 3 --dist loadfile -m 'server and not vllm'")
+        c.run(f"{python('pytest')} -m vllm")  # one at a time: vLLM takes all that there is
 
 
 @task
@@ -69,7 +78,9 @@ def rebuild_demo(c: Context) -> None:
 
 @task(help={"exact": "raise what pyproject.toml pins with == as well"})
 def lock(c: Context, exact: bool = False) -> None:
-    """Resolve requirements.txt anew, here and in the template: newest versions that pyproject.toml allows."""
+    """Resolve requirements.txt anew, here, for vLLM and in the template: newest versions that pyproject.toml allows."""
+    from sandbox.vllm import install
+
     with TemporaryDirectory() as folder, c.cd(folder):
         if exact:
             bounds = (ROOT / "pyproject.toml").read_text("utf-8")
@@ -79,6 +90,7 @@ def lock(c: Context, exact: bool = False) -> None:
             pins.put(ROOT, {name: newest[name] for name, _ in pins.PACKAGE.findall(bounds)})
         with c.cd(ROOT):
             c.run(f"uv {LOCK} --upgrade --output-file requirements.txt")
+            c.run(" ".join(["uv", VLLM_LOCK, "--python-version", install.PYTHON, *install.torch_source()]))
         # a service that draws needs what others need, and pillow: that part of its lock is rendered for it alone
         render(Path(folder) / "pictures", model_id="Tongyi-MAI/Z-Image-Turbo")
         # the very versions that are tested here

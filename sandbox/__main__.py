@@ -18,6 +18,7 @@ from sandbox import faults
 from sandbox.aws.commands import add_commands
 from sandbox.errors import SandboxError
 from sandbox.sandbox import Sandbox
+from sandbox.vllm import install
 
 _FAULT_KINDS = "\n".join(faults.__doc__.splitlines()[2:]) if faults.__doc__ else ""
 
@@ -27,7 +28,10 @@ def up(args: argparse.Namespace) -> None:
     for signum in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(signum, signal.default_int_handler)  # raises KeyboardInterrupt
     try:
-        with Sandbox(args.folder, load_seconds=args.load_seconds, aws=args.aws, zone=args.zone) as sandbox:
+        engine = _engine(args)
+        with Sandbox(
+            args.folder, load_seconds=args.load_seconds, aws=args.aws, zone=args.zone, engine=engine
+        ) as sandbox:
             if args.aws:
                 print(f"sandbox: {sandbox.notice}", file=sys.stderr, flush=True)
             if args.json:
@@ -120,6 +124,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
+def _engine(args: argparse.Namespace) -> dict[str, str]:
+    """The pods' variables that choose it, with a word about what will answer."""
+    if args.engine == "stand-in":
+        if args.model:
+            raise SandboxError("the stand-in has no models; add --engine vllm")
+        return {}
+    if args.model and not (args.model / "config.json").is_file():
+        raise SandboxError(f"{args.model}: a model's folder has a config.json, weights and a tokenizer")
+    installation = install.get()
+    model = args.model or "of Mistral Nemo's architecture with random weights: it talks nonsense (--model PATH)"
+    print(f"sandbox: {installation}\nsandbox: the model is {model}", file=sys.stderr, flush=True)
+    return installation.variables(args.model)
+
+
 def _attach(args: argparse.Namespace) -> Sandbox:
     folder = args.folder or os.environ.get("SANDBOX_FOLDER")
     if not folder:
@@ -146,6 +164,10 @@ def _parser() -> argparse.ArgumentParser:
     clouds: Any = {"choices": faults.CLOUDS, "help": "only this cloud; default all but aws"}
     added = command(up)
     added.add_argument("--load-seconds", type=float, default=2.0, help="how long a model loads; default %(default)s")
+    added.add_argument(
+        "--engine", choices=("stand-in", "vllm"), default="stand-in", help="vllm: the real one, on the CPU"
+    )
+    added.add_argument("--model", type=Path, help="folder of a Hugging Face model, for the real engine; default random")
     added.add_argument("--aws", action="store_true", help="with an AWS account; as root, gateways work too")
     added.add_argument("--zone", default="ai.internal", help="its private hosted zone; default %(default)s")
     added.add_argument("--json", action="store_true", help="print the variables as JSON, in one line")

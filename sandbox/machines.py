@@ -117,10 +117,11 @@ class Machine:
 class Machines:
     """All machines that were ever rented in this sandbox, of both clouds."""
 
-    def __init__(self, folder: Path, faults: Faults, load_seconds: float) -> None:
+    def __init__(self, folder: Path, faults: Faults, load_seconds: float, engine: dict[str, str]) -> None:
         self._folder = folder
         self._faults = faults
         self._load_seconds = load_seconds
+        self._engine = engine
         self.address = "127.0.0.1"  # where the pods' SSH servers listen
         self._machines: dict[str, Machine] = {}
 
@@ -146,6 +147,7 @@ class Machines:
             memory_gib=hardware.memory,
             load_seconds=self._load_seconds,
             ready=self._faults.active("unready", order.cloud) is None,
+            engine=self._engine,
             host=self.address,
         )
         pull = self._faults.active("pull", order.cloud)

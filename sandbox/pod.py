@@ -105,6 +105,7 @@ def _environ(spec: PodSpec) -> dict[str, str]:
         "SANDBOX_PYTHON": sys.executable,
         "SANDBOX_PYTHONPATH": modules,
         "PYTHONPATH": modules,
+        **spec.engine,
     }
 
 

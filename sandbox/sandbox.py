@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -43,17 +44,20 @@ class Sandbox(FaultAccess):
         server: bool = True,
         aws: bool = False,
         zone: str = "ai.internal",
+        engine: Mapping[str, str] | None = None,
     ) -> None:
         """`folder` holds state and logs; without one, a temporary folder is made and removed at the end.
 
         `load_seconds` is how long the stand-in engine in a pod "loads weights"; `server` False leaves the dstack server
-        out, for tests of the clouds alone; `aws` adds an AWS account with the private hosted zone `zone`.
+        out, for tests of the clouds alone; `aws` adds an AWS account with the private hosted zone `zone`;
+        `engine` is the stand-in, or sandbox.vllm.install.get().variables().
         """
         self.folder = folder
         self._temporary = folder is None
         self._load_seconds = load_seconds
         self._server = server
         self._zone = zone if aws else None
+        self._engine = dict(engine or {})
         self._made: list[str] = []  # folders to remove in the end
         self._state: State | None = None
         self._world: subprocess.Popen[str] | None = None
@@ -193,7 +197,7 @@ class Sandbox(FaultAccess):
             self._made.append(tempfile.mkdtemp(prefix="sandbox-"))
             self.folder = Path(self._made[1])
         folder = str(self.folder.resolve())
-        return Settings(folder, sockets, self._load_seconds, self._server, self._temporary, self._zone)
+        return Settings(folder, sockets, self._load_seconds, self._server, self._temporary, self._engine, self._zone)
 
     def _hear(self) -> None:
         """Wait for the world's next word. Raises SandboxError unless it says that it is ready."""

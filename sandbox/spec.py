@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 
@@ -21,6 +21,7 @@ class PodSpec:
     memory_gib: int  # of the machine, not of its GPUs
     load_seconds: float = 2.0  # how long the stand-in engine "loads weights" before it answers
     ready: bool = True  # False: the engine never finishes loading (a fault)
+    engine: dict[str, str] = field(default_factory=dict)  # variables that choose one, see sandbox/vllm; empty: stand-in
     host: str = "127.0.0.1"  # address the SSH listener is bound to, outside the pod's namespace
 
     def save(self) -> None:

@@ -22,6 +22,7 @@ class Settings:
     load_seconds: float
     server: bool  # whether to start the dstack server, or the clouds alone
     temporary: bool  # whether to remove the folder at the end
+    engine: dict[str, str]  # variables of the pods that choose it; empty: the stand-in
     zone: str | None = None  # of the emulated AWS; None: without AWS
 
 

@@ -45,7 +45,7 @@ class World:
         self._token, self._control_token = secrets.token_urlsafe(24), secrets.token_urlsafe(24)
         self._faults = Faults()
         self._log = CallLog(folder / CALLS_FILE)
-        self._machines = Machines(folder / "pods", self._faults, settings.load_seconds)
+        self._machines = Machines(folder / "pods", self._faults, settings.load_seconds, settings.engine)
         self._hosts = Hosts(Inventory.load(), self._machines, self._faults, self._log, self._keys)
         self._control = Control(self._machines, self._faults, self._control_token)
         self._server = DstackServer(folder, Path(settings.sockets), self._token, self._keys)

@@ -7,7 +7,6 @@ What the user data does beyond that (apt, snap) fails on a host, harmlessly.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
@@ -22,6 +21,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import IO
 
+from sandbox.cache import locked, mebibytes
 from sandbox.errors import SandboxError
 from sandbox.processes import die_with_parent
 
@@ -98,25 +98,17 @@ class Image:
         return f"base image of the EC2 hosts: {done} in {self.seconds:.0f} s, {self.mebibytes} MiB, {self.root.parent}"
 
 
-def cache_folder() -> Path:
-    """Where base images are kept; each in a folder that is named after its recipe."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "ai-service-sandbox"
-
-
 def get() -> Image:
     """The base image for the installed dstack; built if it isn't cached: one to three minutes, once, as root.
 
     The build fetches Debian packages and wheels with this process's proxy, index and CA variables. A second process
     that asks meanwhile waits for the first one's. Raises SandboxError with the end of the build's log.
     """
-    folder = cache_folder()
-    folder.mkdir(parents=True, exist_ok=True)
     dstack = version("dstack")
     recipe = json.dumps([_SUITE, _PACKAGES, _FILES, _SETUP, platform.machine(), dstack])
-    target = folder / f"gateway-{dstack}-{hashlib.sha256(recipe.encode()).hexdigest()[:12]}"
-    with (folder / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    name = f"gateway-{dstack}-{hashlib.sha256(recipe.encode()).hexdigest()[:12]}"
+    with locked("lock") as folder:
+        target = folder / name
         if built := not target.exists():
             _build(target, dstack)
     return Image(target / "root", built=built, **json.loads((target / "image.json").read_text()))
@@ -141,7 +133,7 @@ def _build(target: Path, dstack: str) -> None:
         variables = dict.fromkeys(_CA_VARIABLES, f"/{_CA}")
         variables |= {"PACKAGES": " ".join(_PACKAGES), "DSTACK": dstack, "PIP_CONFIG_FILE": os.devnull}
         _run(log, [*isolated, "chroot", str(root), "/bin/sh", "-c", _SETUP], stream, variables)
-    measures = {"seconds": time.monotonic() - started, "mebibytes": _mebibytes(root)}
+    measures = {"seconds": time.monotonic() - started, "mebibytes": mebibytes(root)}
     (draft / "image.json").write_text(json.dumps(measures))
     draft.rename(target)
 
@@ -166,7 +158,3 @@ def _ca_file() -> str:
     """The authorities that this machine trusts; a proxy of its network may be among them."""
     named = next((os.environ[name] for name in _CA_VARIABLES if name in os.environ), None)
     return named or ssl.get_default_verify_paths().cafile or "/etc/ssl/certs/ca-certificates.crt"
-
-
-def _mebibytes(root: Path) -> int:
-    return int(subprocess.run(["du", "-sm", root], check=True, capture_output=True, text=True).stdout.split()[0])

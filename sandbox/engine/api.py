@@ -42,7 +42,6 @@ class Api:
         self._thinks = flags.reasoning_parser is not None
         self._draws: bool = flags.omni
         self._keys = {f"Bearer {key}" for key in flags.api_key or ()}
-        self._queue_limit: int | None = flags.max_num_queued_reqs
         self._slots = asyncio.Semaphore(flags.max_num_seqs)
         self._telemetry = telemetry
         self._token_seconds = token_seconds
@@ -170,8 +169,6 @@ class Api:
             return error(HTTPStatus.NOT_FOUND, f"The model `{model}` does not exist.", "model")
         if self._draining:
             raise ShutDownError("EngineCore is shutting down and takes no new requests")
-        if self._queue_limit is not None and self._slots.locked() and self._telemetry.waiting >= self._queue_limit:
-            return error(HTTPStatus.SERVICE_UNAVAILABLE, "The queue of requests is full. Please try again later.")
         return None
 
     async def _stream(

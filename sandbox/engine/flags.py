@@ -71,7 +71,6 @@ FLAGS = (
     ),
     Flag("--max-num-seqs", int, 256),
     Flag("--max-num-batched-tokens", human_int),
-    Flag("--max-num-queued-reqs", int),
     Flag("--gpu-memory-utilization", share, 0.92),
     Flag("--tensor-parallel-size", int, 1),
     Flag("--tokenizer-mode", str, "auto"),

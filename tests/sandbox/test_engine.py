@@ -178,19 +178,6 @@ def test_served_names_adapters_and_the_api_key() -> None:
         assert "secret" not in process.communicate()[0]
 
 
-def test_a_full_queue_answers_503_until_there_is_room() -> None:
-    flags = ("--max-num-seqs", "1", "--max-num-queued-reqs", "0")
-    with (
-        engine(*flags, SANDBOX_TOKEN_SECONDS="0.5") as (client, _),
-        client.stream("POST", "/v1/chat/completions", json=HELLO | {"stream": True, "max_tokens": 3}) as response,
-    ):
-        lines = response.iter_lines()
-        next(lines)
-        assert client.post("/v1/chat/completions", json=HELLO).status_code == 503
-        assert list(lines)
-        assert client.post("/v1/chat/completions", json=HELLO | {"max_tokens": 1}).status_code == 200
-
-
 def test_streams_in_flight_finish_within_the_shutdown_timeout() -> None:
     with engine("--shutdown-timeout", "20", SANDBOX_TOKEN_SECONDS="0.1") as (client, process):
         with client.stream("POST", "/v1/chat/completions", json=HELLO | {"stream": True}) as response:

@@ -1,0 +1,124 @@
+"""vLLM's argument parser and registries, of the image's version, on every command line that the template renders."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import yaml
+
+from sandbox.engine.flags import FLAGS, VLLM_VERSION, Flag, parse
+from sandbox.vllm import install
+from sandbox.vllm.install import Installation
+from tests.rendered import Bake
+from tests.test_catalogue import CATALOGUE
+from tests.vllm import command_line
+
+OURS = [
+    (model_id, precision)
+    for model_id, entry in CATALOGUE.items()
+    if entry.get("engine", "vllm") == "vllm"  # vLLM-Omni, which draws, has a command line of its own
+    for precision in entry["gpu"]
+]
+MODEL = "somebody/Unknown-70B"
+SHARED = [flag for flag in FLAGS if flag.name != "--omni"]  # that one is vLLM-Omni's
+REMOVED = (
+    *("--swap-space 4", "--num-scheduler-steps 8", "--guided-decoding-backend xgrammar", "--task generate"),
+    *("--device cpu", "--max-seq-len-to-capture 8192", "--enable-reasoning", "--use-v2-block-manager"),
+    *("--disable-frontend-multiprocessing", "--rope-scaling {}", "--calculate-kv-scales", "--max-model 8K"),
+)
+UNKNOWN_NAMES = (
+    *("--quantization fp9", "--enable-auto-tool-choice --tool-call-parser misstral", "--reasoning-parser qwen33"),
+    *("--load-format safetensor", "--kv-cache-dtype fp7", "--tokenizer-mode mistrall", "--config-format toml"),
+)
+REFUSED_BY_BOTH = (
+    *("--port x", "--dtype fp4", "--enable-auto-tool-choice", "--lora-modules sql", "--max-model-len 8KB"),
+    *("--swap-space 4", "--rope-scaling {}", "--task generate", "--max-model 8K"),
+)
+VALUES = {
+    *(("--limit-mm-per-prompt", '{"image": 2}'), ("--lora-modules", "sql=/lora/sql"), ("--quantization", "fp8")),
+    *(("--tokenizer-mode", "mistral"), ("--tool-call-parser", "mistral"), ("--reasoning-parser", "mistral")),
+    *(("--gpu-memory-utilization", "0.9"), ("--max-model-len", "32K"), ("--max-num-batched-tokens", "1.5k")),
+}
+
+
+def samples(flag: Flag) -> list[str]:
+    """Uses of a flag that the stand-in takes: each of its choices, or a value of its kind."""
+    if flag.type is None:
+        return [f"{flag.name} --tool-call-parser mistral" if flag.name == "--enable-auto-tool-choice" else flag.name]
+    value = dict(VALUES).get(flag.name) or str(flag.default or ("7" if flag.type is int else "text"))
+    return [f"{flag.name} {choice}" for choice in flag.choices or (value,)]
+
+
+def line(flags: str) -> list[str]:
+    return ["serve", MODEL, *flags.replace('": ', '":').split()]
+
+
+@pytest.fixture(scope="session")
+def lines(baked: Bake, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
+    """The command line of every model that the template knows, of one that it doesn't, and flags to try."""
+    folder = tmp_path_factory.mktemp("lines")
+
+    def rendered(model_id: str, precision: str) -> list[str]:
+        project = baked(model_id=model_id, precision=precision)
+        service: dict[str, Any] = yaml.safe_load((project / "dstack" / "service.dstack.yml").read_text("utf-8"))
+        return command_line.of(service, folder)
+
+    found = {
+        f"{model_id} {precision}": rendered(model_id, precision) for model_id, precision in (*OURS, (MODEL, "fp8"))
+    }
+    tried = (*REMOVED, *UNKNOWN_NAMES, *REFUSED_BY_BOTH, *(use for flag in SHARED for use in samples(flag)))
+    return found | {flags: line(flags) for flags in tried}
+
+
+@pytest.fixture(scope="session")
+def wrong(vllm: Installation, lines: dict[str, list[str]]) -> dict[str, list[str]]:
+    """What vLLM says of each of them; it is imported once."""
+    return vllm.wrong(lines)
+
+
+def test_cpu_build_and_stand_in_are_of_the_images_version(baked: Bake) -> None:
+    for model_id, precision in OURS:
+        service = yaml.safe_load(
+            (baked(model_id=model_id, precision=precision) / "dstack/service.dstack.yml").read_text()
+        )
+        assert service["image"] == f"vllm/vllm-openai:v{install.VERSION}-cu129"
+    assert install.VERSION == VLLM_VERSION
+
+
+@pytest.mark.parametrize(("model_id", "precision"), [*OURS, (MODEL, "fp8")])
+def test_vllm_takes_the_command_line(
+    wrong: dict[str, list[str]], lines: dict[str, list[str]], model_id: str, precision: str
+) -> None:
+    assert lines[f"{model_id} {precision}"][:2] == ["serve", model_id]
+    assert wrong[f"{model_id} {precision}"] == []
+
+
+@pytest.mark.parametrize(("model_id", "precision"), [*OURS, (MODEL, "fp8")])
+def test_the_stand_in_takes_it_too(lines: dict[str, list[str]], model_id: str, precision: str) -> None:
+    assert parse(lines[f"{model_id} {precision}"]).model_tag == model_id
+
+
+@pytest.mark.parametrize("flags", REMOVED)
+def test_a_flag_that_vllm_dropped_is_noticed(wrong: dict[str, list[str]], flags: str) -> None:
+    assert wrong[flags] == [f"vllm: error: unrecognized arguments: {flags}"]
+
+
+@pytest.mark.parametrize("flags", UNKNOWN_NAMES)
+def test_a_name_that_vllm_does_not_know_is_noticed(wrong: dict[str, list[str]], flags: str) -> None:
+    [problem] = wrong[flags]
+    assert flags.split()[-1] in problem
+
+
+@pytest.mark.parametrize("flag", SHARED, ids=lambda flag: flag.name)
+def test_what_the_stand_in_takes_vllm_takes(wrong: dict[str, list[str]], flag: Flag) -> None:
+    for use in samples(flag):
+        parse(line(use))
+        assert wrong[use] == []
+
+
+@pytest.mark.parametrize("flags", REFUSED_BY_BOTH)
+def test_what_the_stand_in_refuses_vllm_refuses(wrong: dict[str, list[str]], flags: str) -> None:
+    with pytest.raises(SystemExit):
+        parse(line(flags))
+    assert wrong[flags]

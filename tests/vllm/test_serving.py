@@ -1,0 +1,171 @@
+"""A generated service's own command line starts real vLLM in a pod, on a small model of Mistral Nemo's architecture."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import pytest
+from dstack._internal.core.models.runs import JobStatus
+from dstack._internal.server.services.runner.client import RunnerClient
+
+from sandbox.engine.telemetry import Telemetry
+from sandbox.metrics import Activity
+from sandbox.vllm.install import Installation
+from tests.rendered import Bake
+from tests.sandbox.server_view import (
+    Cloud,
+    application,
+    finished,
+    output,
+    pull_until,
+    runner,
+    serving,
+    states,
+    submit,
+)
+
+START_SECONDS = 600  # 70 on two cores that have little else to do
+STREAM_SECONDS = 3.0  # longer than vLLM takes to end without grace, shorter than the service's SHUTDOWN_TIMEOUT
+MODEL = "mistralai/Mistral-Nemo-Instruct-2407"
+HELLO = {"model": MODEL, "messages": [{"role": "user", "content": "Hello there"}], "max_tokens": 16, "ignore_eos": True}
+WEATHER = {
+    "type": "object",
+    "properties": {"sunny": {"type": "boolean"}, "wind": {"enum": ["north", "south"]}},
+    "required": ["sunny", "wind"],
+    "additionalProperties": False,
+}
+
+
+@dataclass(frozen=True)
+class Engine:
+    """A service that runs, as dstack sees it and as its callers do."""
+
+    service: dict[str, Any]
+    runner: RunnerClient
+    http: httpx.Client
+
+    def chat(self, **body: Any) -> dict[str, Any]:
+        """The first choice of the answer."""
+        response = self.http.post("/v1/chat/completions", json=HELLO | body)
+        assert response.status_code == 200, response.text
+        choice: dict[str, Any] = response.json()["choices"][0]
+        return choice
+
+
+@pytest.fixture(scope="module")
+def service(baked: Bake) -> dict[str, Any]:
+    """The service as `inv deploy --env sandbox` sends it."""
+    variables = {"DSTACK_SERVER_URL": "http://127.0.0.1:1", "DSTACK_TOKEN": "none"}
+    command = [sys.executable, "-m", "invoke", "render", "--env", "sandbox", "--json"]
+    done = subprocess.run(command, cwd=baked(), env=variables, check=True, capture_output=True, text=True)
+    document: dict[str, Any] = json.loads(done.stdout)["service"]
+    return document
+
+
+@pytest.fixture(scope="module")
+def engine(vllm: Installation, service: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    cloud = Cloud(tmp_path_factory.mktemp("cloud"))
+    try:
+        pod = cloud.start(engine=vllm.variables())
+        with runner(pod, cloud.private_key) as client, application(pod, cloud.private_key) as http:
+            env = {name: str(value) for name, value in service["env"].items()}
+            submit(client, "\n".join(service["commands"]), env)
+            client.run_job()
+            started = time.monotonic()
+            said = pull_until(client, lambda answer: serving(answer) or finished(answer), START_SECONDS)
+            assert serving(said), output(said)
+            print(f"vLLM took {time.monotonic() - started:.0f} s to start")
+            http.timeout = httpx.Timeout(120)
+            yield Engine(service, client, http)
+    finally:
+        cloud.close()
+
+
+def test_it_is_vllm_of_the_pinned_version_with_the_services_own_command_line(
+    engine: Engine, vllm: Installation
+) -> None:
+    said = output(engine.runner.pull(0))
+    assert f"real vLLM on the CPU, with --enforce-eager; {MODEL} is the model in {vllm.random_model}" in said
+    assert engine.http.get("/version").json()["version"].split("+")[0] == vllm.version
+    [model] = engine.http.get("/v1/models").json()["data"]
+    assert (model["id"], model["max_model_len"]) == (MODEL, 32 * 1024)
+
+
+def test_the_services_probe_passes(engine: Engine) -> None:
+    [probe] = engine.service["probes"]
+    headers = {header["name"]: header["value"] for header in probe["headers"]}
+    assert engine.http.request(probe["method"], probe["url"], content=probe["body"], headers=headers).status_code == 200
+
+
+def test_it_answers_a_chat(engine: Engine) -> None:
+    choice = engine.chat()
+    assert (choice["message"]["role"], choice["finish_reason"]) == ("assistant", "length")
+    assert choice["message"]["content"]
+
+
+def test_a_stream_has_the_pieces_of_the_answer(engine: Engine) -> None:
+    body = HELLO | {"stream": True, "temperature": 0}
+    with engine.http.stream("POST", "/v1/chat/completions", json=body) as response:
+        *events, done = [line.removeprefix("data: ") for line in response.iter_lines() if line]
+    assert done == "[DONE]"
+    pieces = [json.loads(event)["choices"][0]["delta"].get("content") or "" for event in events]
+    assert len(pieces) > 2
+    assert "".join(pieces) == engine.chat(temperature=0)["message"]["content"]
+
+
+def test_an_answer_follows_a_json_schema(engine: Engine) -> None:
+    schema = {"type": "json_schema", "json_schema": {"name": "weather", "schema": WEATHER, "strict": True}}
+    choice = engine.chat(response_format=schema, max_tokens=200, ignore_eos=False)
+    answer = json.loads(choice["message"]["content"])
+    assert answer.keys() == {"sunny", "wind"}
+    assert answer["wind"] in ("north", "south")
+
+
+def test_a_tool_is_called_with_the_arguments_that_it_takes(engine: Engine) -> None:
+    tool = {"type": "function", "function": {"name": "report", "description": "The weather.", "parameters": WEATHER}}
+    choice = engine.chat(
+        tools=[tool],
+        tool_choice={"type": "function", "function": {"name": "report"}},
+        max_tokens=200,
+        ignore_eos=False,
+    )
+    [call] = choice["message"]["tool_calls"]
+    assert call["function"]["name"] == "report"
+    assert re.fullmatch(r"[a-zA-Z0-9]{9}", call["id"])  # Mistral's form, which a next turn has to repeat
+    assert json.loads(call["function"]["arguments"]).keys() == {"sunny", "wind"}
+
+
+def test_the_stand_ins_metrics_are_vllms(engine: Engine) -> None:
+    real = engine.http.get("/metrics").text
+    stand_in = Telemetry(MODEL, Activity(0.0, 0.0, 1, 0.9), None).exposition().decode()
+    of_type = re.compile(r"^# TYPE (vllm:\S+) (\S+)$", re.MULTILINE)
+    assert set(of_type.findall(stand_in)) <= set(of_type.findall(real))
+    waiting = re.compile(r'^vllm:num_requests_waiting\{engine="0",model_name="[^"]+"\} 0.0$', re.MULTILINE)
+    assert waiting.search(stand_in)
+    assert waiting.search(real)
+
+
+def test_a_stop_lets_a_stream_in_flight_finish(engine: Engine) -> None:
+    began = time.monotonic()
+    engine.chat(max_tokens=200)
+    tokens = int(200 * STREAM_SECONDS / (time.monotonic() - began))
+    said: list[str] = []
+    body = HELLO | {"stream": True, "max_tokens": tokens}
+    with engine.http.stream("POST", "/v1/chat/completions", json=body) as response:
+        lines = response.iter_lines()
+        said.append(next(lines))
+        engine.runner.stop()
+        asked = time.monotonic()
+        said.extend(lines)
+    assert time.monotonic() - asked > STREAM_SECONDS / 4, "it was over before the stop could break it off"
+    assert [line for line in said if line][-1] == "data: [DONE]"
+    assert '"error"' not in "".join(said)
+    assert states(pull_until(engine.runner, finished)) == [JobStatus.RUNNING, JobStatus.TERMINATED]
