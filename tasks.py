@@ -58,7 +58,7 @@ def test(c: Context, fast: bool = False) -> None:  # noqa: PT028
     c.run(f"{python('pytest')} -n 2 -m 'not server and not vllm'")
     if not fast:
         # a file a worker: each has a dstack server of its own, and they wait more than they work
-        c.run(f"{python('pytest')} -n 3 --dist loadfile -m 'server and not vllm'")
+        c.run(f"{python('pytest')} -n 4 --dist loadfile -m 'server and not vllm'")
         c.run(f"{python('pytest')} -m vllm")  # one at a time: vLLM takes all that there is
 
 

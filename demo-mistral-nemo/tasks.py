@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import asdict, replace
 from functools import wraps
 from inspect import Parameter, Signature, signature
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import invoke
@@ -44,6 +45,11 @@ HELP = {
     "max_num_batched_tokens": "as vLLM's",
     "kv_cache_dtype": "as vLLM's: auto or fp8",
     "weights": "GiB of the checkpoint (default: from its safetensors index, else counted)",
+    "concurrency": "requests that are under way at any time",
+    "requests": "how many to send, after as many as --concurrency to warm up",
+    "input_tokens": "tokens of a prompt, about",
+    "output_tokens": "tokens of an answer",
+    "folder": "where to leave report.json, report.svg and AIPerf's own files",
     "since": "only lines newer than this: 10s, 5m, 1d or an RFC 3339 time",
 }
 
@@ -261,6 +267,25 @@ def size(
 
 
 @command
+def bench(
+    environment: Environment,
+    concurrency: int = 8,
+    requests: int = 100,
+    input_tokens: int = 512,
+    output_tokens: int = 128,
+    folder: str = "bench",
+    json: bool = False,
+) -> None:
+    """Put the endpoint under load: latencies, throughput, and what a million tokens cost."""
+    load = {"concurrency": concurrency, "requests": requests, "input_tokens": input_tokens}
+    load["output_tokens"] = output_tokens
+    run = deploy.api.Api(environment).run(environment.run_name)
+    with deploy.output.watching(f"load on {environment.run_name}") as say:
+        report = deploy.bench.of(environment, run, Path(folder), say, **load)
+    deploy.output.bench(report, Path(folder), json=json)
+
+
+@command
 def destroy(environment: Environment, yes: bool = False, dry_run: bool = False) -> None:
     """Stop the service, give its machines back, delete fleet, records and gateway."""
     api = deploy.api.Api(environment)
@@ -276,7 +301,7 @@ def destroy(environment: Environment, yes: bool = False, dry_run: bool = False) 
         api.delete("gateway", environment.run_name, say)
 
 
-namespace = Collection(doctor, server, render, plan, size, offers, status, logs, smoke, destroy)
+namespace = Collection(doctor, server, render, plan, size, offers, status, logs, smoke, bench, destroy)
 namespace.add_task(deploy_all, name="deploy")
 namespace.add_collection(Collection("secrets", set=secrets_set, list=secrets_list))
 namespace.add_collection(Collection("service", deploy=service_deploy))

@@ -31,6 +31,7 @@ class ExitCode(IntEnum):
     GATEWAY_RECREATION_REFUSED = 37  # the change takes a new gateway; nothing was changed
     DNS_REFUSED = 38  # the records could not be read or written, or belong to somebody else
     NOT_VERIFIED = 39  # deployed, but the endpoint can't be reached from this machine
+    BENCH_FAILED = 40  # the load test's tool is not to be had, or ended without numbers
     INTERRUPTED = 130  # Ctrl-C; nothing was taken back, running it again continues
 
 

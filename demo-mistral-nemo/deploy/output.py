@@ -8,8 +8,9 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from getpass import getpass
-from io import TextIOBase
+from io import StringIO, TextIOBase
 from json import dumps
+from pathlib import Path
 from typing import Any, TextIO
 
 import yaml
@@ -18,6 +19,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from deploy.answers import Gateway
+from deploy.bench import table
 from deploy.environments import Document
 from deploy.errors import ExitCode, Failure
 from deploy.offers import HOURS_A_MONTH, Offer, assess
@@ -159,6 +161,19 @@ def smoke(report: Document, *, json: bool = False) -> None:
     console.print(f"{report['url']} answers as [bold]{report['model']}[/]: {escape(repr(report['text']))}")
     times = (f"{name.removesuffix('_ms').replace('_', ' ')} {ms} ms" for name, ms in report.items() if "_ms" in name)
     console.print(", ".join(times))
+
+
+def bench(report: Document, folder: Path, *, json: bool = False) -> None:
+    """Show it, and leave it in `folder`: report.json for machines, report.svg for people."""
+    (folder / "report.json").write_text(dumps(report, indent=2) + "\n", encoding="utf-8")
+    title = f"{report['model']} on {', '.join(report['gpus'])}: {report['requests']} requests"
+    title += f", {report['concurrency']} at a time, {report['input_tokens']} tokens in, {report['output_tokens']} out"
+    picture = Console(record=True, width=100, file=StringIO(), force_terminal=True)
+    picture.print(table(report))
+    picture.save_svg(str(folder / "report.svg"), title=title)
+    if json:
+        return _json(report)
+    console.print(f"[bold]{escape(title)}[/]", table(report), f"{folder}/report.json, {folder}/report.svg", sep="\n")
 
 
 def findings(found: Iterable[Document], *, json: bool = False) -> None:
