@@ -5,7 +5,6 @@ A task asks a function of deploy/ for a decision about its environment, shows it
 
 from __future__ import annotations
 
-import shlex
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, replace
@@ -14,7 +13,6 @@ from inspect import Parameter, Signature, signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import invoke
 from invoke.collection import Collection
 from invoke.context import Context
 from invoke.exceptions import Exit
@@ -35,7 +33,9 @@ HELP = {
     "allow_restart": "go on even if that interrupts a protected service",
     "detailed_exitcode": "exit with 10 when there are changes, 11 when they interrupt the service",
     "name": "name of the secret, as in ${{ secrets.NAME }}",
-    "replica": "number of the replica (default: the newest)",
+    "replica": "number of the replica (default: any)",
+    "lines": "how many, 1,000 at most; `dstack attach --logs` follows",
+    "allow_outage": "go on although the environment is protected",
     "config": "a config.json, its folder, or an id on Hugging Face (HF_TOKEN); vLLM's own defaults then hold",
     "gpu_memory": "GiB of one GPU, as torch sees it (default: the GPUs on offer for this service)",
     "utilization": "as vLLM's --gpu-memory-utilization (default: what this service has, else 0.92)",
@@ -50,7 +50,6 @@ HELP = {
     "input_tokens": "tokens of a prompt, about",
     "output_tokens": "tokens of an answer",
     "folder": "where to leave report.json, report.svg and AIPerf's own files",
-    "since": "only lines newer than this: 10s, 5m, 1d or an RFC 3339 time",
 }
 
 
@@ -181,9 +180,10 @@ def gateway_status(environment: Environment, json: bool = False) -> None:
 
 
 @command
-def gateway_destroy(environment: Environment, yes: bool = False) -> None:
+def gateway_destroy(environment: Environment, yes: bool = False, allow_outage: bool = False) -> None:
     """Delete the gateway: nobody reaches the service by name any more."""
-    deploy.output.confirm(f"Delete the gateway that answers for {environment.host}?", yes=yes)
+    deploy.plans.refuse_outage(environment, allowed=allow_outage)
+    deploy.output.confirm(f"Delete the gateway {environment.run_name}?", yes=yes)
     with deploy.output.watching(f"gateway {environment.run_name}") as say:
         deploy.api.Api(environment).delete("gateway", environment.run_name, say)
 
@@ -203,8 +203,9 @@ def dns_show(environment: Environment, json: bool = False) -> None:
 
 
 @command
-def dns_delete(environment: Environment, yes: bool = False) -> None:
+def dns_delete(environment: Environment, yes: bool = False, allow_outage: bool = False) -> None:
     """Delete the service's records: its name resolves to nothing any more."""
+    deploy.plans.refuse_outage(environment, allowed=allow_outage)
     deploy.output.confirm(f"Delete the records of {environment.host}?", yes=yes)
     with deploy.output.watching(f"record {environment.host}") as say:
         deploy.dns.delete(environment, say)
@@ -218,14 +219,13 @@ def status(environment: Environment, json: bool = False) -> None:
 
 
 @command
-def logs(environment: Environment, replica: int = -1, since: str = "1d") -> None:
-    """Show what a replica's container wrote."""
-    run = deploy.api.Api(environment).run(environment.run_name)
-    if replica < 0:
-        replica = deploy.status.newest(environment, run)
-    where = {"SERVER_URL": environment.server_url, "PROJECT": environment.project, "TOKEN": environment.token}
-    words = ["dstack", "logs", environment.run_name, "--replica", str(replica), "--since", since]
-    invoke.run(shlex.join(words), env={f"DSTACK_{name}": value for name, value in where.items()})  # no token in argv
+def logs(environment: Environment, replica: int = -1, lines: int = 200) -> None:
+    """Show the last that a container wrote: of the newest that wrote anything, whether it runs or has crashed."""
+    api = deploy.api.Api(environment)
+    run, which = api.run(environment.run_name), None if replica < 0 else replica
+    for number, attempt in deploy.status.attempts(environment, run, which):
+        if written := api.log_tail(environment.run_name, attempt.id, lines):
+            return deploy.output.logs(number, attempt, written)
 
 
 @command
@@ -286,13 +286,14 @@ def bench(
 
 
 @command
-def destroy(environment: Environment, yes: bool = False, dry_run: bool = False) -> None:
+def destroy(environment: Environment, yes: bool = False, dry_run: bool = False, allow_outage: bool = False) -> None:
     """Stop the service, give its machines back, delete fleet, records and gateway."""
     api = deploy.api.Api(environment)
     remains = deploy.rollout.remains(api, environment)
     deploy.output.remains(environment.run_name, remains)
     if dry_run or not remains:
         return
+    deploy.plans.refuse_outage(environment, allowed=allow_outage)
     deploy.output.confirm(f"End {environment.run_name} and all requests to it?", yes=yes)
     with deploy.output.watching(f"destroying {environment.run_name}") as say:
         deploy.rollout.stop(api, environment, say)

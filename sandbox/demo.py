@@ -199,7 +199,7 @@ def deploy_and_ask(stage: Stage, started: float) -> float:
 
 def destroy(stage: Stage) -> None:
     step("Destroying everything", "run, machines, fleet" + (", records, gateway" if stage.private else ""))
-    stage.inv("destroy", "--yes")
+    stage.inv("destroy", "--yes", *(["--allow-outage"] if stage.private else []))  # prod is protected
     if left := [pod.id for pod in stage.sandbox.pods() if pod.running]:
         raise StepError(f"these machines are still running: {', '.join(left)}")
 

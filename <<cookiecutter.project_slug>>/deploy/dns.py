@@ -90,12 +90,13 @@ class Zone:
 
 
 def judge(environment: Environment, targets: Sequence[str]) -> Part:
-    """What a deploy would do to the records; without a gateway yet there is nothing to compare them with."""
+    """What a deploy would do to the records. Zone and owner are looked at before there is a gateway to point at."""
+    zone = Zone(environment)
+    have = zone.read()
+    want = wanted(environment.host, targets, environment.run_name) if targets else frozenset()
+    changes(have, want, zone.host, zone.owner)  # refuses what is somebody else's
     if not targets:
         return Part(Change.CREATE)
-    want, zone = wanted(environment.host, targets, environment.run_name), Zone(environment)
-    have = zone.read()
-    changes(have, want, zone.host, zone.owner)  # refuses what is somebody else's
     old, new = ({f"{one.name} {one.type}": " ".join(one.values) for one in sets} for sets in (have - want, want - have))
     found = tuple(Difference(key, old.get(key), new.get(key)) for key in sorted(old.keys() | new.keys()))
     return Part(Change.UNCHANGED if not found else Change.IN_PLACE if old else Change.CREATE, found)

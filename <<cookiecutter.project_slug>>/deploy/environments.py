@@ -13,7 +13,7 @@ from typing import Annotated, Any, TypeAlias
 
 import yaml
 from dotenv import dotenv_values
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from deploy.errors import ExitCode, Failure
 
@@ -30,7 +30,7 @@ class _Strict(BaseModel):
 class Server(_Strict):
     """The dstack server; its token is DSTACK_TOKEN, from the shell or .env."""
 
-    url: Annotated[str, StringConstraints(pattern=r"^https?://[^/\s]+$")] | None = None  # None: DSTACK_SERVER_URL
+    url: str | None = None  # None: DSTACK_SERVER_URL
     project: str
 
 
@@ -95,7 +95,7 @@ def load(name: str, root: Path = ROOT, variables: Mapping[str, str] = os.environ
     settings = read_file(path)
     variables = variables_of(name, root, variables)
     service, fleet = (_read(root / "dstack" / f"{kind}.dstack.yml") for kind in ("service", "fleet"))
-    run_name = service.get("name", "") if name == "prod" else f"{service.get('name', '')}-{name}"
+    run_name = f"{service.get('name', '')}" + ("" if name == "prod" else f"-{name}")
     if not DSTACK_NAME.fullmatch(run_name):
         raise _invalid(path, f"the run's name would be {run_name!r}; dstack takes {DSTACK_NAME.pattern}")
     named = {"name": run_name, "fleets": [run_name]}
@@ -105,14 +105,23 @@ def load(name: str, root: Path = ROOT, variables: Mapping[str, str] = os.environ
         gateway = merge(_read(root / "dstack" / "gateway.dstack.yml") | {"name": run_name}, settings.gateway)
     service = merge(service | named, settings.service)
     fleet = merge(fleet | {"name": run_name}, settings.fleet)
+    names = [service.get("name"), service.get("fleets"), fleet.get("name"), (gateway or fleet).get("name")]
+    if names != [run_name, [run_name], run_name, run_name]:
+        why = f"is derived, {run_name}: another name would be another service beside this one; remove it"
+        raise _invalid(path, f"the name of service, fleet and gateway {why}")
     if problem := first_problem(service, fleet, gateway, settings.dns):
         raise _invalid(path, f"merged over dstack/*.dstack.yml: {problem}")
+    server_url = _one_of(settings.server.url, variables, "DSTACK_SERVER_URL", "server.url", path).rstrip("/")
+    if not re.fullmatch(r"https?://[^/\s]+", server_url):
+        raise _invalid(path, f"server.url, or DSTACK_SERVER_URL, is {server_url!r}; write https://dstack.example.com")
+    if not (token := variables.get("DSTACK_TOKEN", "")).isascii() or not token.isprintable():
+        raise _invalid(path, "DSTACK_TOKEN, in .env or the shell, has a character that no token has; set it again")
     return Environment(
         name=name,
         run_name=run_name,
-        server_url=_one_of(settings.server.url, variables, "DSTACK_SERVER_URL", "server.url", path).rstrip("/"),
+        server_url=server_url,
         project=_one_of(settings.server.project, variables, "DSTACK_PROJECT", "server.project", path),
-        token=variables.get("DSTACK_TOKEN", ""),
+        token=token,
         protected=settings.protected,
         timeouts=settings.timeouts,
         fleet=fleet,
@@ -167,6 +176,9 @@ def first_problem(service: Document, fleet: Document, gateway: Document | None, 
     for kind, document in documents.items():
         if document.get("type") != kind:
             return f"{kind}.type: must be {kind}, is {document.get('type')!r}"
+    for key, form in {"env": dict, "backends": list}.items():
+        if not isinstance(service.get(key, form()), form):
+            return f"service.{key}: must be a {'mapping' if form is dict else 'list'}, is {service[key]!r}"
     try:
         (fewest, most), (kept, room) = bounds(service.get("replicas", 1)), bounds(fleet.get("nodes"))
     except ValueError as error:
@@ -208,9 +220,19 @@ def bounds(value: Any) -> tuple[int, int]:
     return int(found[1]), int(found[2] or found[1])
 
 
+class _Loader(yaml.SafeLoader):
+    """Refuses a key that stands twice in a mapping: YAML would keep the second and forget the first."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value]
+        if twice := next((key for key, _ in reversed(node.value) if keys.count(key.value) > 1), None):
+            raise yaml.constructor.ConstructorError(None, None, f"{twice.value} stands here twice", twice.start_mark)
+        return super().construct_mapping(node, deep)
+
+
 def _read(path: Path) -> Document:
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+        document = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506  # it is a SafeLoader
     except (OSError, UnicodeDecodeError) as error:
         raise _invalid(path, f"can't be read: {error}") from None
     except yaml.YAMLError as error:

@@ -16,7 +16,7 @@ class ExitCode(IntEnum):
     TOKEN_REFUSED = 22  # the dstack server does not know the token, or its user may not do this
     PROJECT_MISSING = 23  # the dstack server has no such project
     SECRET_MISSING = 24  # the project lacks a secret of the service; nothing was rented
-    RESTART_REFUSED = 25  # the change would interrupt a protected service; nothing was changed
+    RESTART_REFUSED = 25  # it would interrupt or end a protected service; nothing was changed
     NO_CAPACITY = 26  # no GPU to be had: no offer, or none that a cloud fulfilled in time
     NO_FLEET = 27  # the run has no fleet to take machines from
     CRASHED = 28  # the container of a new replica ended by itself, twice

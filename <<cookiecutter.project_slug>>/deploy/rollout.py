@@ -53,7 +53,11 @@ def deploy(api: Api, plan: Plan, say: Say) -> Run:
     try:
         return _watch(api, environment, say, run)
     except Failure as failure:
-        raise Failure(failure.code, f"{failure} ({_take_back(api, plan, say)})") from None
+        try:
+            became = _take_back(api, plan, say)
+        except Failure as second:
+            became = f"not taken back: {second}; see `inv status --env {environment.name}`"
+        raise Failure(failure.code, f"{failure} ({became})") from None
 
 
 def stop(api: Api, environment: Environment, say: Say) -> None:
@@ -71,7 +75,12 @@ def remains(api: Api, environment: Environment) -> list[str]:
     """What of the environment exists, in words; empty when nothing does."""
     name, run = environment.run_name, api.run(environment.run_name)
     found = [f"run {name} ({run.status})"] if run and run.active else []
-    return found + [f"{kind} {name}" for kind in ("fleet", "gateway") if api.exists(kind, name)]
+    found += [f"{kind} {name}" for kind in ("fleet", "gateway") if api.exists(kind, name)]
+    if environment.dns is not None:
+        from deploy import dns  # boto3 takes longer to import than the rest takes to run
+
+        found += [f"records of {environment.host}"] if dns.Zone(environment).read() else []
+    return found
 
 
 def assess(run: Run) -> Stand:
@@ -109,8 +118,8 @@ def _watch(api: Api, environment: Environment, say: Say, run: Run | None) -> Run
         say(stand.summary)
         if stand.ready:
             return run
-        if stand.has_machine != had_machine:
-            since, had_machine = time.monotonic(), stand.has_machine
+        if stand.has_machine and not had_machine:  # one that is lost again, with its image say, buys no more time
+            since, had_machine = time.monotonic(), True
         if failure := stand.failure or _too_late(environment, had_machine, time.monotonic() - since):
             for line in api.log_tail(name, stand.crashed.id) if stand.crashed else []:
                 say(f"  | {line}")
@@ -130,7 +139,7 @@ def _take_back(api: Api, plan: Plan, say: Say) -> str:
         return "nothing of it runs"
     if before and plan.service.change in (Change.ROLLING, Change.IN_PLACE):
         api.apply("run", api.plan_run(before.run_spec["configuration"], run))
-        return f"taken back, deployment {before.deployment_num} goes on serving"
+        return "taken back, what served before goes on serving"
     stop(api, plan.environment, say)
     return "stopped, nothing is billed"
 

@@ -52,6 +52,13 @@ def test_merging_changes_neither_side() -> None:
         ("{server: {project: p}, protected: 'yes'}", "protected: Input should be a valid boolean"),
         ("{server: {project: p}, timeouts: {ready: 0}}", "timeouts.ready: Input should be greater"),
         ("{server: {project: p}, service: {type: task}}", "service.type: must be service"),
+        ("{server: {project: p}, service: {name: other}}", "another name would be another service"),
+        ("{server: {project: p}, service: {fleets: [other]}}", "another name would be another service"),
+        ("{server: {project: p}, fleet: {name: other}}", "another name would be another service"),
+        ("{server: {project: p}, service: {env: [A=1]}}", "service.env: must be a mapping"),
+        ("{server: {project: p}, service: {backends: runpod}}", "service.backends: must be a list, is 'runpod'"),
+        ("server: {project: p}\nprotected: true\nprotected: false", "line 3: not YAML: protected stands here twice"),
+        ("{server: {project: p}, service: {env: {A: 1, A: 2}}}", "A stands here twice"),
         ("server: {project: p", "line 1: not YAML"),
         ("server:\n  project: p\n oops", "line 3: not YAML"),
         ("- a\n- b", "must hold keys and values, holds list"),
@@ -105,6 +112,17 @@ def test_a_run_name_that_dstack_refuses_is_refused(root: Path, write: Write) -> 
 def test_a_leftover_variable_does_not_send_a_deploy_elsewhere(root: Path, write: Write, variable: str) -> None:
     write("environments/dev.yml", "server: {project: p, url: 'http://127.0.0.1:3000'}")
     assert variable in refusal(root, variables={variable: "http://elsewhere", "DSTACK_TOKEN": "t"})
+
+
+@pytest.mark.parametrize("token", ["tok€n", "token\n", "token\r"])
+def test_a_token_that_can_not_be_sent_is_named_and_not_shown(root: Path, token: str) -> None:
+    message = refusal(root, "prod", VARIABLES | {"DSTACK_TOKEN": token})
+    assert "DSTACK_TOKEN" in message
+    assert "tok" not in message.replace("token", "")
+
+
+def test_a_server_without_a_scheme_is_refused(root: Path) -> None:
+    assert "write https://" in refusal(root, "prod", {"DSTACK_SERVER_URL": "dstack.example.com"})
 
 
 def test_a_server_that_is_named_nowhere_is_asked_for(root: Path) -> None:

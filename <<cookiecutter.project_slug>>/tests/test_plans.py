@@ -176,3 +176,11 @@ def test_the_plan_says_what_a_deploy_adds_to_the_price(
 def test_nobody_knows_the_price_of_a_replica_without_an_offer(environment: Environment) -> None:
     assert priced(environment, Change.ROLLING, 1, 1, offers=0) is None
     assert priced(environment, Change.IN_PLACE, 1, 2, offers=0) == pytest.approx(-0.4)
+
+
+def test_what_is_protected_is_ended_only_when_that_is_said(environment: Environment) -> None:
+    with pytest.raises(Failure, match="--allow-outage") as refused:
+        plans.refuse_outage(environment, allowed=False)
+    assert refused.value.code == ExitCode.RESTART_REFUSED
+    plans.refuse_outage(environment, allowed=True)
+    plans.refuse_outage(replace(environment, protected=False), allowed=False)

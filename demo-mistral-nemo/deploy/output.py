@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from deploy.answers import Gateway
+from deploy.answers import Gateway, Submission
 from deploy.bench import table
 from deploy.environments import Document
 from deploy.errors import ExitCode, Failure
@@ -153,6 +153,13 @@ def status(now: Document, *, json: bool = False) -> None:
     console.print(table)
     price = now["price_per_hour"]
     console.print(f"${price:.2f} an hour (${price * HOURS_A_MONTH:,.0f} a month), ${now['cost']:.2f} so far")
+
+
+def logs(replica: int, attempt: Submission, lines: list[str]) -> None:
+    ended = f", {attempt.termination_reason}".replace("_", " ") if attempt.termination_reason else ""
+    progress.print(f"[dim]replica {replica} of deployment {attempt.deployment_num}, {attempt.status}{ended}:[/]")
+    for line in lines:
+        console.out(line, highlight=False)
 
 
 def smoke(report: Document, *, json: bool = False) -> None:

@@ -245,6 +245,13 @@ def refuse(plan: Plan, *, allow_restart: bool, allow_recreation: bool = False) -
         raise Failure(ExitCode.NO_CAPACITY, f"{why}; raise it, or try again later")
 
 
+def refuse_outage(environment: Environment, *, allowed: bool) -> None:
+    """Fail with RESTART_REFUSED when a protected service would be ended and nobody allowed that by name."""
+    if environment.protected and not allowed:
+        why = f"{environment.run_name} is protected, and this ends all requests to it"
+        raise Failure(ExitCode.RESTART_REFUSED, f"{why}; if that is meant, add --allow-outage")
+
+
 def refuse_recreation(part: Part, environment: Environment, *, allow_recreation: bool) -> None:
     """Fail with GATEWAY_RECREATION_REFUSED when the gateway would be replaced and nobody allowed that."""
     if part.change == Change.RESTART and not allow_recreation:

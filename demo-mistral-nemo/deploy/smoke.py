@@ -33,8 +33,9 @@ def of(environment: Environment, run: Run | None, patience: float = 0.0) -> Docu
         why = f"deployed, but {url} can't be reached from this machine, so nobody has asked it"
         mend = f"run inv smoke --env {environment.name} where callers are, inside the VPC"
         raise Failure(ExitCode.NOT_VERIFIED, f"{why}; {mend}")
-    model = environment.service["model"]
-    tools = bool(environment.service["env"].get("TOOL_FLAGS"))
+    if not (model := environment.service.get("model")):
+        raise Failure(ExitCode.SETTINGS_INVALID, "service.model is missing, which says what to ask for; write it again")
+    tools = bool(environment.service.get("env", {}).get("TOOL_FLAGS"))
     return check(url, environment.token, model["name"] if isinstance(model, dict) else model, patience, tools=tools)
 
 

@@ -2,7 +2,7 @@
 
 from urllib.parse import urljoin
 
-from deploy.answers import Job, Run
+from deploy.answers import Job, Run, Submission
 from deploy.environments import Document, Environment
 from deploy.errors import ExitCode, Failure
 
@@ -29,11 +29,14 @@ def of(environment: Environment, found: Run | None) -> Document:
     }
 
 
-def newest(environment: Environment, run: Run | None) -> int:
-    """Number of the replica that was made last, running or not. Fails with NOT_DEPLOYED when there never was one."""
-    if run is None or not run.jobs:
-        raise Failure(ExitCode.NOT_DEPLOYED, f"{environment.run_name} never ran; see `inv status`")
-    return max(job.number for job in run.jobs)
+def attempts(environment: Environment, run: Run | None, replica: int | None = None) -> list[tuple[int, Submission]]:
+    """Replicas' numbers and their attempts, those that ended too, the newest first. Fails with NOT_DEPLOYED."""
+    jobs = [job for job in run.jobs if replica in (None, job.number)] if run else []
+    if not jobs:
+        which = environment.run_name if replica is None else f"replica {replica} of {environment.run_name}"
+        raise Failure(ExitCode.NOT_DEPLOYED, f"{which} never ran; see `inv status --env {environment.name}`")
+    found = [(job.number, submission) for job in jobs for submission in job.submissions]
+    return sorted(found, key=lambda attempt: attempt[1].submitted_at, reverse=True)
 
 
 def _replica(job: Job) -> Document:

@@ -1,10 +1,18 @@
-import pytest
-from conftest import job, run
+from itertools import count
+from types import SimpleNamespace
+from typing import Any, cast
 
-from deploy.answers import Run
-from deploy.errors import ExitCode
+import pytest
+from conftest import job, run, run_json
+
+from deploy.answers import ResourcePlan, Run, RunPlan
+from deploy.api import Api
+from deploy.environments import Environment
+from deploy.errors import ExitCode, Failure
 from deploy.output import watching
-from deploy.rollout import assess
+from deploy.plans import Change, Part, Plan
+from deploy.rollout import _watch, assess, deploy
+from deploy.status import attempts
 
 
 @pytest.mark.parametrize(
@@ -72,3 +80,51 @@ def test_what_is_seen_again_is_not_shown_again(capsys: pytest.CaptureFixture[str
         for line in ("loading", "loading", "ready", "loading"):
             say(line)
     assert [line.split()[-1] for line in capsys.readouterr().err.splitlines()] == ["loading", "ready", "loading"]
+
+
+def test_the_newest_attempt_comes_first_also_when_it_crashed(environment: Environment) -> None:
+    crashed = job(replica=1, deployment=1, ended=("container_exited_with_error",) * 2, status="none")
+    found = attempts(environment, run(job(replica=0), crashed, deployment=1))
+    assert [(number, attempt.id) for number, attempt in found] == [(1, "job-1-1"), (0, "job-0-0"), (1, "job-1-0")]
+    assert [number for number, _ in attempts(environment, run(job(replica=0), crashed), 0)] == [0]
+    with pytest.raises(Failure, match="replica 7"):
+        attempts(environment, run(job(replica=0)), 7)
+
+
+class Away:
+    """A dstack server that shows a crash, and is away when the change is to be taken back."""
+
+    def __init__(self, *shown: Run) -> None:
+        self.shown = list(shown)
+
+    def run(self, name: str) -> Run | None:
+        if not self.shown:
+            raise Failure(ExitCode.SERVER_UNREACHABLE, "gone")
+        return self.shown.pop(0)
+
+    def apply(self, kind: str, plan: RunPlan) -> dict[str, Any]:
+        return run_json(job(deployment=1, ended=("container_exited_with_error",) * 2), deployment=1)
+
+    def log_tail(self, *_: object) -> list[str]:
+        return []
+
+
+def test_a_failure_keeps_its_reason_when_it_can_not_be_taken_back(environment: Environment) -> None:
+    asked = {"action": "update", "run_spec": {}, "effective_run_spec": {}, "current_resource": run_json(job())}
+    fleet = ResourcePlan(action="update", spec={}, effective_spec={})
+    parts = {"fleet": Part(Change.UNCHANGED), "service": Part(Change.ROLLING)}
+    planned = Plan(environment, parts, [], 0.0, fleet, RunPlan.model_validate(asked))
+    with pytest.raises(Failure, match=r"ended by itself.*not taken back: gone") as failed:
+        deploy(cast(Api, Away()), planned, lambda line: None)
+    assert failed.value.code == ExitCode.CRASHED
+
+
+def test_a_machine_that_is_lost_buys_no_more_time(environment: Environment, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host that gets no image, and the next one, and the next: the deploy ends within its limits."""
+    clock = count(step=300.0)
+    monkeypatch.setattr("deploy.rollout.time", SimpleNamespace(monotonic=lambda: next(clock), sleep=lambda _: None))
+    without, having = run(job(status="submitted", placed=False)), run(job(status="provisioning"))
+    api = cast(Api, Away(*[having, without] * 50))
+    with pytest.raises(Failure) as failed:
+        _watch(api, environment, lambda line: None, without)
+    assert failed.value.code == ExitCode.NOT_READY

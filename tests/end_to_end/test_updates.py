@@ -87,6 +87,7 @@ def test_a_restart_of_a_protected_service_is_refused_unless_allowed(serving: Env
     serving.write(protected=True, service={"spot_policy": "auto"})
     assert serving.inv("plan", "--detailed-exitcode").returncode == 11
     refused(serving.inv("deploy", "--yes"), 25, "spot_policy", "--allow-restart")
+    refused(serving.inv("destroy", "--yes"), 25, "is protected", "--allow-outage")
     assert serving.ask().ok
     serving.deploy("--allow-restart")
     assert serving.status()["status"] == "running"
@@ -99,8 +100,11 @@ def test_a_rollout_that_crashes_is_taken_back(serving: Environment) -> None:
     serving.write(service={"env": {"SANDBOX_CRASH": 1}})
     with serving.load(every=1) as answers:
         done = serving.inv("deploy", "--yes")
-    refused(done, 28, "exit code 1", f"taken back, deployment {deployment} goes on serving")
+    refused(done, 28, "exit code 1", "taken back, what served before goes on serving")
     assert "CUDA out of memory" in done.stderr
+    logs = serving.inv("logs")  # of the crash, not of what was taken back
+    assert "CUDA out of memory" in logs.stdout, logs.stderr
+    refused(serving.inv("logs", "--replica", "99"), 33, "replica 99")
     assert answers
     assert [answer for answer in answers if answer.failure] == []
     serving.write(**good)

@@ -28,8 +28,9 @@ def main(words: list[str]) -> str | int:
             [packages] = environment.glob("lib/python3*/site-packages")
             (packages / "tests.pth").write_text(f"{sysconfig.get_path('purelib')}\n", "utf-8")
             for program in SCRIPTS.iterdir():
-                if program.is_file() and not program.name.startswith(("activate", "python", "uv")):
-                    (environment / "bin" / program.name).symlink_to(program)
+                own = environment / "bin" / program.name  # what venv has made is there already
+                if program.is_file() and not own.exists() and not program.name.startswith(("python", "uv")):
+                    own.symlink_to(program)
         case ["pip", "sync", *options] if "--require-hashes" in options:
             lock = Path(next(option for option in options if not option.startswith("-")))
             if not environment.exists():
