@@ -96,7 +96,7 @@ def test_a_restart_of_a_protected_service_is_refused_unless_allowed(serving: Env
 
 
 def test_a_rollout_that_crashes_is_taken_back(serving: Environment) -> None:
-    good, deployment = serving.settings, serving.status()["deployment"]
+    good = serving.settings
     serving.write(service={"env": {"SANDBOX_CRASH": 1}})
     with serving.load(every=1) as answers:
         done = serving.inv("deploy", "--yes")
