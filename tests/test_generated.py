@@ -34,6 +34,8 @@ def check(tmp_path_factory: pytest.TempPathFactory) -> Check:
         "PYTHONDONTWRITEBYTECODE": "1",
         "RUFF_NO_CACHE": "true",
         "MYPY_CACHE_DIR": str(tmp_path_factory.mktemp("mypy")),
+        # two pytests that clean up one folder at a time stumble over each other
+        "PYTEST_DEBUG_TEMPROOT": str(tmp_path_factory.mktemp("temporary")),
     }
 
     def run(command: str, project: Path) -> tuple[int, str]:

@@ -142,7 +142,12 @@ class Forge:
             actions=self._actions(),
             secrets={"GITHUB_TOKEN": TOKEN} | (self.secrets if trusted else {}),
             variables=self.variables,
-            environ={"HOME": str(self._home), "PATH": f"{self.folder / 'bin'}:{os.defpath}"} | self.environ,
+            environ={
+                "HOME": str(self._home),
+                "PATH": f"{self.folder / 'bin'}:{os.defpath}",
+                "PYTEST_DEBUG_TEMPROOT": str(self._home),  # apart from the folder that this very pytest cleans up
+            }
+            | self.environ,
             prefix=self.prefix,
         )
         self.git("checkout", "--quiet", "--force", "HEAD")
