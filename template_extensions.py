@@ -1,5 +1,5 @@
-"""What the templates can ask for: `model_id | known_model(precision)`, `model_id | refused_precision(precision)`,
-`text | quoted`, `text | markdown`.
+"""What the templates can ask for: `model_id | known_model(precision)`, `model_id | refused_model`,
+`model_id | refused_precision(precision)`, `text | quoted`, `text | markdown`.
 
 cookiecutter loads this through `_extensions` of cookiecutter.json; it must do with cookiecutter's own dependencies.
 """
@@ -19,8 +19,12 @@ from jinja2.ext import Extension
 
 MODELS = Path(__file__).with_name("models")  # README.md there says what the keys mean
 BYTES_PER_PARAMETER = {"published": 2.0, "fp8": 1.05}  # embeddings and lm_head stay bf16 when the rest is fp8
+QUANTISED_NAMES = {r"fp8|int8|w8a(8|16)|8bit": 1.05, r"awq|gptq|int4|w4a(8|16)|fp4|4bit": 0.7}  # bytes a parameter
+DRAWS = r"flux[._-]?\d|stable-?diffusion|sdxl|sd-turbo|\bimage\b|hunyuanimage|hidream|pixart|kandinsky"
 CAPABILITY = {"published": 8.0, "fp8": 8.9}  # CUDA compute capability that has the arithmetic: Ampere, Ada
-CARDS_GB = (24, 48, 80)  # sizes that RunPod and Vast.ai have many of
+# Cards (GB) and how many of them, the smallest first: those that RunPod and Vast.ai have many of, then H200 and B200
+# for what nothing else holds. Eight is what one machine has.
+MACHINES = ((24, 1), (48, 1), (80, 1), (80, 2), (80, 4), (80, 8), (141, 8), (180, 8))
 GIB_PER_GB_CARD = 0.93  # an "80 GB" card shows 79 GiB or less, a "24 GB" one 22-23.5, and 0.92 of it may be used
 OVERHEAD_GIB = 2.0  # activations, CUDA graphs and the context, as vLLM logs them below 70 GiB
 IMAGE_GB = 35  # the unpacked image, and room for logs
@@ -40,7 +44,8 @@ def known_model(model_id: str, precision: str) -> dict[str, Any]:
     Keys: `known` (bool), `engine`, `numbers` (what the weights are kept in, None when nobody knows), `parameters`
     (billions or None), `context` (tokens, as vLLM takes it; None for pictures), `gated` (bool), `licence` (or None),
     `tool_parser` (or None), `flags` (lines of `vllm serve`), `memory` (dstack's range), `count` (GPUs),
-    `compute_capability`, `disk_gb`, `config` (of config.json, or None), `weights_gib` (as published, or None).
+    `compute_capability`, `cpus`, `host_gb` (the host's memory), `disk_gb`, `config` (of config.json, or None),
+    `weights_gib` (as published, or None).
     """
     entry = catalogue().get(model_id)
     if entry is None:
@@ -61,16 +66,36 @@ def known_model(model_id: str, precision: str) -> dict[str, Any]:
         "memory": gpu["memory"],
         "count": gpu.get("count", 1),
         "compute_capability": gpu["compute_capability"],
+        **_host(int(gpu["memory"].split("GB")[0]), gpu.get("count", 1)),
         "disk_gb": _disk_gb(entry["weights_gib"] * 2**30 / 1e9),
         "config": entry.get("config"),
         "weights_gib": entry["weights_gib"],
     }
 
 
+def refused_model(model_id: str) -> tuple[str, str] | None:
+    """Why `model_id` is not served in any precision, and an example that is; None when it is."""
+    if model_id in catalogue():
+        return None
+    for known in catalogue():
+        if known.lower() == model_id.lower():
+            return "is spelt otherwise on Hugging Face", known
+    if re.search(DRAWS, model_id.split("/")[-1], re.IGNORECASE):
+        drawing = [known for known, entry in catalogue().items() if entry["engine"] == "vllm-omni"]
+        return "seems to draw, and of those only the ones in the template's README are served", ", ".join(drawing)
+    if all(_machine(model_id, precision) is None for precision in BYTES_PER_PARAMETER):
+        return _too_large(model_id), "mistralai/Mistral-Nemo-Instruct-2407"
+    return None
+
+
 def refused_precision(model_id: str, precision: str) -> str | None:
-    """Why `model_id` is not served in `precision`; None when it is, or when nobody knows the model."""
+    """Why `model_id` is not served in `precision`, but in the other one; None when it is."""
     entry = catalogue().get(model_id)
-    if entry is None or precision in entry["gpu"]:
+    if entry is None:
+        if precision == "fp8" and _quantised_as(model_id):
+            return f"is not for {model_id}: its name says that it is quantised already"
+        return None if _machine(model_id, precision) else f"is not for {model_id}: it {_too_large(model_id)}"
+    if precision in entry["gpu"]:
         return None
     if entry["published"] != "bf16":
         return f"is not for {model_id}: its weights are published in {entry['published']} already"
@@ -78,14 +103,12 @@ def refused_precision(model_id: str, precision: str) -> str | None:
 
 
 def _guess(model_id: str, precision: str) -> dict[str, Any]:
-    """Safe defaults for a model that the catalogue does not have: a card that holds the size its name states.
+    """Safe defaults for a model that the catalogue does not have: cards that hold the size its name states.
 
-    A name without a size gets one 80 GB card. A mixture of experts named like `8x7B` counts all of them. One that is
-    quantised as published gets a larger card than it needs.
+    A name without a size gets one 80 GB card, whatever the model's size is.
     """
-    size = re.search(r"(?:(\d+)x)?(\d+(?:\.\d+)?)[bB](?![a-zA-Z])", model_id.split("/")[-1])
-    parameters = float(size[2]) * int(size[1] or 1) if size else None
-    card, count = (CARDS_GB[-1], 1) if parameters is None else _cards(parameters * BYTES_PER_PARAMETER[precision])
+    parameters = _billions(model_id)
+    card, count = _machine(model_id, precision) or MACHINES[-1]  # the hook before has refused what is too large
     return {
         "known": False,
         "engine": "vllm",
@@ -96,32 +119,62 @@ def _guess(model_id: str, precision: str) -> dict[str, Any]:
         "licence": None,
         "tool_parser": None,
         "flags": [f"{QUANTISED} --kv-cache-dtype fp8"] if precision == "fp8" else [],
-        "memory": f"{card}GB.." if card == CARDS_GB[-1] else f"{card}GB..{2 * card}GB",
+        "memory": f"{card}GB.." if card >= 80 else f"{card}GB..{2 * card}GB",
         "count": count,
         "compute_capability": CAPABILITY[precision],
-        "disk_gb": _disk_gb((parameters or 30.0) * 2),  # the hub holds bf16 weights whatever they are served in
+        **_host(card, count),
+        # the hub holds bf16 weights also where they are served in fp8
+        "disk_gb": _disk_gb((parameters or 30.0) * (_quantised_as(model_id) or BYTES_PER_PARAMETER["published"])),
         "config": None,
         "weights_gib": None,
     }
 
 
+def _billions(model_id: str) -> float | None:
+    """The parameters that the model's name states: `70B`, `1T`, and of a mixture of experts like `8x7B` all of them."""
+    size = re.search(r"(?:(\d+)x)?(\d+(?:\.\d+)?)([bt])(?![a-z])", model_id.split("/")[-1].lower())
+    return float(size[2]) * int(size[1] or 1) * {"b": 1, "t": 1000}[size[3]] if size else None
+
+
+def _quantised_as(model_id: str) -> float | None:
+    """Bytes a parameter of a checkpoint whose name says that it is quantised, scales included; None for others."""
+    name = model_id.split("/")[-1].lower()
+    return next((size for pattern, size in QUANTISED_NAMES.items() if re.search(pattern, name)), None)
+
+
+def _machine(model_id: str, precision: str) -> tuple[int, int] | None:
+    """The smallest card (GB) and how many of it hold the weights and a fifth on top, for KV cache worth having.
+
+    None where no machine does. One 80 GB card where the name does not say how large the model is.
+    """
+    parameters = _billions(model_id)
+    if parameters is None:
+        return 80, 1
+    weights_gib = parameters * (_quantised_as(model_id) or BYTES_PER_PARAMETER[precision]) * 1e9 / 2**30
+    usable = GIB_PER_GB_CARD * 0.92  # what `vllm serve` may take of a card, see service.dstack.yml
+    fitting = (
+        (card, count) for card, count in MACHINES if card * count * usable >= weights_gib * 1.2 + OVERHEAD_GIB * count
+    )
+    return next(fitting, None)
+
+
+def _too_large(model_id: str) -> str:
+    card, count = MACHINES[-1]
+    weights_gb = (_billions(model_id) or 0) * (_quantised_as(model_id) or BYTES_PER_PARAMETER["published"])
+    return f"takes {weights_gb:,.0f} GB for its weights alone, and a machine has {count} GPUs of {card} GB at most"
+
+
+def _host(card: int, count: int) -> dict[str, int]:
+    """What the host of the GPUs has: 4 cores for each, and 32 GB of memory for every 80 GB of GPU memory begun.
+
+    Weights stream through the host's memory and need not fit; each GPU has a process of some 10 GB of its own.
+    """
+    return {"cpus": 4 * count, "host_gb": 32 * count * -(-card // 80)}
+
+
 def _disk_gb(weights_gb: float) -> int:
     """Disk for image, weights and room to move; a repository may hold its weights in two forms."""
     return max(100, 10 * round((IMAGE_GB + weights_gb * 1.3) / 10))
-
-
-def _cards(weights_gb: float) -> tuple[int, int]:
-    """The smallest card (GB) and how many of it hold the weights and a fifth on top, for KV cache worth having.
-
-    Eight is what one machine has; weights that need more get eight all the same, and no offer or an honest failure.
-    """
-    weights_gib = weights_gb * 1e9 / 2**30
-    choices = [(card, 1) for card in CARDS_GB] + [(CARDS_GB[-1], count) for count in (2, 4, 8)]
-    usable = GIB_PER_GB_CARD * 0.92  # what `vllm serve` may take of a card, see service.dstack.yml
-    fitting = (
-        (card, count) for card, count in choices if card * count * usable >= weights_gib * 1.2 + OVERHEAD_GIB * count
-    )
-    return next(fitting, choices[-1])
 
 
 def quoted(text: str) -> str:
@@ -145,6 +198,7 @@ def markdown(text: str) -> str:
 
 FILTERS = {
     "known_model": known_model,
+    "refused_model": refused_model,
     "refused_precision": refused_precision,
     "quoted": quoted,
     "markdown": markdown,

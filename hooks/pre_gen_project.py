@@ -21,7 +21,8 @@ ANSWERS = json.loads(r""" << {
     "dstack_project": cookiecutter.dstack_project,
     "owner": cookiecutter.owner,
 } | tojson >> """)
-# null, or what the catalogue says against the model in this precision
+# null, or what speaks against the model: in this precision; in any, with an example
+MODEL = json.loads(r""" << cookiecutter.model_id | refused_model | tojson >> """)
 PRECISION = json.loads(r""" << cookiecutter.model_id | refused_precision(cookiecutter.precision) | tojson >> """)
 
 # Not China and GovCloud: dstack checks every AWS account at us-east-1 first, where those can't sign in.
@@ -92,7 +93,8 @@ RULES = (
     ),
     ("owner", text(200), "takes 1 to 200 printable characters, no space at either end", "the platform team"),
     # Pairs of answers that don't go together, after each for itself.
-    ("precision", lambda _: PRECISION is None, PRECISION, "published"),
+    ("model_id", lambda _: MODEL is None, *(MODEL or ("", ""))),
+    ("precision", lambda _: PRECISION is None, PRECISION, {"fp8": "published"}.get(str(ANSWERS["precision"]), "fp8")),
 )
 
 

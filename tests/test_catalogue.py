@@ -17,7 +17,7 @@ from dstack._internal.core.models.resources import GPUSpec
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from sandbox.engine.flags import human_int, parse
-from template_extensions import MODELS, catalogue, known_model, refused_precision
+from template_extensions import MODELS, catalogue, known_model, refused_model, refused_precision
 from tests.rendered import ROOT, Bake, engine_command, files
 
 Precision = Literal["published", "fp8"]
@@ -176,7 +176,12 @@ def test_sizing_gets_the_numbers_of_the_model(baked: Bake, model_id: str) -> Non
         ("Chat-70B", "fp8", "80GB..", 2),
         ("Mixtral-8x7B", "published", "80GB..", 2),
         ("Chat-1.5B", "published", "24GB..48GB", 1),
-        ("Chat-671B", "published", "80GB..", 8),
+        ("Chat-405B", "published", "141GB..", 8),
+        ("Chat-480B", "published", "180GB..", 8),
+        ("Chat-480B-FP8", "published", "141GB..", 8),
+        ("Chat-70B-AWQ", "published", "80GB..", 1),
+        ("Chat-671B", "fp8", "141GB..", 8),
+        ("Chat-1T", "fp8", "180GB..", 8),
         ("Chat", "published", "80GB..", 1),
         ("chat-v2base", "fp8", "80GB..", 1),
     ],
@@ -188,7 +193,19 @@ def test_an_unknown_model_gets_cards_for_the_size_in_its_name(
     assert (guess["memory"], guess["count"]) == (memory, count)
     assert not guess["known"]
     assert guess["gated"]
+    assert refused_model(f"somebody/{name}") is None
     assert refused_precision(f"somebody/{name}", precision) is None
+
+
+@pytest.mark.parametrize("model_id", [*CATALOGUE, "somebody/FluxLM-7B", "somebody/Imagery-7B"])
+def test_what_writes_or_is_known_is_not_refused_for_its_name(model_id: str) -> None:
+    assert refused_model(model_id) is None
+
+
+def test_the_host_grows_with_its_gpus(baked: Bake) -> None:
+    """8 x 141 GB: a process a GPU, and 810 GB of weights to stream."""
+    hosts = [service(baked(model_id=f"somebody/Chat-{size}")).resources for size in ("7B", "70B", "405B")]
+    assert [(host.cpu.count.min, host.memory.min) for host in hosts] == [(4, 32), (16, 128), (32, 512)]
 
 
 def test_a_guess_reserves_disk_for_the_weights_as_published() -> None:

@@ -46,6 +46,11 @@ REFUSED = [
     ("model_id", "mistralai/" + "N" * 97, "organisation/name", "mistralai/Mistral-Nemo-Instruct-2407"),
     ("model_id", "mistralai/Nemo;reboot", "organisation/name", "mistralai/Mistral-Nemo-Instruct-2407"),
     ("model_id", "mistralai/Nemo é", "organisation/name", "mistralai/Mistral-Nemo-Instruct-2407"),
+    ("model_id", "qwen/qwen3-8b", "spelt otherwise", "Qwen/Qwen3-8B"),
+    ("model_id", "black-forest-labs/FLUX.1-dev", "seems to draw", "black-forest-labs/FLUX.1-schnell"),
+    ("model_id", "Qwen/Qwen-Image-Edit", "seems to draw", "Qwen/Qwen-Image"),
+    ("model_id", "stabilityai/stable-diffusion-xl-base-1.0", "seems to draw", "Tongyi-MAI/Z-Image-Turbo"),
+    ("model_id", "somebody/Chat-2T", "4,000 GB for its weights", "mistralai/Mistral-Nemo-Instruct-2407"),
     ("hosted_zone", "internal", "two or more labels", "ai.internal"),
     ("hosted_zone", "ai.internal.", "no dot last", "ai.internal"),
     ("hosted_zone", "AI.internal", "lower case", "ai.internal"),
@@ -93,6 +98,8 @@ REFUSED_PAIRS = [
         "in fp8 already",
         "published",
     ),
+    ({"model_id": "somebody/Chat-70B-AWQ", "precision": "fp8"}, "precision", "quantised already", "published"),
+    ({"model_id": "somebody/Chat-671B", "precision": "published"}, "precision", "8 GPUs of 180 GB at most", "fp8"),
 ]
 
 

@@ -7,8 +7,12 @@ from deploy.answers import Machine
 from deploy.api import Api
 from deploy.environments import Document, Environment
 from deploy.errors import Failure
+#% if cookiecutter.__pictures
+from sizing import memory
+#% else
 from sizing import cards, memory, sources
 from sizing.flags import Flags, of_service
+#% endif
 from sizing.model import GIB, Model
 
 HOURS_A_MONTH = 730
@@ -20,7 +24,7 @@ IMAGE_GB, UNPACKED_GB = 11.8, 30.0  # vllm/vllm-openai, on the way and on the di
 
 @dataclass(frozen=True)
 class Offer:
-    """A machine, how the model fits it (None: nobody knows the model), and what speaks against it."""
+    """A machine, how the model fits it (None: nobody knows), and what speaks against it."""
 
     machine: Machine
     fit: memory.Fit | None
@@ -46,6 +50,36 @@ def find(environment: Environment) -> tuple[list[Offer], Failure | None]:
     return sorted(found, key=lambda offer: (offer.price_per_request, offer.machine.price)), unsized
 
 
+def rows(found: list[Offer]) -> list[dict[str, str]]:
+    """A line for each offer, by column; a column that would tell none from another is left out."""
+    everywhere, sized = shared(found), any(offer.fit for offer in found)
+    differ = any(offer.problems.keys() - everywhere for offer in found)
+    lines = []
+    for offer in found:
+        machine, requests = offer.machine, offer.fit.requests if offer.fit else None
+        line = {"cloud": machine.backend, "region": machine.region, "GPU": machine.gpu}
+        line |= {"$/h": f"{machine.price:.2f}", "$/month": f"{machine.price * HOURS_A_MONTH:,.0f}"}
+        if sized:
+            line["at once"] = "?" if requests is None else str(requests)
+            line["$/h each"] = f"{offer.price_per_request:.3f}" if requests else "-"
+        if differ:
+            line["look out for"] = " ".join(subject for subject in offer.problems if subject not in everywhere)
+        lines.append(line)
+    return lines
+
+
+def shared(found: list[Offer]) -> set[str]:
+    """The subjects of problems that every offer has."""
+    return set.intersection(*(set(offer.problems) for offer in found)) if found else set()
+
+
+#% if cookiecutter.__pictures
+def assess(environment: Environment, machines: list[Machine]) -> tuple[list[Offer], Failure | None]:
+    """What speaks against these machines, in their order. Nobody here knows how a model that draws fits them."""
+    return [Offer(machine, None, problems(environment, machine, None)) for machine in machines], None
+
+
+#% else
 def assess(environment: Environment, machines: list[Machine]) -> tuple[list[Offer], Failure | None]:
     """How the service fits these machines, in their order."""
     fits: list[memory.Fit | None] = [None] * len(machines)
@@ -68,6 +102,7 @@ def _fit(machine: Machine, model: Model, flags: Flags) -> memory.Fit | None:
     return memory.size(model, flags, card.gib, card.count, card.name)
 
 
+#% endif
 def problems(environment: Environment, machine: Machine, model: Model | None) -> dict[str, str]:
     """What speaks against a machine before the model is loaded, by subject."""
     found: dict[str, str] = {}
@@ -75,12 +110,13 @@ def problems(environment: Environment, machine: Machine, model: Model | None) ->
     cuda = cuda_of(image)
     if cuda and cuda > HOST_CUDA:
         found["cuda"] = f"the image has CUDA {cuda}, hosts are asked for {HOST_CUDA}: one that is older refuses it"
+    sized = "vllm-openai" in image  # of no other image the size is known here
     minutes = IMAGE_GB * 8000 / DOWNLOAD_MBIT / 60
-    if "vllm" in image and minutes > START_MINUTES.get(machine.backend, 60):
+    if sized and minutes > START_MINUTES.get(machine.backend, 60):
         limit = f"{START_MINUTES[machine.backend]} minutes on {machine.backend}"
         found["image"] = f"{IMAGE_GB} GB take {minutes:.0f} minutes at {DOWNLOAD_MBIT} Mbit/s, and dstack gives {limit}"
     wanted = UNPACKED_GB + (model.published_gib or model.weights_gib() if model else 0) * GIB / 1e9
-    if machine.disk_mib and machine.disk_mib * 2**20 / 1e9 < wanted:
+    if sized and machine.disk_mib and machine.disk_mib * 2**20 / 1e9 < wanted:
         found["disk"] = f"{machine.disk_mib * 2**20 / 1e9:.0f} GB for image and weights, which take {wanted:.0f}"
     limit_price = environment.max_price_per_hour
     if limit_price and machine.price > limit_price:

@@ -22,7 +22,7 @@ from deploy.answers import Gateway, Submission
 from deploy.bench import table
 from deploy.environments import Document
 from deploy.errors import ExitCode, Failure
-from deploy.offers import HOURS_A_MONTH, Offer, assess
+from deploy.offers import HOURS_A_MONTH, Offer, assess, rows, shared
 from deploy.plans import Change, Plan
 
 console = Console(highlight=False, soft_wrap=True)
@@ -130,15 +130,13 @@ def offers(found: list[Offer], unsized: Failure | None, *, json: bool = False) -
 
 
 def _offers(title: str, found: list[Offer], unsized: Failure | None) -> None:
-    table = _table(title, "cloud", "region", "GPU", "$/h", "$/month", "at once", "$/h each", "look out for")
-    for offer in found:
-        machine, requests = offer.machine, offer.fit.requests if offer.fit else None
-        prices = [f"{machine.price:.2f}", f"{machine.price * HOURS_A_MONTH:,.0f}"]
-        each = ["?" if requests is None else str(requests), f"{offer.price_per_request:.3f}" if requests else "-"]
-        table.add_row(machine.backend, machine.region, machine.gpu, *prices, *each, " ".join(offer.problems))
+    lines, everywhere = rows(found), shared(found)
+    table = _table(title, *(lines[0] if lines else ()))
+    for line in lines:
+        table.add_row(*line.values())
     console.print(table if found else "[bold red]No offer: no cloud has what service.resources asks for.[/]")
     for subject, problem in sorted({problem for offer in found for problem in offer.problems.items()}):
-        console.print(f"[yellow]{subject}[/]: {problem}")
+        console.print(f"[yellow]{subject}{' (every offer)' if subject in everywhere else ''}[/]: {problem}")
     if unsized:
         console.print(f"[yellow]not sized[/]: {escape(str(unsized))}")
 

@@ -10,14 +10,10 @@ from typing import Any
 import pytest
 from conftest import offer
 
-from deploy import offers
+from deploy import offers, output
 from deploy.answers import Machine, RunPlan
 from deploy.api import Api
 from deploy.environments import Environment
-from sizing import sources
-
-CONFIG = {"num_hidden_layers": 40, "hidden_size": 5120, "intermediate_size": 14336, "num_attention_heads": 32}
-CONFIG |= {"num_key_value_heads": 8, "head_dim": 128, "vocab_size": 131072}
 
 
 def machine(name: str, gib: int, price: float, backend: str = "runpod", disk_gib: int = 100) -> dict[str, Any]:
@@ -33,9 +29,11 @@ def on_offer(monkeypatch: pytest.MonkeyPatch, *machines: dict[str, Any]) -> None
 @pytest.fixture
 def model(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """sizing/model.json of a model that everything here is about."""
+    config = {"num_hidden_layers": 40, "hidden_size": 5120, "intermediate_size": 14336, "num_attention_heads": 32}
+    config |= {"num_key_value_heads": 8, "head_dim": 128, "vocab_size": 131072}
     path = tmp_path / "model.json"
-    path.write_text(json.dumps({"model": "a/b", "config": CONFIG, "weights_gib": 22.81}), encoding="utf-8")
-    monkeypatch.setattr(sources, "OWN", path)
+    path.write_text(json.dumps({"model": "a/b", "config": config, "weights_gib": 22.81}), encoding="utf-8")
+    monkeypatch.setattr("sizing.sources.OWN", path)
     return path
 
 
@@ -50,6 +48,7 @@ def test_the_cheapest_for_what_it_answers_comes_first(
     assert unsized is None
     assert [one.machine.price for one in found] == [1.2, 0.6, 0.2]
     assert "price_per_request" not in found[-1].as_json()  # not even one fits
+    assert offers.rows(found)[-1]["at once"] == "0"
     assert found[0].as_json()["price_per_month"] == 876
 
 
@@ -62,6 +61,22 @@ def test_offers_of_an_unknown_model_are_listed_by_price(
     assert "--config a/b" in str(unsized)
     assert [one.machine.price for one in found] == [0.6, 1.2]
     assert "fits" not in found[0].as_json()
+    assert "at once" not in offers.rows(found)[0]
+
+
+def test_what_every_offer_has_is_said_once_below_the_table(
+    environment: Environment, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    on_offer(monkeypatch, machine("A40", 48, 0.4), machine("A40", 48, 0.6))
+    limited = replace(environment, max_price_per_hour=0.5)
+    found, _ = offers.find(replace(limited, service=environment.service | {"image": "vllm/vllm-openai:v0.28.0"}))
+    assert [line["look out for"] for line in offers.rows(found)] == ["", "price"]
+    output.offers(found, None)
+    shown = capsys.readouterr().out
+    assert shown.count("cuda") == 1
+    assert "cuda (every offer): " in shown
+    assert "price: $0.60" in shown
+    assert "look out for" not in offers.rows(found[:1])[0]
 
 
 @pytest.mark.parametrize(
@@ -72,7 +87,7 @@ def test_offers_of_an_unknown_model_are_listed_by_price(
         ("vllm/vllm-openai:v0.28.0-cu128", "vastai", 100, None, {"image"}),
         ("vllm/vllm-openai:v0.28.0-cu128", "runpod", 27, None, {"disk"}),
         ("vllm/vllm-openai:v0.28.0-cu128", "runpod", 100, 0.39, {"price"}),
-        ("registry.example.com/engine:1", "vastai", 100, 0.4, set()),
+        ("registry.example.com/engine:1", "vastai", 27, 0.4, set()),
     ],
 )
 def test_what_speaks_against_an_offer_is_said(
