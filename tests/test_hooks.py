@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -214,8 +215,10 @@ def test_the_next_commands_start_in_the_new_project(tmp_path: Path) -> None:
     shell = subprocess.run(["sh", "-c", f"{commands[0]} && pwd"], cwd="/", capture_output=True, text=True, check=True)
     assert shell.stdout == f"{output / 'chat'}\n"
     readme = (output / "chat" / "README.md").read_text("utf-8")
-    for command in " && ".join(commands[1:]).split(" && "):
+    for command in commands[1:]:
         assert command in readme
+    headings = re.findall(r"^## (.+)$", readme, re.M)
+    assert re.findall(r'README.md, "(.+)"', said)[0] in headings
 
 
 @pytest.mark.parametrize("hook", sorted((ROOT / "hooks").glob("*.py")), ids=lambda hook: hook.name)
