@@ -198,6 +198,15 @@ def test_cookiecutter_itself_ends_with_an_error_and_an_empty_folder(tmp_path: Pa
     assert list((tmp_path / "output").iterdir()) == []
 
 
+def test_what_cookiecutter_itself_refuses_and_ignores_is_as_the_readme_says(tmp_path: Path) -> None:
+    (tmp_path / "output").mkdir()
+    refused = _cookiecutter(tmp_path, "precision=int4")
+    assert refused.returncode != 0
+    assert "['published', 'fp8']" in refused.stderr.splitlines()[-1]
+    assert _cookiecutter(tmp_path, "project_slug=chat", "modelid=somebody/Chat-7B").returncode == 0
+    assert "Mistral-Nemo" in (tmp_path / "output" / "chat" / "README.md").read_text("utf-8").splitlines()[2]
+
+
 def test_what_was_there_before_stays(tmp_path: Path) -> None:
     kept = tmp_path / "output" / "team" / "notes.txt"
     kept.parent.mkdir(parents=True)
