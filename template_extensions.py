@@ -25,6 +25,8 @@ CAPABILITY = {"published": 8.0, "fp8": 8.9}  # CUDA compute capability that has 
 # Cards (GB) and how many of them, the smallest first: those that RunPod and Vast.ai have many of, then H200 and B200
 # for what nothing else holds. Eight is what one machine has.
 MACHINES = ((24, 1), (48, 1), (80, 1), (80, 2), (80, 4), (80, 8), (141, 8), (180, 8))
+# USD an hour: the dear end of price lists of March to June 2026 for L4, RTX 5090, L40S, H100, H200, B200
+DEAR = {24: 0.90, 32: 0.95, 48: 0.90, 80: 2.80, 141: 4.50, 180: 6.00}
 GIB_PER_GB_CARD = 0.93  # an "80 GB" card shows 79 GiB or less, a "24 GB" one 22-23.5, and 0.92 of it may be used
 OVERHEAD_GIB = 2.0  # activations, CUDA graphs and the context, as vLLM logs them below 70 GiB
 IMAGE_GB = 35  # the unpacked image, and room for logs
@@ -44,8 +46,8 @@ def known_model(model_id: str, precision: str) -> dict[str, Any]:
     Keys: `known` (bool), `engine`, `numbers` (what the weights are kept in, None when nobody knows), `parameters`
     (billions or None), `context` (tokens, as vLLM takes it; None for pictures), `gated` (bool), `licence` (or None),
     `tool_parser` (or None), `flags` (lines of `vllm serve`), `memory` (dstack's range), `count` (GPUs),
-    `compute_capability`, `cpus`, `host_gb` (the host's memory), `disk_gb`, `config` (of config.json, or None),
-    `weights_gib` (as published, or None).
+    `compute_capability`, `cpus`, `host_gb` (the host's memory), `dear` (USD an hour, of a dear one),
+    `disk_gb`, `config` (of config.json, or None), `weights_gib` (as published, or None).
     """
     entry = catalogue().get(model_id)
     if entry is None:
@@ -164,12 +166,12 @@ def _too_large(model_id: str) -> str:
     return f"takes {weights_gb:,.0f} GB for its weights alone, and a machine has {count} GPUs of {card} GB at most"
 
 
-def _host(card: int, count: int) -> dict[str, int]:
-    """What the host of the GPUs has: 4 cores for each, and 32 GB of memory for every 80 GB of GPU memory begun.
+def _host(card: int, count: int) -> dict[str, float]:
+    """The host of the GPUs: 4 cores for each, 32 GB of memory for every 80 GB of GPU memory begun; and its price.
 
     Weights stream through the host's memory and need not fit; each GPU has a process of some 10 GB of its own.
     """
-    return {"cpus": 4 * count, "host_gb": 32 * count * -(-card // 80)}
+    return {"cpus": 4 * count, "host_gb": 32 * count * -(-card // 80), "dear": DEAR[card] * count}
 
 
 def _disk_gb(weights_gb: float) -> int:
