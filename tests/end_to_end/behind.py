@@ -44,8 +44,8 @@ class Behind(Environment):
         return set(self.gateways.values())
 
     def settle(self, gateway: dict[str, Any] | None = None, **service: object) -> None:
-        """Write the file: one replica or what `service` says, streams that take STREAM_SECONDS."""
-        environ = {"SANDBOX_TOKEN_SECONDS": str(STREAM_SECONDS / 8)}
+        """Write the file: one replica or what `service` says; `env` as it was, at first streams of STREAM_SECONDS."""
+        environ = self.settings.get("service", {}).get("env", {"SANDBOX_TOKEN_SECONDS": str(STREAM_SECONDS / 8)})
         where = {"region": self.sandbox.aws_environ["AWS_DEFAULT_REGION"], "domain": self.sandbox.zone}
         self.write(
             gateway=where | (gateway or {}),

@@ -6,6 +6,7 @@ import json
 import time
 
 from tests.end_to_end.project import Environment, refused
+from tests.sandbox.deployment import wait_for
 
 
 def test_the_first_deploy_ends_with_an_answered_chat(serving: Environment) -> None:
@@ -63,6 +64,7 @@ def test_an_adapter_is_a_setting_that_rolls_out_and_answers_by_its_name(serving:
 
 
 def test_more_replicas_are_made_in_place(serving: Environment) -> None:
+    wait_for(lambda: len(serving.machines()) == 1, 120)  # the one before may still be leaving
     [old] = serving.machines()
     serving.write(service=serving.settings["service"] | {"replicas": 2})
     assert "service mistral-nemo-serving: in place" in serving.inv("plan").stdout
