@@ -90,7 +90,7 @@ def test_a_pod_that_is_not_ready_never_finishes_loading(cloud: Cloud) -> None:
 
 
 def test_the_figures_follow_what_the_engine_does(cloud: Cloud) -> None:
-    pod = cloud.start(gpu_count=2, load_seconds=1.5)
+    pod = cloud.start(gpu_count=2, load_seconds=6)
     with runner(pod, cloud.private_key) as client, application(pod, cloud.private_key) as http:
         figures = [client.get_metrics()]
         submit(client, f"{SERVE} --gpu-memory-utilization 0.5", env={"SANDBOX_TOKEN_SECONDS": "0.1"})
