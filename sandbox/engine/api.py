@@ -45,6 +45,7 @@ class Api:
         self._slots = asyncio.Semaphore(flags.max_num_seqs)
         self._telemetry = telemetry
         self._token_seconds = token_seconds
+        self._fingerprint = f"stand-in-{uuid.uuid4().hex[:8]}"  # tells replicas apart behind a proxy
         self._draining = False
         self._ended = asyncio.Event()
 
@@ -152,7 +153,7 @@ class Api:
             "object": shape.chunk if body.get("stream") else shape.whole,
             "created": int(time.time()),
             "model": body.get("model") or self._names[0],
-            "system_fingerprint": "sandbox-stand-in",
+            "system_fingerprint": self._fingerprint,
         }
         async with aclosing(self._generate(reply)) as pieces:
             if body.get("stream"):

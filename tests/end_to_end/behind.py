@@ -61,6 +61,11 @@ class Behind(Environment):
         url = f"http://{self.host}/v1/chat/completions"
         return self.sandbox.inside("curl", "-s", "-m", "10", url, *headers, "-d", body).stdout
 
+    def engines(self) -> set[str]:
+        """The engines that answer: nginx takes turns, so a few requests meet every replica that it knows of."""
+        answers = [self.ask(max_tokens=1) for _ in range(6)]
+        return {answer.json()["system_fingerprint"] for answer in answers if answer.ok}
+
     def ready(self) -> list[dict[str, str]]:
         """The replicas whose probes pass."""
         return [replica for replica in self.status()["replicas"] if replica["probes"] == "passing"]
