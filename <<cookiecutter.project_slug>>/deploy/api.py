@@ -37,6 +37,7 @@ class Api:
 
     def __init__(self, environment: Environment) -> None:
         self.url, self.project, self._name = environment.server_url, environment.project, environment.name
+        self._limits = environment.timeouts
         self._hint = "run `inv server` in another terminal" if environment.name == "dev" else "is the VPN up?"
         self._session = requests.Session()
         self._session.headers["Authorization"] = f"Bearer {environment.token}"
@@ -111,9 +112,17 @@ class Api:
         """Delete a fleet or a gateway, wait until it and its machines are gone. Doing it twice is doing it once."""
         if self.exists(kind, name):
             self._call(f"{kind}s/delete", names=[name])
-            while self.exists(kind, name):
-                time.sleep(POLL_SECONDS)
+            self.wait_gone(f"{kind} {name}", lambda: not self.exists(kind, name))
             say(f"{kind} {name}: deleted")
+
+    def wait_gone(self, what: str, gone: Callable[[], bool]) -> None:
+        """Return when `gone`. Fails with STILL_THERE before dstack gives up, after 15 minutes, without telling."""
+        for _ in during(self._limits.stop):
+            if gone():
+                return
+        why = f"{what} is still there after {self._limits.stop} s, and may be billed"
+        mend = "run it again to go on waiting, and look at the clouds' consoles: dstack tries for 15 minutes"
+        raise Failure(ExitCode.STILL_THERE, f"{why}; {mend}")
 
     def log_tail(self, run_name: str, submission_id: str, lines: int = 20) -> list[str]:
         """The last lines that a replica's container wrote."""

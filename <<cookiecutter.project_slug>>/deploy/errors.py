@@ -32,6 +32,7 @@ class ExitCode(IntEnum):
     DNS_REFUSED = 38  # the records could not be read or written, or belong to somebody else
     NOT_VERIFIED = 39  # deployed, but the endpoint can't be reached from this machine
     BENCH_FAILED = 40  # the load test's tool is not to be had, or ended without numbers
+    STILL_THERE = 41  # what was stopped or deleted is not gone within timeouts.stop, and may be billed on
     INTERRUPTED = 130  # Ctrl-C; nothing was taken back, running it again continues
 
 

@@ -13,8 +13,9 @@ import pytest
 from conftest import job, run, run_json
 
 from deploy.api import Api
-from deploy.environments import Environment
+from deploy.environments import Environment, Timeouts
 from deploy.errors import ExitCode, Failure
+from deploy.rollout import stop
 
 
 class Server(ThreadingHTTPServer):
@@ -131,6 +132,19 @@ def test_what_does_not_exist_is_none(server: Server, api: Api) -> None:
     server.status, server.body = 400, b'{"detail": [{"msg": "Run not found", "code": "resource_not_exists"}]}'
     assert api.run("x") is None
     assert not api.exists("fleet", "x")
+
+
+@pytest.mark.parametrize("still", ["run", "fleet"])
+def test_what_does_not_go_away_is_named_before_dstack_forgets_it(
+    server: Server, environment: Environment, still: str
+) -> None:
+    hurried = replace(environment, server_url=server.url, timeouts=Timeouts(stop=1))
+    server.body = json.dumps(run_json(job())).encode()
+    api = Api(hurried)
+    end = {"run": lambda: stop(api, hurried, print), "fleet": lambda: api.delete("fleet", "x", print)}
+    with pytest.raises(Failure, match=f"{still} .* is still there after 1 s.*15 minutes") as failed:
+        end[still]()
+    assert failed.value.code == ExitCode.STILL_THERE
 
 
 def test_the_token_travels_in_a_header_alone(server: Server, api: Api) -> None:

@@ -40,6 +40,7 @@ class Timeouts(_Strict):
     capacity: int = Field(default=900, ge=1)  # for a cloud to hand out a machine
     gateway: int = Field(default=600, ge=1)  # for the gateway's instance to be set up
     ready: int = Field(default=2700, ge=1)  # from then until probes pass: image, weights, start of the engine
+    stop: int = Field(default=600, ge=1)  # for a run to end, and for the clouds to take machines back
 
 
 class Dns(_Strict):

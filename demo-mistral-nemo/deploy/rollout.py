@@ -65,9 +65,7 @@ def stop(api: Api, environment: Environment, say: Say) -> None:
     run = api.run(environment.run_name)
     if run and run.active and run.status != "terminating":
         api.stop_run(environment.run_name)
-    while run and run.active:
-        time.sleep(POLL_SECONDS)
-        run = api.run(environment.run_name)
+    api.wait_gone(f"run {environment.run_name}", lambda: not ((run := api.run(environment.run_name)) and run.active))
     say(f"{environment.run_name}: stopped")
 
 
