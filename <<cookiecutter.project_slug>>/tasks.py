@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import wraps
 from inspect import Parameter, Signature, signature
 from pathlib import Path
@@ -144,10 +144,9 @@ def service_deploy(
 def _deploy(environment: Environment, *, yes: bool, dry_run: bool, json: bool, front: bool, **allowed: bool) -> None:
     """Plan, show, agree, carry out; the last word is the endpoint's. `front`: gateway and records too."""
     api = deploy.api.Api(environment)
-    judged = environment if front else replace(environment, gateway=None, dns=None)
     with deploy.output.watching(f"planning {environment.run_name}") as say:
         say(f"secrets: {deploy.doctor.secrets(api, environment)}")
-        planned = deploy.plans.make(api, judged, say)
+        planned = deploy.plans.make(api, environment, say, front=front)
     if dry_run or not json:
         deploy.output.plan(planned, json=json)
     deploy.plans.refuse(planned, **allowed)
@@ -305,9 +304,9 @@ def destroy(environment: Environment, yes: bool = False, dry_run: bool = False, 
     deploy.output.confirm(f"End {environment.run_name} and all requests to it?", yes=yes)
     with deploy.output.watching(f"destroying {environment.run_name}") as say:
         deploy.rollout.stop(api, environment, say)
-        api.delete("fleet", environment.run_name, say)
-        deploy.dns.delete(environment, say)
-        api.delete("gateway", environment.run_name, say)
+        for kind in ("fleet", "gateway"):
+            api.delete(kind, environment.run_name, say)
+        deploy.dns.delete(environment, say)  # last: what AWS refuses here must not keep the others, which are billed
 
 
 namespace = Collection(doctor, server, render, plan, size, offers, status, logs, smoke, bench, destroy)

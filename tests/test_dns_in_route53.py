@@ -84,7 +84,7 @@ def test_a_record_is_made_followed_and_deleted(deploy: Any, environment: Any, ro
     said: list[str] = []
     before = route53.list_resource_record_sets(HostedZoneId=route53.zone_id)["ResourceRecordSets"]
     deploy.dns.publish(api("10.0.0.7"), environment, said.append)
-    assert records(route53) == {f"{HOST}. A": ["10.0.0.7"], f"_owner.{HOST}. TXT": ['"mistral-nemo"']}
+    assert records(route53) == {f"{HOST}. A": ["10.0.0.7"], f"_owner.{HOST}. TXT": ['"main/mistral-nemo"']}
     deploy.dns.publish(api("10.0.0.8", "10.0.0.9"), environment, said.append)
     assert records(route53)[f"{HOST}. A"] == ["10.0.0.8", "10.0.0.9"]
     deploy.dns.publish(api("internal-lb.elb.amazonaws.com"), environment, said.append)
@@ -136,6 +136,33 @@ def test_a_record_of_somebody_else_is_left_alone_unless_adopted(
         deploy.dns.delete(environment, print)
     assert "ChangeResourceRecordSets" not in calls
     deploy.dns.publish(api("10.0.0.7"), environment, print, adopt=True)
+    assert records(route53)[f"{HOST}. A"] == ["10.0.0.7"]
+
+
+def test_other_types_at_our_name_are_left_alone(deploy: Any, environment: Any, route53: Any) -> None:
+    deploy.dns.publish(api("10.0.0.7"), environment, print)
+    proof = {"Name": HOST, "Type": "TXT", "TTL": 60, "ResourceRecords": [{"Value": '"verification=1"'}]}
+    change = {"Changes": [{"Action": "CREATE", "ResourceRecordSet": proof}]}
+    route53.change_resource_record_sets(HostedZoneId=route53.zone_id, ChangeBatch=change)
+    deploy.dns.publish(api("10.0.0.8"), environment, print)
+    deploy.dns.delete(environment, print)
+    assert records(route53) == {f"{HOST}. TXT": ['"verification=1"']}
+
+
+def test_a_zone_behind_a_hundred_others_of_its_vpc_is_found(
+    deploy: Any, environment: Any, route53: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """moto answers with all at once: here with AWS's own zones first, one a page."""
+    original = importlib.import_module("botocore.client").BaseClient._make_api_call
+
+    def paged(client: Any, operation: str, arguments: Any) -> Any:
+        if operation != "ListHostedZonesByVPC" or "NextToken" in arguments:
+            return original(client, operation, {key: arguments[key] for key in arguments if key != "NextToken"})
+        own = {"HostedZoneId": "AWS", "Name": "efs.", "Owner": {"OwningService": "efs.amazonaws.com"}}
+        return {"HostedZoneSummaries": [own], "MaxItems": "1", "NextToken": "more"}
+
+    monkeypatch.setattr("botocore.client.BaseClient._make_api_call", paged)
+    deploy.dns.publish(api("10.0.0.7"), environment, print)
     assert records(route53)[f"{HOST}. A"] == ["10.0.0.7"]
 
 

@@ -62,20 +62,15 @@ class Api:
         found = self._find("runs/get", run_name=name)
         return Run.model_validate(found) if found else None
 
-    def plan_run(
-        self, service: Document, current: Run | None, *, any_fleet: bool = False, gateway: str | None = None
-    ) -> RunPlan:
+    def plan_run(self, service: Document, current: Run | None, *, any_fleet: bool = False) -> RunPlan:
         """What applying `service` would do, and which offers it would take.
 
-        Two things are sent as the run has them. Its `ssh_key_pub`: without it the server takes that of the token's
-        user, finds the run changed, and the same file applied by a colleague would be an outage. And its `gateway`,
-        when that is only another way to write the same one; `gateway` asks for the other way.
+        The run's `ssh_key_pub` is sent as it has it: without it the server takes that of the token's user, finds the
+        run changed, and the same file applied by a colleague would be an outage.
         """
         configuration = {key: value for key, value in service.items() if not (any_fleet and key == "fleets")}
-        if current and current.active and current.gateway == f"{self.project}/{service.get('gateway')}":
-            configuration["gateway"] = current.gateway
-        if gateway:
-            configuration["gateway"] = gateway
+        if isinstance(service.get("gateway"), str):
+            configuration["gateway"] = self._reference(service["gateway"], current)
         spec: Document = {
             "run_name": service["name"],
             "configuration": configuration,
@@ -85,6 +80,18 @@ class Api:
         }
         answer = self._call("runs/get_plan", run_spec=spec, max_offers=100, for_offers_only=any_fleet)
         return RunPlan.model_validate(answer)
+
+    def _reference(self, written: str, current: Run | None) -> str:
+        """The way to write the service's gateway that the gateway asks for, see gateways.py, else the run's own.
+
+        `NAME` and `<project>/NAME` are the same one, and dstack takes them for a change.
+        """
+        name = written.removeprefix(f"{self.project}/")
+        gateway = self.gateway(name)
+        if gateway and gateway.reference:
+            return gateway.reference
+        kept = current.gateway if current and current.active else None
+        return kept if kept in (name, f"{self.project}/{name}") else written
 
     def stop_run(self, name: str) -> None:
         self._call("runs/stop", runs_names=[name], abort=False)

@@ -1,13 +1,14 @@
 """The service's record in Route 53, in the hosted zone that its gateway serves.
 
 Two record sets are ours: `<run>.<zone>`, which points at the gateway's running replicas, and a TXT beside it that names
-the service that owns it. Many services share a zone; the TXT keeps one from overwriting another. Reading takes the same
-few calls however large the zone is, and nothing is written when nothing differs.
+the service that owns it, `<project>/<run>`. Many services share a zone; the TXT keeps one from overwriting another.
+Reading takes the same few calls however large the zone is, and nothing is written when nothing differs.
 """
 
+import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import boto3
 from botocore.config import Config
@@ -27,16 +28,29 @@ INSYNC = {"Delay": 5, "MaxAttempts": 36}  # seconds, polls; Route 53 propagates 
 
 @dataclass(frozen=True, order=True)
 class RecordSet:
-    """One record set; `values` are sorted, so equal sets compare equal."""
+    """One record set; `values` are sorted, so equal sets compare equal. `routed`: JSON of an alias or weighted one."""
 
     name: str
     type: str
     values: tuple[str, ...]
     ttl: int = TTL_SECONDS
+    routed: str = ""
+
+    @classmethod
+    def of_aws(cls, found: Document) -> "RecordSet":
+        values = tuple(sorted(value["Value"] for value in found.get("ResourceRecords", [])))
+        plain = found.keys() == {"Name", "Type", "TTL", "ResourceRecords"}
+        routed = "" if plain else json.dumps(found, sort_keys=True)
+        return cls(found["Name"], found["Type"], values, found.get("TTL", 0), routed)
 
     def to_aws(self) -> Document:
+        if self.routed:
+            return dict(json.loads(self.routed))
         values = [{"Value": value} for value in self.values]
         return {"Name": self.name, "Type": self.type, "TTL": self.ttl, "ResourceRecords": values}
+
+    def __str__(self) -> str:
+        return f"{' '.join(self.values) or 'an alias'} (TTL {self.ttl})"
 
 
 class Zone:
@@ -49,31 +63,34 @@ class Zone:
         if environment.gateway is None:
             message = f"environments/{environment.name}.yml has no gateway, so there is no record to keep"
             raise Failure(ExitCode.SETTINGS_INVALID, message)
-        self.host, self.owner = environment.host, environment.run_name
+        self.host, self.owner = environment.host, f"{environment.project}/{environment.run_name}"
         domain, region = environment.gateway["domain"], environment.gateway["region"]
         vpc = environment.dns.vpc_id if environment.dns else None
         of = f" of {vpc} in {region}" if vpc else ""
-        with _explained(f"looking for the zone {domain}{of}"):  # both lists are of few zones: one page holds them
+        with _explained(f"looking for the zone {domain}{of}"):
             self._client = boto3.client("route53", region_name=region, config=RETRIES)
-            page = self._client.list_hosted_zones_by_name(DNSName=domain, MaxItems="100")
+            page = self._client.list_hosted_zones_by_name(DNSName=domain, MaxItems="100")  # those of this name first
             named = [zone for zone in page["HostedZones"] if zone["Name"] == f"{domain}."]
-            of_vpc = []
-            if vpc:
-                page = self._client.list_hosted_zones_by_vpc(VPCId=vpc, VPCRegion=region, MaxItems="100")
-                of_vpc = page["HostedZoneSummaries"]
+            of_vpc, more = [], {"VPCId": vpc, "VPCRegion": region} if vpc else {}
+            while more:  # AWS's own zones are among them, of endpoints and service discovery: there can be many
+                page = self._client.list_hosted_zones_by_vpc(**more)
+                of_vpc += page["HostedZoneSummaries"]
+                more = more | {"NextToken": page["NextToken"]} if "NextToken" in page else {}
         self._id = the_one(named, of_vpc, f"{domain}.", vpc)
 
     def read(self) -> frozenset[RecordSet]:
-        """The record sets at exactly our two names, of whichever type; a name has few, so one page holds them all."""
+        """The address and the owner that exactly our two names have; a name has few sets, so one page holds them all.
+
+        Other types at our name, TXT or CAA say, are somebody's own business.
+        """
         found = set()
-        for name in (f"{self.host}.", f"{OWNER_PREFIX}.{self.host}."):
+        for name, types in ((f"{self.host}.", {"A", "CNAME"}), (f"{OWNER_PREFIX}.{self.host}.", {"TXT"})):
             with _explained(f"reading {name}"):
                 page = self._client.list_resource_record_sets(
                     HostedZoneId=self._id, StartRecordName=name, MaxItems="20"
                 )
-            for one in page["ResourceRecordSets"]:
-                values = tuple(sorted(value["Value"] for value in one.get("ResourceRecords", [])))
-                found |= {RecordSet(name, one["Type"], values, one.get("TTL", 0))} if one["Name"] == name else set()
+            sets = page["ResourceRecordSets"]
+            found |= {RecordSet.of_aws(one) for one in sets if one["Name"] == name and one["Type"] in types}
         return frozenset(found)
 
     def write(self, batch: list[Document], want: frozenset[RecordSet]) -> None:
@@ -89,15 +106,20 @@ class Zone:
             waiter.wait(Id=answer["ChangeInfo"]["Id"], WaiterConfig=INSYNC)
 
 
-def judge(environment: Environment, targets: Sequence[str]) -> Part:
-    """What a deploy would do to the records. Zone and owner are looked at before there is a gateway to point at."""
+def judge(environment: Environment, targets: Sequence[str], *, settled: bool = True) -> Part:
+    """What a deploy would do to the records. Zone and owner are looked at before there is a gateway to point at.
+
+    `targets` are the gateway's as it is now; when it is not `settled`, the same deploy gives it others.
+    """
     zone = Zone(environment)
     have = zone.read()
-    want = wanted(environment.host, targets, environment.run_name) if targets else frozenset()
+    want = wanted(zone.host, targets, zone.owner) if targets else frozenset()
     changes(have, want, zone.host, zone.owner)  # refuses what is somebody else's
     if not targets:
         return Part(Change.CREATE)
-    old, new = ({f"{one.name} {one.type}": " ".join(one.values) for one in sets} for sets in (have - want, want - have))
+    if not settled:
+        return Part(Change.IN_PLACE, (Difference(zone.host, " ".join(targets), "as the changed gateway has them"),))
+    old, new = ({f"{one.name} {one.type}": str(one) for one in sets} for sets in (have - want, want - have))
     found = tuple(Difference(key, old.get(key), new.get(key)) for key in sorted(old.keys() | new.keys()))
     return Part(Change.UNCHANGED if not found else Change.IN_PLACE if old else Change.CREATE, found)
 
@@ -108,7 +130,8 @@ def publish(api: Api, environment: Environment, say: Say, *, dry_run: bool = Fal
         return say(f"environments/{environment.name}.yml has no dns: nothing to do")
     gateway = api.gateway(environment.run_name)
     targets = gateway.targets if gateway else ()
-    want, zone = wanted(environment.host, targets, environment.run_name), Zone(environment)
+    zone = Zone(environment)
+    want = wanted(zone.host, targets, zone.owner)
     batch = changes(zone.read(), want, zone.host, zone.owner, adopt=adopt)
     if batch and not dry_run:
         zone.write(batch, want)
@@ -128,9 +151,14 @@ def delete(environment: Environment, say: Say) -> None:
 
 def the_one(named: Iterable[Document], of_vpc: Iterable[Document], name: str, vpc: str | None) -> str:
     """Id of the one zone called `name` that belongs to the VPC (public, without one). Fails when there is not one."""
+    of_vpc = list(of_vpc)
     in_vpc = {zone["HostedZoneId"] for zone in of_vpc}
     ids: list[tuple[str, bool]] = [(zone["Id"].rsplit("/", 1)[-1], zone["Config"]["PrivateZone"]) for zone in named]
     fitting = [zone for zone, private in ids if (zone in in_vpc if vpc else not private)]
+    elsewhere = next((zone["Owner"].get("OwningAccount") for zone in of_vpc if zone["Name"] == name), None)
+    if elsewhere and not fitting:
+        mend = "sign in as a role there that has policies/dns.json"
+        raise Failure(ExitCode.DNS_REFUSED, f"the zone {name} of {vpc} belongs to AWS account {elsewhere}; {mend}")
     if len(fitting) != 1:
         kind = f"private zone {name} of {vpc}" if vpc else f"public zone {name}"
         mend = "make it, or mend dns.vpc_id and gateway.region" if not fitting else "keep one of them"
@@ -156,8 +184,8 @@ def changes(
     batch when somebody wrote in between; an UPSERT would overwrite them. Without this owner's TXT nothing is touched,
     neither to replace nor to delete it, unless `adopt` says so.
     """
-    have, target = frozenset(current), frozenset(want)
-    if have and _ownership(host, owner) not in have and not adopt:
+    have, target, mine = frozenset(current), frozenset(want), _ownership(host, owner)
+    if have and mine not in {replace(found, ttl=mine.ttl) for found in have} and not adopt:
         holder = next((found.values[0] for found in have if found.type == "TXT"), "someone who left no owner record")
         message = f"{host} belongs to {holder}; choose another name, or take it over: inv dns.update --adopt"
         raise Failure(ExitCode.DNS_REFUSED, message)

@@ -3,13 +3,19 @@
 dstack changes `domain`, `default` and `replicas` of a gateway in place. Anything else takes a new one, which `dstack
 apply -y` makes without asking; here that is refused unless allowed by name, because until the service is registered at
 the new gateway and the records point at it, nobody is answered.
+
+dstack registers a service that runs when its `gateway` changes, and not because a gateway of that name is made anew. It
+takes `<project>/NAME` for another value than `NAME`, though both are the same gateway: writing the other one is a
+change in place, without a new replica. A gateway that is made while its service runs gets a tag that says which way the
+service has to be written from then on, so that whoever deploys next sees a service that is not registered yet, however
+the deploy that made the gateway ended.
 """
 
-from deploy.answers import Gateway
+from deploy.answers import Gateway, Run
 from deploy.api import Api, Say, during
 from deploy.environments import Environment
 from deploy.errors import ExitCode, Failure
-from deploy.plans import Change, judge_gateway, refuse_recreation
+from deploy.plans import Change, judge_gateway, judge_service, plan_gateway, refuse_recreation, tagged
 
 
 def deploy(api: Api, environment: Environment, say: Say, *, allow_recreation: bool = False) -> Gateway | None:
@@ -17,37 +23,54 @@ def deploy(api: Api, environment: Environment, say: Say, *, allow_recreation: bo
     if environment.gateway is None:
         say(f"environments/{environment.name}.yml has no gateway: nothing to do")
         return None
-    name, plan = environment.run_name, api.plan("gateway", environment.gateway)
+    name, plan = environment.run_name, plan_gateway(api, environment.gateway, environment.run_name)
     part = judge_gateway(plan)
     refuse_recreation(part, environment, allow_recreation=allow_recreation)
     if part.change == Change.RESTART:
         api.delete("gateway", name, say)
-        plan = api.plan("gateway", environment.gateway)
+    if part.change in (Change.RESTART, Change.CREATE):
+        plan = api.plan("gateway", tagged(environment.gateway, other_way(api.run(name), environment)))
     if part.change != Change.UNCHANGED:
         api.apply("gateway", plan)
         say(f"gateway {name}: {part.change}")
     gateway = _watch(api, environment, say)
-    if part.change == Change.RESTART and (run := api.run(name)) and run.active:
-        # dstack registers a service when its `gateway` changes, and takes `<project>/NAME` for another value than
-        # `NAME` though both mean the same gateway: writing the other one is a change in place, without a new replica.
-        other = f"{environment.project}/{name}" if run.gateway == name else name
-        api.apply("run", api.plan_run(run.run_spec["configuration"], run, gateway=other))
-        say(f"{name}: registered at the new gateway")
+    _register(api, name, say)
     return gateway
+
+
+def other_way(run: Run | None, environment: Environment) -> str | None:
+    """The way to write the gateway that an active run does not use; None where no run has to be registered anew."""
+    if run is None or not run.active or run.gateway is None:
+        return None
+    name = environment.run_name
+    return f"{environment.project}/{name}" if run.gateway == name else name
+
+
+def _register(api: Api, name: str, say: Say) -> None:
+    """Register the run at its gateway, if that one was made anew."""
+    run = api.run(name)
+    if run and run.active and run.gateway:
+        plan = api.plan_run(run.run_spec["configuration"] | {"gateway": name}, run)
+        if judge_service(plan).change == Change.IN_PLACE:
+            api.apply("run", plan)
+            say(f"{name}: registered at the new gateway")
 
 
 def _watch(api: Api, environment: Environment, say: Say) -> Gateway:
     """Wait until the gateway runs as many replicas as it should. Fails with GATEWAY_FAILED and dstack's reason."""
-    here, why = f"gateway {environment.run_name}", f"not running after {environment.timeouts.gateway} s"
-    for _ in during(environment.timeouts.gateway):
-        gateway = api.gateway(environment.run_name)
-        if gateway is None:
+    here, limit = f"gateway {environment.run_name}", environment.timeouts.gateway
+    for _ in during(limit):
+        found = api.gateway(environment.run_name)
+        if found is None:
             raise Failure(ExitCode.PLAN_OUTDATED, f"{here} is gone; somebody deleted it")
+        gateway = found
         say(f"{here}: {gateway.summary}")
         if gateway.ready:
             return gateway
         if gateway.status == "failed":
-            why = gateway.reason
             break
-    again = f"inv gateway.destroy --env {environment.name} and inv deploy --env {environment.name}"
-    raise Failure(ExitCode.GATEWAY_FAILED, f"{here}: {why}; mend that, then {again}")
+    why = f"{here}: {gateway.summary}, within {limit} s: {gateway.reason}; mend that"
+    mend = f"then inv gateway.destroy --env {environment.name} and inv deploy --env {environment.name}"
+    if gateway.running:  # which a gateway.destroy would end
+        mend = f"or take back gateway.replicas, then inv deploy --env {environment.name}; what runs goes on serving"
+    raise Failure(ExitCode.GATEWAY_FAILED, f"{why}, {mend}")

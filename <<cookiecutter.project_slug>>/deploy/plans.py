@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Any
 
-from deploy.answers import Machine, ResourcePlan, RunPlan
+from deploy.answers import REFERENCE, Machine, ResourcePlan, Run, RunPlan
 from deploy.api import Api, Say, during
 from deploy.environments import Document, Environment, bounds
 from deploy.errors import ExitCode, Failure
@@ -85,6 +85,12 @@ class Plan:
         return Change.RESTART in (self.fleet.change, self.service.change)
 
     @property
+    def registers(self) -> bool:
+        """Whether its gateway, made anew, registers the service before it is applied."""
+        made = "gateway" in self.parts and self.parts["gateway"].change in (Change.CREATE, Change.RESTART)
+        return made or any(difference.key.split(".")[0] == "gateway" for difference in self.service.differences)
+
+    @property
     def needs_machine(self) -> bool:
         return self.service.change in (Change.CREATE, Change.ROLLING, Change.RESTART)
 
@@ -123,14 +129,14 @@ class Plan:
         }
 
 
-def make(api: Api, environment: Environment, say: Say) -> Plan:
-    """Ask dstack what applying `environment` would do. Changes nothing.
+def make(api: Api, environment: Environment, say: Say, *, front: bool = True) -> Plan:
+    """Ask dstack what applying `environment` would do, with `front` to gateway and records too. Changes nothing.
 
     A machine that is being given back fills a place of the fleet until it is gone, and a full fleet has no offers: that
     is waited for.
     """
     for _ in during(GIVING_BACK_SECONDS):
-        plan = _ask(api, environment)
+        plan = _ask(api, environment, front)
         instances = (plan.fleet_plan.current_resource or {}).get("instances", [])
         giving_back = any(instance["status"] == "terminating" for instance in instances)
         if plan.offers or not plan.needs_machine or not giving_back:
@@ -139,20 +145,21 @@ def make(api: Api, environment: Environment, say: Say) -> Plan:
     return plan
 
 
-def _ask(api: Api, environment: Environment) -> Plan:
+def _ask(api: Api, environment: Environment, front: bool) -> Plan:
     current = api.run(environment.run_name)
     fleet_plan = api.plan("fleet", environment.fleet)
     run_plan = api.plan_run(environment.service, current)
     fleet = judge_fleet(fleet_plan, serving=bool(current and current.active))
-    parts = {"fleet": fleet}
-    if environment.gateway is not None:
+    parts, settled = {"fleet": fleet}, True
+    if front and environment.gateway is not None:
         parts["gateway"] = judge_gateway(plan_gateway(api, environment.gateway, environment.run_name))
-    if environment.dns is not None:
+        settled = parts["gateway"].change in (Change.UNCHANGED, Change.CREATE)
+    if front and environment.dns is not None:
         from deploy import dns  # boto3 takes longer to import than the rest takes to run
 
         gateway = api.gateway(environment.run_name)
-        parts["records"] = dns.judge(environment, gateway.targets if gateway else ())
-    parts["service"] = service = judge_service(run_plan)
+        parts["records"] = dns.judge(environment, gateway.targets if gateway else (), settled=settled)
+    parts["service"] = service = judge_host(judge_service(run_plan), current, environment.host)
     if fleet.change == Change.RESTART and service.change != Change.CREATE:
         parts["service"] = replace(service, change=Change.RESTART)  # its fleet goes, and it with it
     plan = Plan(environment, parts, run_plan.offers, current.price if current else 0.0, fleet_plan, run_plan)
@@ -167,18 +174,32 @@ def plan_gateway(api: Api, wanted: Document, name: str) -> ResourcePlan:
 
     That sees every key that the file names; it misses one that was taken out of the file.
     """
+    found = api.gateway(name)
+    wanted = tagged(wanted, found.reference if found else None)
     try:
         return api.plan("gateway", wanted)
     except Failure as failure:
         if failure.code != ExitCode.TOKEN_REFUSED:
             raise
-    found = api.gateway(name)
     before = found.configuration if found else {}
     after = before | wanted
     in_place = all(before.get(key) == after[key] for key in after.keys() - GATEWAY_IN_PLACE)
     current = {"configuration": before} if found else None
     action, effective = "update" if in_place else "create", {"configuration": after}
     return ResourcePlan(action=action, spec={}, effective_spec=effective, current_resource=current)
+
+
+def tagged(gateway: Document, reference: str | None) -> Document:
+    """The gateway's document with the tag that says how runs have to write it, see gateways.py."""
+    return gateway | {"tags": (gateway.get("tags") or {}) | {REFERENCE: reference}} if reference else gateway
+
+
+def judge_host(service: Part, current: Run | None, host: str) -> Part:
+    """`service`, as a restart where it would keep an old name: dstack gives a running service none of a new domain."""
+    if not host or not current or not current.active or current.host in (None, host):
+        return service
+    named = Difference("gateway.domain", current.host, host)
+    return Part(Change.RESTART, (*service.differences, named))
 
 
 def judge_service(plan: RunPlan) -> Part:

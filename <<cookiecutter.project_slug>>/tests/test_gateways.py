@@ -1,10 +1,13 @@
+from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from conftest import job, run
 
-from deploy import plans
+from deploy import gateways, plans
 from deploy.answers import Gateway, ResourcePlan
-from deploy.environments import Environment
+from deploy.environments import Environment, Timeouts
 from deploy.errors import ExitCode, Failure
 from deploy.plans import Change
 
@@ -59,6 +62,52 @@ def test_a_failed_gateway_says_why() -> None:
     failed = gateway(("terminated", None), status="failed")
     failed.replicas[0]["status_message"] = "no subnet with a route out"
     assert failed.reason == "no subnet with a route out"
+
+
+@pytest.mark.parametrize(
+    ("written", "status", "other"),
+    [("x", "running", "main/x"), ("main/x", "running", "x"), (None, "running", None), ("x", "failed", None)],
+)
+def test_a_run_that_is_there_is_to_write_its_new_gateway_in_the_other_way(
+    environment: Environment, written: str | None, status: str, other: str | None
+) -> None:
+    served = run(job(), status=status)
+    served.run_spec["configuration"]["gateway"] = written
+    assert gateways.other_way(served, replace(environment, run_name="x", project="main")) == other
+    assert gateways.other_way(None, environment) is None
+
+
+def test_what_a_gateway_asks_of_runs_is_no_change_of_it() -> None:
+    class Server(NoAdmin):
+        def plan(self, kind: str, document: dict[str, Any]) -> ResourcePlan:
+            return plan(self.found, document, "update" if document == self.found else "create")
+
+    wanted = {"region": "us-east-1", "tags": {"team": "chat"}}
+    server = Server(plans.tagged(wanted, "main/x"))
+    planned = plans.plan_gateway(server, wanted, "x")  # type: ignore[arg-type]
+    assert plans.judge_gateway(planned).change == Change.UNCHANGED
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("http://x.ai.internal", Change.UNCHANGED),
+        ("http://x.old.internal", Change.RESTART),
+        ("/proxy/services/main/x/", Change.UNCHANGED),  # it had no gateway yet
+    ],
+)
+def test_a_new_domain_is_a_restart_because_a_running_service_keeps_its_name(url: str, expected: Change) -> None:
+    part = plans.judge_host(plans.Part(Change.UNCHANGED), run(job(), service={"url": url}), "x.ai.internal")
+    assert part.change == expected
+
+
+def test_who_has_no_running_gateway_is_told_why_and_not_to_end_those_that_run(environment: Environment) -> None:
+    hurried = replace(environment, timeouts=Timeouts(gateway=1))
+    lost = gateway(("running", "10.0.0.9"), ("terminated", None), configuration={"replicas": 2})
+    lost.replicas[1]["status_message"] = "InsufficientInstanceCapacity"
+    with pytest.raises(Failure, match=r"InsufficientInstanceCapacity.*take back gateway.replicas") as failed:
+        gateways._watch(SimpleNamespace(gateway=lambda name: lost), hurried, print)  # type: ignore[arg-type]
+    assert failed.value.code == ExitCode.GATEWAY_FAILED
 
 
 class NoAdmin:

@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 from pydantic import AliasChoices, AliasPath, BaseModel, Field
 
@@ -9,6 +10,7 @@ from deploy.environments import Document
 
 FINISHED = {"terminated", "failed", "done"}  # of runs
 JOB_OVER = FINISHED | {"aborted", "terminating"}  # of jobs: neither serves nor will
+REFERENCE = "written-as"  # a tag of the gateway, see gateways.py
 AVAILABLE = {"unknown", "available", "idle"}  # of offers: those that dstack tries
 
 
@@ -103,6 +105,11 @@ class Run(BaseModel):
         return found or None
 
     @property
+    def host(self) -> str | None:
+        """The name that its gateway knows it by; a gateway's new domain changes it with a new run alone."""
+        return urlsplit(self.url or "").hostname
+
+    @property
     def replicas(self) -> list[Job]:
         """Replicas that serve or are being made, the newest deployment first."""
         jobs = [job for job in self.jobs if job.latest.status not in JOB_OVER]
@@ -155,6 +162,11 @@ class Gateway(BaseModel):
     @property
     def running(self) -> list[Document]:
         return [replica for replica in self.replicas if replica["status"] == "running" and replica["hostname"]]
+
+    @property
+    def reference(self) -> str | None:
+        """How runs have to write this gateway, if that matters: see gateways.py."""
+        return (self.configuration.get("tags") or {}).get(REFERENCE)
 
     @property
     def wanted(self) -> int:

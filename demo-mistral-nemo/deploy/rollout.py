@@ -13,7 +13,7 @@ from deploy.answers import Job, Run, Submission
 from deploy.api import POLL_SECONDS, Api, Say
 from deploy.environments import Environment, bounds
 from deploy.errors import ExitCode, Failure
-from deploy.plans import Change, Plan
+from deploy.plans import Change, Plan, judge_service
 
 SERVER_OUTAGE_SECONDS = 120.0  # how long a dstack server may be away, restarting say, without ending the deploy
 CRASHES = 2  # once may be a broken host, which the retry leaves behind
@@ -43,11 +43,11 @@ def deploy(api: Api, plan: Plan, say: Say) -> Run:
     if fleet.change != Change.UNCHANGED:
         api.apply("fleet", api.plan("fleet", environment.fleet))
         say(f"fleet {name}: {fleet.change.value}")
-    if change == Change.UNCHANGED:
-        return _watch(api, environment, say, api.run(name))
-    # The fleet and the stopped run are part of what dstack plans with: ask again, then apply just that answer.
-    moved = plan.restarts or Change.CREATE in (fleet.change, change)
+    # Fleet, gateway and the stopped run are part of what dstack plans with: ask again, then apply just that answer.
+    moved = plan.restarts or Change.CREATE in (fleet.change, change) or plan.registers
     asked = api.plan_run(environment.service, api.run(name)) if moved else plan.run_plan
+    if judge_service(asked).change == Change.UNCHANGED:
+        return _watch(api, environment, say, api.run(name))
     run = Run.model_validate(api.apply("run", asked))
     say(f"{name}: deployment {run.deployment_num} submitted ({change.value})")
     try:
@@ -77,7 +77,10 @@ def remains(api: Api, environment: Environment) -> list[str]:
     if environment.dns is not None:
         from deploy import dns  # boto3 takes longer to import than the rest takes to run
 
-        found += [f"records of {environment.host}"] if dns.Zone(environment).read() else []
+        try:
+            found += [f"records of {environment.host}"] if dns.Zone(environment).read() else []
+        except Failure:  # the records come last: by then there is time for the reason
+            found.append(f"perhaps records of {environment.host}, which could not be read")
     return found
 
 

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import requests
 
 from deploy.answers import Run
-from deploy.api import during
+from deploy.api import CONNECT_SECONDS, during
 from deploy.environments import Document, Environment
 from deploy.errors import ExitCode, Failure
 from deploy.status import deployed
@@ -29,8 +29,9 @@ TOOL = {"type": "function", "function": {"name": "weather", "description": "Weat
 def of(environment: Environment, run: Run | None, patience: float = 0.0) -> Document:
     """Ask the run's endpoint, see `check`. Fails with NOT_DEPLOYED when there is none."""
     _, url = deployed(environment, run)
-    if environment.gateway is not None and not _reachable(url):
-        why = f"deployed, but {url} can't be reached from this machine, so nobody has asked it"
+    private = environment.gateway is not None and environment.gateway.get("public_ip") is False
+    if private and not _resolves(url):
+        why = f"deployed, but {url} has no address on this machine, so nobody has asked it"
         mend = f"run inv smoke --env {environment.name} where callers are, inside the VPC"
         raise Failure(ExitCode.NOT_VERIFIED, f"{why}; {mend}")
     if not (model := environment.service.get("model")):
@@ -39,13 +40,14 @@ def of(environment: Environment, run: Run | None, patience: float = 0.0) -> Docu
     return check(url, environment.token, model["name"] if isinstance(model, dict) else model, patience, tools=tools)
 
 
-def _reachable(url: str) -> bool:
-    """Whether the host's name resolves here and its port takes connections; a new record may take its time."""
-    parts = urlsplit(url)
-    address = str(parts.hostname), parts.port or (443 if parts.scheme == "https" else 80)
+def _resolves(url: str) -> bool:
+    """Whether the host's name, of a private zone, has an address here; a new record may take its time.
+
+    Where it has one, callers are: a gateway that takes no connections there is down.
+    """
     for _ in during(RESOLVE_SECONDS):
         with suppress(OSError):
-            socket.create_connection(address, timeout=3).close()
+            socket.getaddrinfo(urlsplit(url).hostname, None)
             return True
     return False
 
@@ -129,7 +131,7 @@ def _ask(session: requests.Session, url: str, body: Document | None = None) -> r
     """The answer to a POST of `body`, or to a GET without one; one that is streamed is still to be read."""
     method, stream = ("GET", False) if body is None else ("POST", "stream" in body)
     try:
-        answer = session.request(method, url, json=body, stream=stream, timeout=ANSWER_SECONDS)
+        answer = session.request(method, url, json=body, stream=stream, timeout=(CONNECT_SECONDS, ANSWER_SECONDS))
         said = "" if answer.ok else answer.text[:200]
     except requests.RequestException as error:
         raise _failed(f"the endpoint does not answer: {error}") from None

@@ -12,19 +12,23 @@ from typing import Any
 import pytest
 from conftest import job, run, run_json
 
+from deploy.answers import REFERENCE
 from deploy.api import Api
 from deploy.environments import Environment, Timeouts
 from deploy.errors import ExitCode, Failure
 from deploy.rollout import stop
 
+PLAN = {"action": "update", "run_spec": {}, "effective_run_spec": {}, "job_plans": []}
+
 
 class Server(ThreadingHTTPServer):
-    """Answers every POST with `status` and `body`, and keeps what was asked."""
+    """Answers every POST with `status` and what `bodies` has for its path, else `body`; keeps what was asked."""
 
     status, body = 200, b"{}"
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
+        self.bodies: dict[str, Any] = {}
         self.asked: list[tuple[str, Any, str | None]] = []
 
     @property
@@ -38,10 +42,12 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
         self.server.asked.append((self.path, json.loads(body), self.headers["Authorization"]))
+        found = self.server.bodies.get(self.path.removeprefix("/api/project/main/"))
+        answer = self.server.body if found is None else json.dumps(found).encode()
         self.send_response(self.server.status)
-        self.send_header("Content-Length", str(len(self.server.body)))
+        self.send_header("Content-Length", str(len(answer)))
         self.end_headers()
-        self.wfile.write(self.server.body)
+        self.wfile.write(answer)
 
     def log_message(self, format: str, *args: Any) -> None:
         """Keep quiet."""
@@ -138,14 +144,12 @@ def test_what_does_not_exist_is_none(server: Server, api: Api) -> None:
 def test_what_does_not_go_away_is_named_before_dstack_forgets_it(
     server: Server, environment: Environment, still: str
 ) -> None:
-    limits = Timeouts(stop=1)
-    hurried = replace(environment, server_url=server.url, timeouts=limits)
+    hurried = replace(environment, server_url=server.url, timeouts=Timeouts(stop=1))
     server.body = json.dumps(run_json(job())).encode()
+    api = Api(hurried)
+    end = {"run": lambda: stop(api, hurried, print), "fleet": lambda: api.delete("fleet", "x", print)}
     with pytest.raises(Failure, match=f"{still} .* is still there after 1 s.*15 minutes") as failed:
-        if still == "run":
-            stop(Api(hurried), hurried, lambda line: None)
-        else:
-            Api(hurried).delete("fleet", "x", lambda line: None)
+        end[still]()
     assert failed.value.code == ExitCode.STILL_THERE
 
 
@@ -161,10 +165,33 @@ def test_the_token_travels_in_a_header_alone(server: Server, api: Api) -> None:
 def test_a_colleagues_plan_uses_the_key_that_the_run_was_made_with(
     server: Server, api: Api, environment: Environment, status: str, key: str | None
 ) -> None:
-    plan = {"action": "update", "run_spec": {}, "effective_run_spec": {}, "job_plans": []}
-    server.body = json.dumps(plan).encode()
-    api.plan_run(environment.service, run(job(), status=status))
+    server.bodies["runs/get_plan"] = PLAN
+    api.plan_run(environment.service | {"gateway": False}, run(job(), status=status))
     assert server.asked[0][1]["run_spec"]["ssh_key_pub"] == key
+
+
+@pytest.mark.parametrize(
+    ("tags", "current", "written"),
+    [
+        (None, None, "x"),
+        (None, "x", "x"),
+        (None, "main/x", "main/x"),  # the same gateway, registered there long ago
+        (None, "other", "x"),
+        ({"team": "chat"}, "main/x", "main/x"),
+        ({REFERENCE: "main/x"}, "x", "main/x"),  # made anew, and the run is not registered yet
+        ({REFERENCE: "x"}, "main/x", "x"),
+        ({REFERENCE: "main/x"}, None, "main/x"),
+    ],
+)
+def test_a_run_writes_its_gateway_as_the_gateway_asks_for(
+    server: Server, api: Api, environment: Environment, tags: dict[str, str] | None, current: str | None, written: str
+) -> None:
+    server.bodies["runs/get_plan"] = PLAN
+    server.bodies["gateways/get"] = {"status": "running", "configuration": {"tags": tags}}
+    was = run(job())
+    was.run_spec["configuration"]["gateway"] = current
+    api.plan_run(environment.service | {"gateway": "x"}, was)
+    assert server.asked[-1][1]["run_spec"]["configuration"]["gateway"] == written
 
 
 def test_the_plan_that_was_shown_is_the_plan_that_is_applied(
@@ -172,10 +199,8 @@ def test_the_plan_that_was_shown_is_the_plan_that_is_applied(
 ) -> None:
     current = run_json(job())
     spec = {"run_name": "x"}
-    plan = {"action": "update", "run_spec": spec, "effective_run_spec": {}, "job_plans": []}
-    plan["current_resource"] = current
-    server.body = json.dumps(plan).encode()
-    shown = api.plan_run(environment.service, None)
+    server.bodies["runs/get_plan"] = PLAN | {"run_spec": spec, "current_resource": current}
+    shown = api.plan_run(environment.service | {"gateway": False}, None)
     server.body = json.dumps(current).encode()
     api.apply("run", shown)
     assert server.asked[-1][1] == {"plan": {"run_spec": spec, "current_resource": current}, "force": False}

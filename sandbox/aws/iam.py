@@ -22,10 +22,12 @@ Tags = Callable[[str], Mapping[str, str]]  # the tags of an EC2 instance, by its
 Context = Mapping[str, Sequence[str]]
 _OPERATORS: dict[str, Callable[[Sequence[str], Sequence[str]], bool]] = {  # from the policy's values and the call's
     "StringEquals": lambda wanted, given: bool(given) and set(given) <= set(wanted),
+    "StringLike": lambda wanted, given: bool(given) and all(any(fnmatchcase(g, w) for w in wanted) for g in given),
     "ForAllValues:StringEquals": lambda wanted, given: set(given) <= set(wanted),
     "Null": lambda wanted, given: list(wanted) == ["false" if given else "true"],
 }
 _CHANGE = "ChangeResourceRecordSets"
+_LAUNCHED_WITH = ("image", "network-interface", "security-group", "subnet", "volume")  # what RunInstances needs as well
 _BESIDES = {  # actions of EC2 that a call takes as well
     "route53:ListHostedZonesByVPC": ("Vpcs",),
     "elasticloadbalancing:CreateLoadBalancer": (
@@ -41,7 +43,7 @@ class Demand:
     """One thing that has to be permitted for a call."""
 
     action: str  # service:Action
-    resource: str = "*"  # ARN; `*` for actions that take none, and for EC2
+    resource: str = "*"  # ARN; `*` for actions that take none, and for EC2 but RunInstances
     context: Context = field(default_factory=dict)
 
 
@@ -64,7 +66,10 @@ def demands(service: str, action: str, parameters: Mapping[str, Any], tags: Tags
         case "ec2":
             found = [{f"aws:ResourceTag/{key}": [tag] for key, tag in tags(id).items()} for id in _ids(parameters)]
             asked = [Demand(name, context=context) for context in found or [{}]]
-            if parameters.get("TagSpecifications") or parameters.get("TagSpecification"):
+            if action == "RunInstances":
+                asked = [Demand(name, _ec2_arn("instance"), _launch(parameters))]
+                asked += [Demand(name, _ec2_arn(kind)) for kind in _LAUNCHED_WITH]
+            if _tag_specifications(parameters):
                 asked.append(Demand("ec2:CreateTags", context={"ec2:CreateAction": [action]}))
         case "elasticloadbalancing":
             asked = [Demand(name, _balancing_resource(action, parameters))]
@@ -96,6 +101,21 @@ def _list(value: Any) -> list[Any]:
 
 def _ids(parameters: Mapping[str, Any]) -> list[str]:
     return _list(parameters.get("InstanceIds", ()))
+
+
+def _ec2_arn(kind: str) -> str:
+    return f"arn:aws:ec2:REGION:ACCOUNT:{kind}/ANY"
+
+
+def _tag_specifications(parameters: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return _list(parameters.get("TagSpecifications") or parameters.get("TagSpecification") or [])
+
+
+def _launch(parameters: Mapping[str, Any]) -> Context:
+    """The condition keys of the instance that is launched."""
+    tags = [tag for one in _tag_specifications(parameters) for tag in _list(one.get("Tags") or one.get("Tag") or [])]
+    asked = {f"aws:RequestTag/{tag['Key']}": [tag["Value"]] for tag in tags}
+    return asked | {"ec2:InstanceType": [str(parameters.get("InstanceType", "m1.small"))]}
 
 
 def _route53_resource(action: str, parameters: Mapping[str, Any]) -> str:

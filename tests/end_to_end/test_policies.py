@@ -161,6 +161,17 @@ def test_no_action_can_go_from_the_gateways_policy(vpc: Sandbox, action: str) ->
         terminate(vpc, instance)
 
 
+@pytest.mark.parametrize(
+    ("type", "owner"), [("p5.48xlarge", "dstack"), ("t3.medium", "somebody")], ids=["a GPU", "another owner's"]
+)
+def test_the_gateways_key_launches_nothing_else(vpc: Sandbox, type: str, owner: str) -> None:
+    own = client("ec2", key(vpc, GATEWAY))
+    image = own.describe_images(Owners=["099720109477"])["Images"][0]["ImageId"]
+    tags = [{"ResourceType": "instance", "Tags": [{"Key": "owner", "Value": owner}]}]
+    with pytest.raises(ClientError, match="UnauthorizedOperation"):
+        own.run_instances(ImageId=image, InstanceType=type, MinCount=1, MaxCount=1, TagSpecifications=tags)
+
+
 def test_the_gateways_key_ends_only_what_dstack_made(vpc: Sandbox) -> None:
     ec2 = client("ec2", vpc.aws_environ)
     image = ec2.describe_images(Owners=["099720109477"])["Images"][0]["ImageId"]

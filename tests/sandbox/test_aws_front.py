@@ -69,8 +69,12 @@ def test_how_a_policy_is_read(statements: list[dict[str, Any]], permitted: bool)
 
 
 def test_tags_at_creation_and_the_tags_of_an_instance_count() -> None:
-    asked = demands("ec2", "RunInstances", {"TagSpecifications": [{}]}, lambda id: {})
-    assert [demand.action for demand in asked] == ["ec2:RunInstances", "ec2:CreateTags"]
+    tagged = [{"ResourceType": "instance", "Tags": [{"Key": "owner", "Value": "dstack"}]}]
+    launch = {"TagSpecifications": tagged, "InstanceType": "t3.medium"}
+    instance, *others, tags = demands("ec2", "RunInstances", launch, lambda id: {})
+    assert instance.context == {"aws:RequestTag/owner": ["dstack"], "ec2:InstanceType": ["t3.medium"]}
+    assert {one.resource.split(":")[-1].split("/")[0] for one in others} >= {"image", "subnet", "volume"}
+    assert tags.action == "ec2:CreateTags"
     first, second = demands("ec2", "TerminateInstances", {"InstanceIds": ["i-1", "i-2"]}, lambda id: {"owner": id})
     assert [first.context["aws:ResourceTag/owner"], second.context["aws:ResourceTag/owner"]] == [["i-1"], ["i-2"]]
 
