@@ -205,7 +205,7 @@ def first_problem(service: Document, fleet: Document, gateway: Document | None, 
     if not re.fullmatch(r"(?=.{1,100}$)[a-z0-9-]+(\.[a-z0-9-]+)+", str(gateway.get("domain"))):
         return f"gateway.domain: must be the hosted zone, is {gateway.get('domain')!r}"
     if absent := next((key for key in ("backend", "region", "certificate") if key not in gateway), None):
-        return f"gateway.{absent}: null takes the line of dstack/gateway.dstack.yml away; leave it out or write it there"
+        return f"gateway.{absent}: null takes away the line of dstack/gateway.dstack.yml; remove it or write it there"
     if gateway.get("default") is not False:
         return "gateway.default: must be false, or services that name no gateway would use this one"
     if gateway.get("public_ip") is False and dns and dns.vpc_id is None:

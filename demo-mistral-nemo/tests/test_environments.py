@@ -165,8 +165,8 @@ def test_what_is_no_range_is_refused(value: object) -> None:
     [
         ("{domain: internal}", "{vpc_id: v}", "gateway.domain: must be the hosted zone"),
         ("{default: true}", "{vpc_id: v}", "gateway.default: must be false"),
-        ("{region: null}", "{vpc_id: v}", "gateway.region: null takes the line"),
-        ("{certificate: null}", "{vpc_id: v}", "gateway.certificate: null takes the line"),
+        ("{region: null}", "{vpc_id: v}", "gateway.region: null takes away the line"),
+        ("{certificate: null}", "{vpc_id: v}", "gateway.certificate: null takes away the line"),
         ("{}", "{}", "dns.vpc_id: a private gateway's record belongs into the private zone"),
         ("null", "{vpc_id: v}", "dns: there is nothing to point a record at"),
     ],
