@@ -15,7 +15,8 @@ from pathlib import Path
 PACKAGE = re.compile(r"\b(?P<name>[a-z][\w.-]*)(?:\[[\w,-]+\])?==(?P<version>\d(?:[\w.]*\w)?)")  # also in commands
 ACTION = re.compile(r"\buses: (?P<name>[\w.-]+/[\w./-]+)@(?P<version>[0-9a-f]{40} # v[\d.]+)")
 IMAGE = re.compile(r"^image: (?P<name>[\w./-]+):(?P<version>v?\d[\w.-]*)", re.MULTILINE)
-PATTERNS = (PACKAGE, ACTION, IMAGE)
+UV = re.compile(r'\bversion: "(?P<version>\d[\d.]*)" # (?P<name>uv)$', re.MULTILINE)  # for setup-uv
+PATTERNS = (PACKAGE, ACTION, IMAGE, UV)
 LOCK = "requirements.txt"
 APART = ("tests/", "sandbox/vllm/requirements.txt")  # other versions on purpose; of another environment
 RENDERED = "demo-mistral-nemo/"
@@ -54,7 +55,8 @@ def put(root: Path, versions: Mapping[str, str]) -> list[str]:
     """
 
     def pinned(match: re.Match[str]) -> str:
-        return match[0].removesuffix(match["version"]) + versions.get(match["name"], match["version"])
+        start, end = (match.start("version") - match.start(), match.end("version") - match.start())
+        return match[0][:start] + versions.get(match["name"], match["version"]) + match[0][end:]
 
     changed = []
     for name in _files(root):

@@ -30,6 +30,7 @@ def repository(tmp_path: Path) -> Path:
         "requirements.txt": "dstack==0.22.10 \\\n",
         "template/pyproject.toml": '["dstack[server]==0.22.9"]\n',
         "template/ci.yml": f"  - {CHECKOUT}{'b' * 40} # v7.0.1\n",
+        "template/setup.yml": '    version: "0.13.9" # uv\n',
         "template/service.dstack.yml": "image: vllm/vllm-openai:v0.28.0-cu129\n",
         "demo-mistral-nemo/ci.yml": f"  - {CHECKOUT}{'a' * 40} # v10.0.0\n",
         "tests/test.py": "dstack==0.1\n",
@@ -43,7 +44,7 @@ def repository(tmp_path: Path) -> Path:
 def test_no_two_places_pin_different_versions() -> None:
     """Packages in pyproject.toml, locks and commands, actions, images; in the template, the demo and here."""
     found = pins.find(ROOT)
-    assert {"dstack", "boto3", "actions/checkout", "vllm/vllm-openai"} <= found.keys()
+    assert {"dstack", "boto3", "actions/checkout", "vllm/vllm-openai", "uv"} <= found.keys()
     assert pins.different(found) == {}, "`inv pins` takes the newest everywhere, `inv lock` renews the locks"
 
 
@@ -62,6 +63,8 @@ def test_the_newest_is_taken_everywhere(repository: Path) -> None:
 
 def test_one_version_can_be_put_everywhere(repository: Path) -> None:
     assert pins.put(repository, {"vllm/vllm-openai": "v0.29.0-cu129"}) == ["template/service.dstack.yml"]
+    assert pins.put(repository, {"uv": "0.14.0"}) == ["template/setup.yml"]
+    assert (repository / "template" / "setup.yml").read_text() == '    version: "0.14.0" # uv\n'
     assert pins.put(repository, {"dstack": "0.23.0"}) == ["pyproject.toml", "template/pyproject.toml"]
     assert pins.find(repository)["vllm/vllm-openai"] == {"template/service.dstack.yml": {"v0.29.0-cu129"}}
     assert '"boto3==1.44.5"]  # ==, not >=' in (repository / "pyproject.toml").read_text()

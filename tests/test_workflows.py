@@ -123,7 +123,8 @@ def test_jobs_end_and_have_no_rights_that_they_did_not_ask_for(folder: Path) -> 
         assert "concurrency" in workflow, path.name
         for name, job in workflow["jobs"].items():
             assert "permissions" in job, f"{path.name}: {name}"
-            assert "uses" in job or job["timeout-minutes"] <= 90, f"{path.name}: {name}"
+            minutes = re.sub(r"\$\{\{ fromJSON\(vars.\w+ \|\| '(\d+)'\) }}", r"\1", str(job.get("timeout-minutes")))
+            assert "uses" in job or int(minutes) <= 90, f"{path.name}: {name}"
 
 
 def test_no_step_keeps_the_token_of_the_checkout_or_another_workflows_cache(folder: Path) -> None:
@@ -132,6 +133,7 @@ def test_no_step_keeps_the_token_of_the_checkout_or_another_workflows_cache(fold
             assert step["with"]["persist-credentials"] is False
         if "setup-uv@" in step.get("uses", ""):
             assert step["with"]["enable-cache"] is False
+            assert step["with"]["version"], "setup-uv would take the newest"
 
 
 def test_scripts_have_the_shell_that_stops_at_a_failing_pipe(folder: Path) -> None:
@@ -149,8 +151,24 @@ def test_a_part_of_the_pipeline_can_be_called_and_started_by_hand(load: Load, pa
     assert called["inputs"]["environment"]["required"] == by_hand["environment"]["required"] == "true"
     assert set(called["inputs"]) <= set(by_hand)
     assert pipeline["uses"] == f"./.github/workflows/{part}.yml"
-    assert set(pipeline["with"]) == set(called["inputs"])
+    own = {name: f"${{{{ inputs.{name} || false }}}}" for name in called["inputs"] if name != "environment"}
+    assert pipeline["with"] == own | {"environment": "${{ needs.target.outputs.environment }}"}
     assert pipeline["secrets"] == {name: f"${{{{ secrets.{name} }}}}" for name in called["secrets"]}
+
+
+@pytest.mark.parametrize("name", ["deploy", *PARTS])
+def test_every_tick_box_becomes_the_flag_of_its_name(load: Load, name: str) -> None:
+    jobs = load(name)["jobs"].values()
+    given = [step for job in jobs for step in job.get("steps", []) if "env" in step]
+    asked = load(name)["on"]["workflow_dispatch"]["inputs"]
+    boxes = [box for box, described in asked.items() if described["type"] == "boolean"]
+    assert boxes
+    for box in boxes:
+        ticked = f"${{{{ inputs.{box} && '--{box}' || '' }}}}"
+        [(variable, script)] = [
+            (variable, step["run"]) for step in given for variable, value in step["env"].items() if value == ticked
+        ]
+        assert f'${{{variable}:+"${variable}"}}' in script
 
 
 def test_the_pipeline_goes_from_the_plan_and_its_approval_to_the_smoke_test(load: Load) -> None:

@@ -92,6 +92,12 @@ def api(server: Server, environment: Environment) -> Api:
             ExitCode.SERVER_REFUSED,
             "(422): ports: Extra inputs",
         ),
+        (
+            400,
+            {"detail": [{"msg": "The client/CLI version (9.0.0) is incompatible with the server version (0.22.5)."}]},
+            ExitCode.SERVER_REFUSED,
+            "upgrade the server first",
+        ),
         (500, "Internal Server Error", ExitCode.SERVER_REFUSED, "500"),
         (502, "Bad gateway", ExitCode.SERVER_UNREACHABLE, "502"),
         (200, "<html>", ExitCode.SERVER_UNREACHABLE, "no dstack server"),

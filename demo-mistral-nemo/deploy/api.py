@@ -186,6 +186,9 @@ class Api:
             return Failure(ExitCode.SETTINGS_INVALID, f"dstack does not take {files}: {reason}")
         if code == "resource_not_exists":
             return _ResourceMissing(ExitCode.SERVER_REFUSED, reason)
+        if "is incompatible with the server version" in reason:  # a client of a newer minor version than the server
+            mend = 'upgrade the server first: "Upgrading dstack" in the CHANGELOG.md of the template'
+            return Failure(ExitCode.SERVER_REFUSED, f"{reason} {mend}")
         if "is in FAILED status" in reason:
             mend = "look at `inv gateway.status`, then inv gateway.destroy and inv deploy"
             return Failure(ExitCode.GATEWAY_FAILED, f"the gateway failed to come up earlier; {mend}")

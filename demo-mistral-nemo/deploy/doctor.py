@@ -40,12 +40,7 @@ def secrets(api: Api, environment: Environment) -> str:
 
 
 def _server(api: Api, environment: Environment) -> str:
-    """dstack refuses a client of a newer minor version than the server; an older one goes on working."""
-    server, client = api.server_version(), version("dstack")
-    found = f"{environment.server_url} runs dstack {server}, this repository {client}"
-    if [int(part) for part in server.split(".")[:2]] < [int(part) for part in client.split(".")[:2]]:
-        raise Failure(ExitCode.SERVER_REFUSED, f"{found}; update the server first")
-    return found
+    return f"{environment.server_url} runs dstack {api.server_version()}, this repository {version('dstack')}"
 
 
 def _clouds(api: Api, environment: Environment) -> str:

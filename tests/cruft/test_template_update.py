@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,28 @@ def test_an_update_becomes_a_pull_request_of_the_app(forge: Forge, template: Rep
     forge.git("fetch", "--quiet", "origin", "template-update")
     changed = forge.git("diff", "--name-only", "main", "FETCH_HEAD").splitlines()
     assert changed == [".cruft.json", ".github/workflows/ci.yml", SERVICE]
+
+
+def test_a_pull_request_that_raises_dstack_says_so(forge: Forge, template: Repository) -> None:
+    pinned = re.search(r'"dstack\[server\]==([\d.]+)"', template.read(f"{TEMPLATE}/pyproject.toml"))
+    assert pinned
+    template.edit(f"{TEMPLATE}/pyproject.toml", f'"dstack[server]=={pinned[1]}"', '"dstack[server]==9.0.0"')
+    template.commit()
+    execution = update(forge)
+    assert execution.ok, str(execution)
+    [pull] = pulls(forge)
+    assert str(template.folder) in pull["body"]
+    assert f"dstack[server]=={pinned[1]}" in pull["body"]
+    assert "dstack[server]==9.0.0" in pull["body"]
+    assert "what goes first" in pull["body"]
+
+
+def test_a_forks_branch_of_that_name_is_somebody_elses(forge: Forge, template: Repository) -> None:
+    change(template)
+    theirs = {"number": 1, "headRefName": "template-update", "isCrossRepository": True, "state": "OPEN", "labels": []}
+    forge.state = forge.state | {"pulls": {"1": theirs}}
+    forge.run("schedule", "template-update.yml", schedule="41 5 * * 1")
+    assert "refs/heads/template-update" in branches(forge)
 
 
 def test_while_its_pull_request_is_open_nothing_more_is_done(forge: Forge, template: Repository) -> None:

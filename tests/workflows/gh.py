@@ -53,6 +53,7 @@ def create(github: Github, asked: argparse.Namespace) -> str:
     if asked.title is None or body is None:
         raise Refused("must provide `--title` and `--body` (or `--fill`) when not running interactively")
     entry = {"title": asked.title, "body": body, "labels": github.labels(asked.label), "state": "OPEN", "comments": []}
+    entry["author"] = {"is_bot": True, "login": f"app/{github.login}"}
     if asked.kind == "pr":
         entry |= {"headRefName": asked.head, "baseRefName": asked.base or "main", "author": github.login}
         if any(pull["headRefName"] == asked.head and pull["state"] == "OPEN" for pull in github.entries("pr").values()):

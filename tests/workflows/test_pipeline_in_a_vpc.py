@@ -75,6 +75,35 @@ def test_a_second_tag_changes_nothing(team: Team) -> None:
     assert writes(team.sandbox) == before
 
 
+def test_a_pull_request_s_plan_has_gateway_and_records(team: Team) -> None:
+    team.forge.variables["ENVIRONMENTS"] = '["prod"]'
+    team.forge.write({"README.md": "Better."})
+    execution = team.forge.propose("plan.yml")
+    assert execution.ok, str(execution)
+    [comment] = team.forge.comments
+    for part in ("gateway", "records", "service"):
+        assert f"{part} mistral-nemo: unchanged" in comment
+
+
+@pytest.mark.parametrize("part", ["gateway", "dns", "service"])
+def test_a_part_is_started_by_hand(team: Team, part: str) -> None:
+    before = writes(team.sandbox)
+    execution = team.forge.run("workflow_dispatch", f"{part}.yml", inputs={"environment": "prod"})
+    assert execution.ok, str(execution)
+    assert f"inv {part}." in execution.summary
+    assert writes(team.sandbox) == before
+    if part == "gateway":
+        assert execution.job("gateway").outputs["gateway"]["addresses"].startswith("10.")
+
+
+def test_a_runner_outside_the_vpc_warns_that_nobody_has_asked(team: Team) -> None:
+    inside, team.forge.prefix = team.forge.prefix, ()
+    execution = team.forge.run("workflow_dispatch", "service.yml", inputs={"environment": "prod"})
+    team.forge.prefix = inside
+    assert execution.ok, str(execution)
+    assert [one for one in execution.annotations if one.startswith("warning: deployed, but this runner can't reach")]
+
+
 def test_a_gateway_that_would_be_replaced_stops_the_pipeline_before_it_is_touched(team: Team) -> None:
     path = "dstack/gateway.dstack.yml"
     text = (team.forge.work / path).read_text("utf-8")
@@ -88,6 +117,16 @@ def test_a_gateway_that_would_be_replaced_stops_the_pipeline_before_it_is_touche
     assert writes(team.sandbox) == before
 
 
+def test_a_gateway_is_replaced_when_somebody_says_so(team: Team) -> None:
+    pods = [pod.id for pod in team.sandbox.pods() if pod.running]
+    ticked = {"environment": "prod", "allow-recreation": "true"}
+    execution = team.forge.run("workflow_dispatch", "deploy.yml", inputs=ticked)
+    assert execution.ok, str(execution)
+    assert "gateway mistral-nemo: restart" in execution.job("plan").summary
+    assert f"http://mistral-nemo.{team.sandbox.zone}/v1 answers as" in execution.job("smoke").summary
+    assert [pod.id for pod in team.sandbox.pods() if pod.running] == pods
+
+
 def test_no_secret_is_in_anything_that_was_written(team: Team) -> None:
-    assert len(team.forge.executions) == 3
+    assert len(team.forge.executions) > 8
     assert team.forge.leaks() == []
