@@ -47,7 +47,7 @@ def known_model(model_id: str, precision: str) -> dict[str, Any]:
     (billions or None), `context` (tokens, as vLLM takes it; None for pictures), `gated` (bool), `licence` (or None),
     `tool_parser` (or None), `flags` (lines of `vllm serve`), `memory` (dstack's range), `count` (GPUs),
     `compute_capability`, `cpus`, `host_gb` (the host's memory), `dear` (USD an hour, of a dear one),
-    `disk_gb`, `config` (of config.json, or None), `weights_gib` (as published, or None).
+    `disk_gb`, `config` (of config.json, or None), `weights_gib` (as published, or None), `picture_gib` (or None).
     """
     entry = catalogue().get(model_id)
     if entry is None:
@@ -72,6 +72,7 @@ def known_model(model_id: str, precision: str) -> dict[str, Any]:
         "disk_gb": _disk_gb(entry["weights_gib"] * 2**30 / 1e9),
         "config": entry.get("config"),
         "weights_gib": entry["weights_gib"],
+        "picture_gib": entry.get("picture_gib"),
     }
 
 
@@ -129,6 +130,7 @@ def _guess(model_id: str, precision: str) -> dict[str, Any]:
         "disk_gb": _disk_gb((parameters or 30.0) * (_quantised_as(model_id) or BYTES_PER_PARAMETER["published"])),
         "config": None,
         "weights_gib": None,
+        "picture_gib": None,
     }
 
 

@@ -32,6 +32,7 @@ HELP = {
     "allow_recreation": "go on even if that deletes the gateway and makes a new one",
     "allow_restart": "go on even if that interrupts a protected service",
     "detailed_exitcode": "exit with 10 when there are changes, 11 when they interrupt the service",
+    "at_once": "sort by what it costs to answer so many requests at once (default: one's share of a full machine)",
     "name": "name of the secret, as in ${{ secrets.NAME }}",
     "replica": "number of the replica (default: any)",
     "lines": "how many, 1,000 at most; `dstack attach --logs` follows",
@@ -237,11 +238,11 @@ def smoke(environment: Environment, json: bool = False) -> None:
 
 
 @command
-def offers(environment: Environment, json: bool = False) -> None:
+def offers(environment: Environment, at_once: int = 0, json: bool = False) -> None:
     """Show the GPUs on offer: price, how many requests each answers at once, what can go wrong with it."""
     from deploy.offers import find
 
-    deploy.output.offers(*find(environment), json=json)
+    deploy.output.offers(*find(environment, at_once), at_once=at_once, json=json)
 
 
 @command

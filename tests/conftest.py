@@ -51,9 +51,11 @@ def baked(cookies_session: Any) -> Bake:
 
 @pytest.fixture(scope="session")
 def deploy(baked: Bake) -> Any:
-    """The package `deploy` of a rendering, its modules by attribute."""
+    """The package `deploy` of a rendering, its modules by attribute: imported while the rendering is on the path."""
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(baked())
+        for module in (baked() / "deploy").glob("*.py"):
+            importlib.import_module(f"deploy.{module.stem}".removesuffix(".__init__"))
         return importlib.import_module("deploy")
 
 

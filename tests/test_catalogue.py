@@ -52,6 +52,7 @@ class Entry(Strict):
     parameters: float
     published: Literal["bf16", "fp8", "awq", "mxfp4"]
     weights_gib: float
+    picture_gib: float | None = None
     gated: bool
     licence: str
     tool_parser: ToolParser | None = None
@@ -64,6 +65,7 @@ class Entry(Strict):
     def check(self) -> Entry:
         chat = self.engine == "vllm"
         assert chat == (self.config is not None), "sizing needs `config` of a chat model, and of no other"
+        assert chat == (self.picture_gib is None), "offers need `picture_gib` of a model that draws, and of no other"
         assert all(chat == (gpu.context is not None) for gpu in self.gpu.values()), "a chat model has a context"
         assert "published" in self.gpu
         assert "fp8" not in self.gpu or self.published == "bf16", "what is quantised is not quantised again"
@@ -163,7 +165,15 @@ def test_only_precisions_that_the_catalogue_has_are_served(model_id: str, precis
 def test_sizing_gets_the_numbers_of_the_model(baked: Bake, model_id: str) -> None:
     numbers = json.loads((baked(model_id=model_id) / "sizing" / "model.json").read_text("utf-8"))
     entry = CATALOGUE.get(model_id, {"config": None, "weights_gib": None})
-    assert numbers == {"model": model_id, "config": entry.get("config"), "weights_gib": entry["weights_gib"]}
+    told = {"picture_gib": entry["picture_gib"]} if "picture_gib" in entry else {"config": entry.get("config")}
+    assert numbers == {"model": model_id, "weights_gib": entry["weights_gib"]} | told
+
+
+@pytest.mark.parametrize("model_id", [model_id for model_id, entry in CATALOGUE.items() if "picture_gib" in entry])
+def test_a_picture_fits_on_the_smallest_card(model_id: str) -> None:
+    entry = CATALOGUE[model_id]
+    smallest = entry["gpu"]["published"]["memory"].split("GB")[0]
+    assert entry["weights_gib"] < entry["picture_gib"] < float(TORCH_GIB[smallest])
 
 
 @pytest.mark.parametrize(

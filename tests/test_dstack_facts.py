@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import inspect
 import re
+from datetime import timedelta
 from typing import Any
 
 import pytest
 import yaml
+from dstack._internal.core.backends.vastai import compute as vastai
 from dstack._internal.core.models import configurations, fleets, instances, runs
+from dstack._internal.core.models.backends.base import BackendType
 from dstack._internal.core.models.common import CoreModel
 from dstack._internal.core.services import is_valid_dstack_resource_name
+from dstack._internal.server.background.pipeline_tasks.common import get_provisioning_timeout
+from dstack._internal.server.background.pipeline_tasks.instances.common import TERMINATION_RETRY_MAX_DURATION
 from dstack._internal.server.services import gateways as gateway_services
 from dstack._internal.server.services.runs import spec
 from pydantic import AliasChoices
@@ -42,6 +48,20 @@ def test_statuses_and_reasons_are_spelled_as_dstack_spells_them(deploy: Any) -> 
     assert available == deploy.answers.AVAILABLE
     reasons = {reason.value for reason in runs.JobTerminationReason}
     assert {"container_exited_with_error", "failed_to_start_due_to_no_capacity"} <= reasons
+
+
+def test_what_offers_are_held_against_is_what_dstack_asks_of_clouds(deploy: Any) -> None:
+    """Literals in its code of Vast.ai; RunPod's hosts are asked for the same CUDA."""
+    asked = inspect.getsource(vastai)
+    assert f'"cuda_max_good": {{"gte": {deploy.offers.HOST_CUDA}}}' in asked
+    assert f'"inet_down": {{"gt": {deploy.offers.DOWNLOAD_MBIT}}}' in asked
+    for cloud, minutes in deploy.offers.START_MINUTES.items():
+        assert get_provisioning_timeout(BackendType(cloud), "") == timedelta(minutes=minutes)
+
+
+def test_dstack_tries_to_give_a_machine_back_for_longer_than_a_destroy_waits(deploy: Any) -> None:
+    assert timedelta(minutes=15) == TERMINATION_RETRY_MAX_DURATION  # README.md, "Tear down"
+    assert timedelta(seconds=deploy.environments.Timeouts().stop) < TERMINATION_RETRY_MAX_DURATION
 
 
 @pytest.mark.parametrize(

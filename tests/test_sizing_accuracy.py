@@ -102,6 +102,44 @@ def test_what_vllm_logged_is_what_is_sized(point: dict[str, Any], name: str) -> 
     assert found.missed(name) == bool(found.miss(name)), f"{why} ({found.miss(name) or 'not named as a miss'})"
 
 
+LATENT = {"kv_lora_rank": 512, "qk_nope_head_dim": 128, "qk_rope_head_dim": 64, "v_head_dim": 128}
+V2_LITE = {"hidden_size": 2048, "intermediate_size": 10944, "num_hidden_layers": 27, "num_attention_heads": 16}
+V2_LITE |= {"moe_intermediate_size": 1408, "n_routed_experts": 64, "n_shared_experts": 2, "first_k_dense_replace": 1}
+V2_LITE |= LATENT | {"vocab_size": 102400}
+V3 = {"hidden_size": 7168, "intermediate_size": 18432, "num_hidden_layers": 61, "num_attention_heads": 128}
+V3 |= {"moe_intermediate_size": 2048, "n_routed_experts": 256, "n_shared_experts": 1, "first_k_dense_replace": 3}
+V3 |= LATENT | {"vocab_size": 129280, "q_lora_rank": 1536}
+MIXTRAL = {"hidden_size": 4096, "intermediate_size": 14336, "num_hidden_layers": 32, "num_attention_heads": 32}
+MIXTRAL |= {"num_key_value_heads": 8, "num_local_experts": 8, "vocab_size": 32000}
+LLAMA_2 = {"hidden_size": 4096, "intermediate_size": 11008, "num_hidden_layers": 32, "num_attention_heads": 32}
+LLAMA_2 |= {"vocab_size": 32000}
+GPTQ = {"quant_method": "gptq", "bits": 4, "group_size": 128}
+
+
+@pytest.mark.parametrize(
+    ("config", "billions"), [(V2_LITE, 15.7), (V3, 671.0), (MIXTRAL, 46.7), (LLAMA_2, 6.74)], ids=str
+)
+def test_as_many_parameters_are_counted_as_the_makers_state(config: dict[str, Any], billions: float) -> None:
+    model = importlib.import_module("sizing.model")
+    assert model.Model.of(config).weights_gib() * GIB / 2 / 1e9 == pytest.approx(billions, rel=0.005)
+
+
+@pytest.mark.parametrize(
+    ("config", "quantization", "gb"),
+    [
+        (V3, {"quant_method": "fp8"}, 671.0 + 2 * 0.93),  # embeddings and lm_head of 129,280 x 7,168 stay bf16
+        (LLAMA_2, GPTQ, 3.9),  # TheBloke/Llama-2-7B-GPTQ, as published
+    ],
+    ids=["fp8", "gptq"],
+)
+def test_quantised_weights_are_as_large_as_published(
+    config: dict[str, Any], quantization: dict[str, Any], gb: float
+) -> None:
+    model = importlib.import_module("sizing.model")
+    sized = model.Model.of(config | {"quantization_config": quantization}).weights_gib() * GIB / 1e9
+    assert sized == pytest.approx(gb, rel=0.01)
+
+
 def test_every_miss_that_is_named_is_one_of_the_points() -> None:
     assert MISSES.keys() <= {(point["model"], point["gpu"], name) for point in POINTS for name in LIMITS}
 

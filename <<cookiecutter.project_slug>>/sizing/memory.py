@@ -115,12 +115,12 @@ class KVCache:
             (ceil(count / together), BLOCK_TOKENS * largest // layer.token_bytes, layer.window)
             for layer, count in layers.items()
         ]
-        self._blocks = int(gib * GIB / (together * largest * BLOCK_TOKENS))
+        self.blocks = int(gib * GIB / (together * largest * BLOCK_TOKENS))
 
     @property
     def tokens(self) -> int:
         """vLLM's "GPU KV cache size": as if every group kept every token."""
-        return self._blocks // sum(count for count, _, _ in self._groups) * BLOCK_TOKENS
+        return self.blocks // sum(count for count, _, _ in self._groups) * BLOCK_TOKENS
 
     def concurrency(self, length: int) -> float:
         """vLLM's "Maximum concurrency": requests of `length` tokens; a window keeps itself and the batch at work."""
@@ -128,7 +128,7 @@ class KVCache:
         for count, block, window in self._groups:
             kept = length if window is None else min(window - 1 + self._batched, length)
             needed += count * (ceil(kept / block) + (window is not None))
-        return self._blocks / needed
+        return self.blocks / needed
 
     def longest(self, limit: int) -> int:
         """The longest request that fits, as `--max-model-len auto` finds it; 1 when none does."""

@@ -30,13 +30,18 @@ def read_model(config: str = "", weights_gib: float | None = None) -> Model:
     with refusing(config or OWN.name):
         if config:
             document, index = (_file(config, name) for name in ("config.json", INDEX))
-            published = index["metadata"]["total_size"] / GIB if index else None
+            total = (index.get("metadata") or {}).get("total_size") if index else None  # some indices state none
+            published = total / GIB if total else None
         else:
+#% if cookiecutter.__pictures
+            raise ValueError("a model that draws has no KV cache to size: `inv offers` says what is too small for it")
+#% else
             numbers = json.loads(OWN.read_text(encoding="utf-8"))
             document, published = numbers["config"], numbers["weights_gib"]
             if document is None:
                 get = f"--config PATH, or from Hugging Face --config {numbers['model']} (HF_TOKEN, if it is gated)"
                 raise ValueError(f"no numbers of the model; {get}; paste its config.json under `config` to keep them")
+#% endif
         if not isinstance(document, dict):
             raise ValueError("no config.json there" if document is None else "is no JSON object")
         model = Model.of(document, weights_gib or published)

@@ -33,12 +33,21 @@ def on_offer(monkeypatch: pytest.MonkeyPatch, *machines: dict[str, Any]) -> None
 #% if cookiecutter.__pictures
 def test_nothing_is_said_of_a_size_that_nobody_knows(environment: Environment, monkeypatch: pytest.MonkeyPatch) -> None:
     """`inv size` is for models that chat; the size of this image is not published."""
-    on_offer(monkeypatch, machine("A100", 80, 1.2, disk_gib=27), machine("A40", 48, 0.6, "vastai"))
+    on_offer(monkeypatch, machine("A100", 80, 1.2, disk_gib=100), machine("A40", 80, 0.6, "vastai"))
     found, unsized = offers.find(environment)
     assert unsized is None
     assert [one.machine.price for one in found] == [0.6, 1.2]
     assert "at once" not in offers.rows(found)[0]
     assert offers.shared(found) == {"cuda"}
+
+
+def test_what_is_too_small_for_a_picture_or_the_weights_is_said(
+    environment: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on_offer(monkeypatch, machine("T4", 16, 0.2), machine("A100", 80, 1.2, disk_gib=10))
+    (small, narrow), _ = offers.find(environment)
+    assert small.problems.keys() == {"cuda", "memory"}
+    assert narrow.problems.keys() == {"cuda", "disk"}
 
 
 #% else
@@ -66,6 +75,12 @@ def test_the_cheapest_for_what_it_answers_comes_first(
     assert "price_per_request" not in found[-1].as_json()  # not even one fits
     assert offers.rows(found)[-1]["at once"] == "0"
     assert found[0].as_json()["price_per_month"] == 876
+    # an A40 answers three at once, an A100 nine: for two requests the smaller one is the cheaper, for nine the larger
+    assert [found[0].fit.requests, found[1].fit.requests] == [9, 3]  # type: ignore[union-attr]
+    for at_once, price, first in ((2, "0.600", 0.6), (4, "1.200", 0.6), (9, "1.200", 1.2), (19, "3.600", 1.2)):
+        asked, _ = offers.find(replace(environment, service=service), at_once)
+        assert asked[0].machine.price == first
+        assert offers.rows(asked, at_once)[0][f"$/h for {at_once}"] == price
 
 
 def test_offers_of_an_unknown_model_are_listed_by_price(

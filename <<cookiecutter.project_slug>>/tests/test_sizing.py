@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,13 @@ def test_the_flags_of_the_service_are_what_is_sized(environment: Environment) ->
 
 
 #% endif
+#% if cookiecutter.__pictures
+def test_a_model_that_draws_is_not_sized() -> None:
+    with pytest.raises(Failure, match="no KV cache to size: `inv offers`"):
+        sources.read_model()
+
+
+#% endif
 def test_lower_case_k_is_a_thousand_as_in_vllm() -> None:
     assert (flags(max_model_len="32K").max_model_len, flags(max_model_len="32k").max_model_len) == (32768, 32000)
 
@@ -94,7 +102,15 @@ def test_a_card_has_less_memory_than_it_is_sold_with(name: str, mib: int, gib: f
         ("[]", "is no JSON object"),
         ("{}", "num_hidden_layers: Field required"),
         (CONFIG | {"layer_types": ["mamba"] * 10}, "layers of mamba"),
-        (CONFIG | {"quantization_config": {"quant_method": "ebcdic"}}, "ebcdic"),
+        (CONFIG | {"layer_types": ["full_attention"] * 3}, "layer_types or num_kv_shared_layers don't fit 10 layers"),
+        (CONFIG | {"num_kv_shared_layers": 10}, "layer_types or num_kv_shared_layers don't fit 10 layers"),
+        (CONFIG | {"head_dim": None, "hidden_size": 8}, "hidden_size 8 is too small for 16 heads"),
+        (CONFIG | {"full_attention_interval": 4}, "layers of full_attention_interval"),  # Qwen3-Next
+        (CONFIG | {"hybrid_override_pattern": "M-M*"}, "layers of hybrid_override_pattern"),  # Nemotron-H
+        (CONFIG | {"mamba_d_state": 128}, "layers of mamba_d_state"),  # Jamba, Falcon-H1
+        (CONFIG | {"index_head_dim": 128}, "layers of index_head_dim"),  # DeepSeek V3.2
+        (CONFIG | {"text_config": {"model_type": "llama4_text"}}, "llama4_text are not counted.*--weights GIB"),
+        (CONFIG | {"quantization_config": {"quant_method": "ebcdic"}}, "ebcdic.*--weights GIB"),
         (CONFIG | {"quantization_config": {"quant_method": "awq"}}, "num_bits"),
     ],
 )
@@ -120,3 +136,22 @@ def test_weights_come_from_the_index_beside_the_config(tmp_path: Path) -> None:
     (tmp_path / sources.INDEX).write_text(json.dumps({"metadata": {"total_size": 3 * 2**30}}), encoding="utf-8")
     assert sources.read_model(str(tmp_path)).weights_gib() == 3
     assert sources.read_model(str(tmp_path), 2.5).weights_gib() == 2.5
+    (tmp_path / sources.INDEX).write_text(json.dumps({"metadata": {}, "weight_map": {}}), encoding="utf-8")
+    assert sources.read_model(str(tmp_path)).weights_gib() == Model.of(CONFIG).weights_gib()  # counted
+
+
+def test_the_table_has_every_number_under_its_title(
+    environment: Environment, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(CONFIG), encoding="utf-8")
+    found = report.lines(environment, {"max_model_len": "2K"}, config=str(tmp_path), gpu_memory="22.03")
+    assert isinstance(found, dict)
+    report.show(found, json=False)
+    titles, numbers = (re.split(r" {2,}", line.strip()) for line in capsys.readouterr().out.splitlines())
+    shown = dict(zip(titles, numbers, strict=True))
+    sizes = {"GiB": 22.03, "weights": found["weights_gib"], "overhead": found["overhead_gib"]}
+    sizes |= {"KV cache": found["kv_cache_gib"]}
+    counts = {"tokens": found["kv_cache_tokens"], "request": 2048, "at once": found["requests_at_once"], "needs": 1}
+    assert shown == {"GPU": "1x L4"} | {title: f"{size:.2f}" for title, size in sizes.items()} | {
+        title: f"{count:,}" for title, count in counts.items()
+    }

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from math import ceil
 
 from deploy.answers import Machine
 from deploy.api import Api
@@ -26,27 +27,31 @@ class Offer:
     fit: memory.Fit | None
     problems: dict[str, str]
 
-    @property
-    def price_per_request(self) -> float:
-        """USD per hour for each request of full length that is answered at once; infinite where none fits."""
+    def price_of(self, at_once: int) -> float:
+        """USD per hour of the machines that answer so many requests of full length at once; infinite where none fits.
+
+        0: of one request's share of a machine that is full.
+        """
         requests = self.fit.requests if self.fit else 1
-        return self.machine.price / requests if requests else float("inf")
+        if not requests:
+            return float("inf")
+        return self.machine.price * (ceil(at_once / requests) if at_once else 1 / requests)
 
     def as_json(self) -> Document:
         """Prices in USD."""
         fits = {"fits": self.fit.fits, "requests_at_once": self.fit.requests} if self.fit else {}
-        each = {"price_per_request": round(self.price_per_request, 4)} if self.fit and self.fit.requests else {}
+        each = {"price_per_request": round(self.price_of(0), 4)} if self.fit and self.fit.requests else {}
         month = {"price_per_month": round(self.machine.price * HOURS_A_MONTH, 2)}
         return self.machine.as_json() | month | fits | each | {"problems": self.problems}
 
 
-def find(environment: Environment) -> tuple[list[Offer], Failure | None]:
-    """The offers of this moment, the cheapest for what it answers first; and why they are not sized, where so."""
+def find(environment: Environment, at_once: int = 0) -> tuple[list[Offer], Failure | None]:
+    """The offers of this moment, the cheapest for what it is to answer first; and why they are not sized, where so."""
     found, unsized = assess(environment, Api(environment).plan_run(environment.service, None, any_fleet=True).offers)
-    return sorted(found, key=lambda offer: (offer.price_per_request, offer.machine.price)), unsized
+    return sorted(found, key=lambda offer: (offer.price_of(at_once), offer.machine.price)), unsized
 
 
-def rows(found: list[Offer]) -> list[dict[str, str]]:
+def rows(found: list[Offer], at_once: int = 0) -> list[dict[str, str]]:
     """A line for each offer, by column; a column that would tell none from another is left out."""
     everywhere, sized = shared(found), any(offer.fit for offer in found)
     differ = any(offer.problems.keys() - everywhere for offer in found)
@@ -57,7 +62,8 @@ def rows(found: list[Offer]) -> list[dict[str, str]]:
         line |= {"$/h": f"{machine.price:.2f}", "$/month": f"{machine.price * HOURS_A_MONTH:,.0f}"}
         if sized:
             line["at once"] = "?" if requests is None else str(requests)
-            line["$/h each"] = f"{offer.price_per_request:.3f}" if requests else "-"
+            price = f"{offer.price_of(at_once):.3f}" if requests else "-"
+            line[f"$/h for {at_once}" if at_once else "$/h each"] = price
         if differ:
             line["look out for"] = " ".join(subject for subject in offer.problems if subject not in everywhere)
         lines.append(line)
@@ -72,16 +78,17 @@ def shared(found: list[Offer]) -> set[str]:
 def assess(environment: Environment, machines: list[Machine]) -> tuple[list[Offer], Failure | None]:
     """How the service fits these machines, in their order."""
     fits: list[memory.Fit | None] = [None] * len(machines)
-    model, unsized = None, None
+    weights, unsized = None, None
     try:
         model = sources.read_model()
+        weights = model.published_gib or model.weights_gib()
         with sources.refusing("dstack/service.dstack.yml"):
             flags = Flags.model_validate(of_service(environment.service))
             fits = [_fit(machine, model, flags) for machine in machines]
     except Failure as failure:
         unsized = failure
     fitted = zip(machines, fits, strict=True)
-    return [Offer(machine, fit, problems(environment, machine, model)) for machine, fit in fitted], unsized
+    return [Offer(machine, fit, problems(environment, machine, weights)) for machine, fit in fitted], unsized
 
 
 def _fit(machine: Machine, model: Model, flags: Flags) -> memory.Fit | None:
@@ -91,8 +98,8 @@ def _fit(machine: Machine, model: Model, flags: Flags) -> memory.Fit | None:
     return memory.size(model, flags, card.gib, card.count, card.name)
 
 
-def problems(environment: Environment, machine: Machine, model: Model | None) -> dict[str, str]:
-    """What speaks against a machine before the model is loaded, by subject."""
+def problems(environment: Environment, machine: Machine, weights_gib: float | None) -> dict[str, str]:
+    """What speaks against a machine before the model is loaded, by subject; of weights as they are downloaded."""
     found: dict[str, str] = {}
     image = str(environment.service.get("image", ""))
     cuda = cuda_of(image)
@@ -103,9 +110,10 @@ def problems(environment: Environment, machine: Machine, model: Model | None) ->
     if sized and minutes > START_MINUTES.get(machine.backend, 60):
         limit = f"{START_MINUTES[machine.backend]} minutes on {machine.backend}"
         found["image"] = f"{IMAGE_GB} GB take {minutes:.0f} minutes at {DOWNLOAD_MBIT} Mbit/s, and dstack gives {limit}"
-    wanted = UNPACKED_GB + (model.published_gib or model.weights_gib() if model else 0) * GIB / 1e9
-    if sized and machine.disk_mib and machine.disk_mib * 2**20 / 1e9 < wanted:
-        found["disk"] = f"{machine.disk_mib * 2**20 / 1e9:.0f} GB for image and weights, which take {wanted:.0f}"
+    wanted = UNPACKED_GB * sized + (weights_gib or 0) * GIB / 1e9
+    if machine.disk_mib and machine.disk_mib * 2**20 / 1e9 < wanted:
+        what = "image and weights, which take" if sized else "the image, and weights of"
+        found["disk"] = f"{machine.disk_mib * 2**20 / 1e9:.0f} GB for {what} {wanted:.0f}"
     limit_price = environment.max_price_per_hour
     if limit_price and machine.price > limit_price:
         found["price"] = f"${machine.price:.2f} an hour, max_price_per_hour is {limit_price:.2f}"

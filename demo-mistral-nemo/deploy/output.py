@@ -123,14 +123,14 @@ def plan(planned: Plan, *, json: bool = False) -> None:
         console.print(f"[dim]and {len(planned.offers) - OFFERS_SHOWN} more (--json lists them)[/]")
 
 
-def offers(found: list[Offer], unsized: Failure | None, *, json: bool = False) -> None:
+def offers(found: list[Offer], unsized: Failure | None, *, at_once: int = 0, json: bool = False) -> None:
     if json:
         return _json([offer.as_json() for offer in found])
-    _offers("", found, unsized)
+    _offers("", found, unsized, at_once)
 
 
-def _offers(title: str, found: list[Offer], unsized: Failure | None) -> None:
-    lines, everywhere = rows(found), shared(found)
+def _offers(title: str, found: list[Offer], unsized: Failure | None, at_once: int = 0) -> None:
+    lines, everywhere = rows(found, at_once), shared(found)
     table = _table(title, *(lines[0] if lines else ()))
     for line in lines:
         table.add_row(*line.values())
@@ -240,7 +240,7 @@ def _json(data: Any) -> None:
 def _table(title: str, *columns: str) -> Table:
     table = Table(title=title or None, title_justify="left", box=None, header_style="bold", pad_edge=False)
     for column in columns:
-        table.add_column(column, justify="right" if column == "$/h" else "left")
+        table.add_column(column, justify="right" if column.startswith("$/h") else "left")
     return table
 
 

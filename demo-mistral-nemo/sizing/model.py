@@ -1,5 +1,6 @@
 """A model's numbers: its layers as the KV cache sees them, and what its weights take."""
 
+import re
 from collections import Counter
 from typing import Any, NamedTuple
 
@@ -15,6 +16,10 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "gemma4_text": {"sliding_window_pattern": 6, "tie_word_embeddings": True},
 }
 FULL, SLIDING = "full_attention", "sliding_attention"
+# Keys of models some of whose layers keep a state, or an index, beside or instead of a KV cache
+UNKNOWN = r"full_attention_interval|hybrid_override_pattern|attn_layer_period|index_head_dim|mamba_|ssm_|linear_n"
+NOT_COUNTED = {"llama4_text"}  # whose layers take turns in a way of their own: their weights come from the index alone
+GIVEN = "give its safetensors index beside config.json, or their size with --weights GIB"
 BYTES_PER_PARAMETER = {None: 2.0, "fp8": 1.0, "mxfp4": 4.25 / 8}  # mxfp4: an exponent of 8 bits for each 32 numbers
 
 
@@ -72,8 +77,13 @@ class Model(BaseModel):
         flat = {**config, **(config.get("text_config") or {}), "published_gib": published_gib}
         given = {name: value for name, value in flat.items() if value is not None}
         model = cls.model_validate(DEFAULTS.get(given.get("model_type", ""), {}) | given)
-        if unknown := set(model.kinds) - {FULL, SLIDING, "chunked_attention"}:
-            raise ValueError(f"has layers of {sorted(unknown)[0]}, whose memory sizing does not know")
+        unknown = sorted(set(model.kinds) - {FULL, SLIDING, "chunked_attention"})
+        if unknown := unknown + [key for key, value in given.items() if value and re.match(UNKNOWN, key)]:
+            raise ValueError(f"has layers of {unknown[0]}, whose memory sizing does not know")
+        if len(model.kinds) < model.num_hidden_layers or model.num_kv_shared_layers >= model.num_hidden_layers:
+            raise ValueError(f"layer_types or num_kv_shared_layers don't fit {model.num_hidden_layers} layers")
+        if not all(model.heads(FULL)):
+            raise ValueError(f"hidden_size {model.hidden_size} is too small for {model.num_attention_heads} heads")
         return model
 
     @property
@@ -125,6 +135,8 @@ class Model(BaseModel):
         settings = self.quantization_config
         if self.published_gib is not None:
             total = self.published_gib * GIB
+        elif self.model_type in NOT_COUNTED:
+            raise ValueError(f"weights of {self.model_type} are not counted; {GIVEN}")
         else:  # embeddings, lm_head and the vision tower stay as they were trained
             kept = self.vocab_size * self.hidden_size * (1 if self.tie_word_embeddings else 2) + self._vision()
             skipped = str(settings.get("modules_to_not_convert") or settings.get("ignore"))
@@ -164,7 +176,8 @@ class Model(BaseModel):
         return layers * 3 * self.hidden_size * self.intermediate_size
 
     def _vision(self) -> int:
-        hidden, layers = (int(self.vision_config.get(key, 0)) for key in ("hidden_size", "num_hidden_layers"))
+        hidden, layers = (int(self.vision_config.get(key) or 0) for key in ("hidden_size", "num_hidden_layers"))
+        layers = layers or int(self.vision_config.get("depth") or 0)  # as Qwen's are called
         return layers * hidden * (4 * hidden + 2 * int(self.vision_config.get("intermediate_size", 4 * hidden)))
 
     def _bytes_per_parameter(self) -> float:
@@ -172,9 +185,10 @@ class Model(BaseModel):
         if method in BYTES_PER_PARAMETER:
             return BYTES_PER_PARAMETER[method]
         if method not in ("awq", "gptq", "compressed-tensors"):
-            raise ValueError(f"quantization_config of the method {method!r} is not known")
+            raise ValueError(f"quantization_config of the method {method!r} is not known; {GIVEN}")
         for group in (settings.get("config_groups") or {}).values():
             settings = group["weights"]
         size = settings["bits" if "bits" in settings else "num_bits"] / 8
-        numbers = settings.get("group_size") or -1  # that share a scale of two bytes and a zero point
-        return float(size + ((2 + size) / numbers if numbers > 0 else 0))
+        numbers = settings.get("group_size") or -1  # share a scale of two bytes and a zero point; of fp4 one of a byte
+        shared = 1 if settings.get("type") == "float" else 2 + size
+        return float(size + (shared / numbers if numbers > 0 else 0))

@@ -30,7 +30,8 @@ def read_model(config: str = "", weights_gib: float | None = None) -> Model:
     with refusing(config or OWN.name):
         if config:
             document, index = (_file(config, name) for name in ("config.json", INDEX))
-            published = index["metadata"]["total_size"] / GIB if index else None
+            total = (index.get("metadata") or {}).get("total_size") if index else None  # some indices state none
+            published = total / GIB if total else None
         else:
             numbers = json.loads(OWN.read_text(encoding="utf-8"))
             document, published = numbers["config"], numbers["weights_gib"]

@@ -50,6 +50,12 @@ def test_the_cheapest_for_what_it_answers_comes_first(
     assert "price_per_request" not in found[-1].as_json()  # not even one fits
     assert offers.rows(found)[-1]["at once"] == "0"
     assert found[0].as_json()["price_per_month"] == 876
+    # an A40 answers three at once, an A100 nine: for two requests the smaller one is the cheaper, for nine the larger
+    assert [found[0].fit.requests, found[1].fit.requests] == [9, 3]  # type: ignore[union-attr]
+    for at_once, price, first in ((2, "0.600", 0.6), (4, "1.200", 0.6), (9, "1.200", 1.2), (19, "3.600", 1.2)):
+        asked, _ = offers.find(replace(environment, service=service), at_once)
+        assert asked[0].machine.price == first
+        assert offers.rows(asked, at_once)[0][f"$/h for {at_once}"] == price
 
 
 def test_offers_of_an_unknown_model_are_listed_by_price(

@@ -18,6 +18,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from uv import find_uv_bin
 
@@ -60,17 +61,25 @@ class Installation:
 
     def wrong(self, lines: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
         """What vLLM would refuse in each of the command lines, by their names; takes half a minute, see lines.py."""
+        answer: dict[str, list[str]] = self._ask("lines.py", lines)
+        return answer
+
+    def kv_caches(self, cases: Sequence[Mapping[str, Any]]) -> list[dict[str, float]]:
+        """What vLLM makes of layers and memory, see kv_cache.py; takes ten seconds."""
+        answer: list[dict[str, float]] = self._ask("kv_cache.py", cases)
+        return answer
+
+    def _ask(self, script: str, question: Any) -> Any:
         done = subprocess.run(
-            [self.python, "-P", HERE / "lines.py"],
-            input=json.dumps(lines),
+            [self.python, "-P", HERE / script],
+            input=json.dumps(question),
             capture_output=True,
             text=True,
             env={"PATH": os.environ["PATH"], "HOME": str(self.root), "VLLM_LOGGING_STREAM": "ext://sys.stderr"},
         )
         if done.returncode:
-            raise SandboxError(f"vLLM {VERSION} can't be asked about command lines:\n{done.stderr}")
-        answer: dict[str, list[str]] = json.loads(done.stdout)
-        return answer
+            raise SandboxError(f"vLLM {VERSION} has no answer for {script}:\n{done.stderr}")
+        return json.loads(done.stdout)
 
     def variables(self, model: Path | None = None) -> dict[str, str]:
         """What makes the command `vllm` in a pod the real one, with the model in that folder or the random one."""

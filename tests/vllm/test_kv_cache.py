@@ -1,0 +1,76 @@
+"""What `inv size` makes of layers and memory is what vLLM makes of them: its own accounting, block by block."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+import pytest
+
+from sandbox.vllm.install import Installation
+from tests.rendered import Bake
+from tests.test_catalogue import CATALOGUE
+
+MEMORY_GIB, LENGTH, BATCHED = (3.3, 20.0), (4096, 32768), (2048, 8192)
+DEEPSEEK = {  # latent attention, which no model of the catalogue has
+    **{"model_type": "deepseek_v3", "num_hidden_layers": 61, "hidden_size": 7168, "num_attention_heads": 128},
+    **{"vocab_size": 129280, "kv_lora_rank": 512, "q_lora_rank": 1536},
+    **{"qk_rope_head_dim": 64, "qk_nope_head_dim": 128, "v_head_dim": 128},
+}
+CONFIGS = {model: entry["config"] for model, entry in CATALOGUE.items() if entry.get("config")} | {"latent": DEEPSEEK}
+
+
+@pytest.fixture(scope="session")
+def sizing(baked: Bake) -> Any:
+    """The package `sizing` of a rendering."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(baked())
+        for name in ("model", "memory"):
+            importlib.import_module(f"sizing.{name}")
+        return importlib.import_module("sizing")
+
+
+def layers(model: Any) -> list[dict[str, Any]]:
+    """The model's layers as vLLM describes them, on one GPU."""
+    if model.kv_lora_rank:
+        latent = {"kind": "latent", "kv_heads": 1, "head_size": model.kv_lora_rank + model.qk_rope_head_dim}
+        return [latent | {"window": None}] * model.num_hidden_layers
+    found = []
+    for kind in model.kinds:
+        heads, size = model.heads(kind)
+        window = None if kind == "full_attention" else model.sliding_window
+        found.append({"kind": kind, "kv_heads": heads, "head_size": size, "window": window})
+    return found
+
+
+def cases(model: Any) -> list[dict[str, Any]]:
+    return [
+        {
+            "layers": layers(model),
+            "element_bytes": element_bytes,
+            "bytes": int(gib * 2**30),
+            "max_model_len": length,
+            "max_num_batched_tokens": batched,
+        }
+        for element_bytes in (1, 2)
+        for gib, length, batched in zip(MEMORY_GIB, LENGTH, BATCHED, strict=True)
+    ]
+
+
+@pytest.fixture(scope="session")
+def answers(vllm: Installation, sizing: Any) -> dict[str, list[dict[str, float]]]:
+    """vLLM's for every model, asked at once: importing it takes longest."""
+    asked = {name: cases(sizing.model.Model.of(config)) for name, config in CONFIGS.items()}
+    given = iter(vllm.kv_caches([case for those in asked.values() for case in those]))
+    return {name: [next(given) for _ in those] for name, those in asked.items()}
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_blocks_and_requests_are_vllms(sizing: Any, answers: dict[str, list[dict[str, float]]], name: str) -> None:
+    model = sizing.model.Model.of(CONFIGS[name])
+    for case, answer in zip(cases(model), answers[name], strict=True):
+        cache = sizing.memory.KVCache(
+            model.layers(case["element_bytes"], 1), case["bytes"] / 2**30, case["max_num_batched_tokens"]
+        )
+        assert cache.blocks == answer["blocks"]
+        assert cache.concurrency(case["max_model_len"]) == pytest.approx(answer["concurrency"])
