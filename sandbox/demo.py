@@ -24,6 +24,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from sandbox import PodInfo, Sandbox
+from sandbox.errors import SandboxError
 
 DEMO = Path(__file__).parents[1] / "demo-mistral-nemo"
 QUESTION = "Which sauce goes with nemo?"
@@ -116,12 +117,12 @@ def main() -> int:
     with TemporaryDirectory(prefix="demo-") as folder:
         project = Path(shutil.copytree(DEMO, Path(folder) / DEMO.name))
         step("Starting the sandbox", "a real dstack server, with RunPod and Vast.ai emulated on this machine")
-        with Sandbox(aws=environment == "prod") as sandbox:
-            try:
+        try:
+            with Sandbox(aws=environment == "prod") as sandbox:
                 answered = PLAYS[environment](Stage(sandbox, project, environment), started)
-            except StepError as failure:
-                console.print(f"[bold red]The demo failed:[/] {escape(str(failure))}")
-                return 1
+        except (StepError, SandboxError) as failure:
+            console.print(f"[bold red]The demo failed:[/] {escape(str(failure))}")
+            return 1
     took = time.monotonic() - started
     console.print(f"\n[bold green]Done[/] in {took:.0f} s; the first answer came after {answered:.0f} s.")
     console.print("No GPU was rented: clouds, pods and the model's answers were stand-ins, everything else was real.")

@@ -14,6 +14,7 @@ from dstack._internal.core.models import configurations, fleets, instances, runs
 from dstack._internal.core.models.backends.base import BackendType
 from dstack._internal.core.models.common import CoreModel
 from dstack._internal.core.services import is_valid_dstack_resource_name
+from dstack._internal.server.background.pipeline_tasks import jobs_submitted
 from dstack._internal.server.background.pipeline_tasks.common import get_provisioning_timeout
 from dstack._internal.server.background.pipeline_tasks.instances.common import TERMINATION_RETRY_MAX_DURATION
 from dstack._internal.server.services import gateways as gateway_services
@@ -48,6 +49,7 @@ def test_statuses_and_reasons_are_spelled_as_dstack_spells_them(deploy: Any) -> 
     assert available == deploy.answers.AVAILABLE
     reasons = {reason.value for reason in runs.JobTerminationReason}
     assert {"container_exited_with_error", "failed_to_start_due_to_no_capacity"} <= reasons
+    assert "Secrets interpolation error" in inspect.getsource(jobs_submitted)
 
 
 def test_what_offers_are_held_against_is_what_dstack_asks_of_clouds(deploy: Any) -> None:

@@ -74,6 +74,7 @@ FILES = {
     "tests/test_api.py",
     "tests/test_bench.py",
     "tests/test_dns.py",
+    "tests/test_doctor.py",
     "tests/test_environments.py",
     "tests/test_gateways.py",
     "tests/test_offers.py",
@@ -137,6 +138,20 @@ def test_dstack_takes_its_files(baked: Bake, answers: dict[str, str]) -> None:
 
 
 @every_combination
+def test_what_can_not_be_changed_without_an_outage_is_right_from_the_first_deploy(baked: Bake) -> None:
+    files = {path.name: yaml.safe_load(path.read_text("utf-8")) for path in baked().glob("*/*.yml")}
+    service, fleet = files["service.dstack.yml"], files["fleet.dstack.yml"]
+    assert service["retry"] == {"on_events": ["no-capacity", "interruption", "error"], "duration": "3650d"}
+    assert service["fleets"] == [fleet["name"]] == [service["name"]]
+    assert service["backends"] == fleet["backends"] == ["runpod", "vastai"]
+    assert service["spot_policy"] == fleet["spot_policy"] == "on-demand"
+    assert service["backend_options"] == [{"type": "vastai", "min_reliability": 0.98, "offer_order": "price"}]
+    assert service["stop_duration"] == "5m"
+    assert service["auth"] is True
+    clouds = {cloud["type"]: cloud for cloud in files["config.example.yml"]["projects"][0]["backends"]}
+    assert not any(clouds[name]["community_cloud"] for name in service["backends"])
+
+
 def test_only_the_chosen_clouds_are_named_in_what_is_deployed(baked: Bake, answers: dict[str, str]) -> None:
     chosen = {"runpod", "vastai"} if answers["gpu_clouds"] == "both" else {answers["gpu_clouds"]}
     project = baked(**answers)
@@ -162,3 +177,9 @@ CODE = [path for path in sorted(TEMPLATE.rglob("*")) if re.search(r"\.(py|toml|y
 def test_template_files_parse_before_they_are_rendered(path: Path) -> None:
     """So that linters, editors and update bots can read the template."""
     parsed(re.sub("<%.*?%>", "", path.name), path.read_text("utf-8"))
+
+
+def test_an_answer_to_no_question_fails_the_bake(bake: Bake) -> None:
+    """cookiecutter ignores it without a word."""
+    with pytest.raises(ValueError, match="doesn't ask for modelid"):
+        bake(modelid="a/b")

@@ -87,7 +87,12 @@ class Environment:
     @property
     def secrets(self) -> tuple[str, ...]:
         """Names of the dstack secrets that the service refers to, sorted."""
-        return tuple(sorted(set(SECRET.findall(yaml.safe_dump(self.service)))))
+        return referred(self.service)
+
+
+def referred(document: Document) -> tuple[str, ...]:
+    """Names of the dstack secrets that a document refers to, sorted."""
+    return tuple(sorted(set(SECRET.findall(yaml.safe_dump(document)))))
 
 
 def load(name: str, root: Path = ROOT, variables: Mapping[str, str] = os.environ) -> Environment:
@@ -200,6 +205,12 @@ def first_problem(service: Document, fleet: Document, gateway: Document | None, 
             return "service.rate_limits: dstack limits rates behind a gateway only; remove it or name a gateway"
         if service.get("https", "auto") != "auto":
             return "service.https: means something behind a gateway only; remove it or write auto"
+    if gateway is not None:
+        https, certificate = service.get("https", "auto"), gateway.get("certificate")
+        if https is True and certificate is None:
+            return "service.https: true takes a gateway with a certificate; write auto"
+        if https is False and isinstance(certificate, dict) and certificate.get("type") == "acm":
+            return "service.https: behind a load balancer with a certificate all is https; write auto"
     if gateway is None:
         return "dns: there is nothing to point a record at; add `gateway: {}`" if dns else None
     if not re.fullmatch(r"(?=.{1,100}$)[a-z0-9-]+(\.[a-z0-9-]+)+", str(gateway.get("domain"))):

@@ -21,13 +21,18 @@ CRASHES = 2  # once may be a broken host, which the retry leaves behind
 
 @dataclass(frozen=True)
 class Stand:
-    """Where a rollout stands: `summary` for people, `failure` when it can't succeed any more."""
+    """Where a rollout stands: `summary` for people, `failure` when it can't succeed any more.
+
+    `arrived` counts the new deployment's replicas that are ready; `has_machine` is false while one that it cannot do
+    without waits for a machine.
+    """
 
     ready: bool
     has_machine: bool
     summary: str
     failure: Failure | None = None
     crashed: Submission | None = None  # the last whose container ended by itself
+    arrived: int = 0
 
 
 def deploy(api: Api, plan: Plan, say: Say) -> Run:
@@ -90,7 +95,9 @@ def assess(run: Run) -> Stand:
     crashed = _by_age(one for one in submissions if one.termination_reason == "container_exited_with_error")
     replicas = [job for job in run.replicas if job.latest.deployment_num == run.deployment_num]
     older = len(run.replicas) - len(replicas)
-    has_machine = any(job.latest.machine for job in replicas)
+    fewest = bounds(run.run_spec["configuration"]["replicas"])[0]  # a service that scales may wait for more
+    placed = sum(job.latest.machine is not None for job in replicas)
+    has_machine = bool(replicas) and placed >= min(len(replicas), max(fewest, 1))
     if not run.active or len(crashed) >= CRASHES:
         failure, last = _failure(run, crashed), crashed[-1] if crashed else None
         return Stand(False, has_machine, f"{run.status}: {_reason(run)}", failure, last)
@@ -103,15 +110,16 @@ def assess(run: Run) -> Stand:
         summary += "; crashed once, dstack tries again"
     if older:
         summary += f"; {older} of the previous deployment still serving"
-    complete = len(replicas) >= bounds(run.run_spec["configuration"]["replicas"])[0] and not older
+    complete = len(replicas) >= fewest and not older
     ready = run.status == "running" and complete and all(job.ready for job in replicas)
-    return Stand(ready, has_machine, summary, crashed=crashed[-1] if crashed else None)
+    arrived = sum(job.ready for job in replicas)
+    return Stand(ready, has_machine, summary, crashed=crashed[-1] if crashed else None, arrived=arrived)
 
 
 def _watch(api: Api, environment: Environment, say: Say, run: Run | None) -> Run:
     """Wait until every replica of the run's latest deployment passes its probes. Raises the Failure that ended it."""
     reachable = since = time.monotonic()
-    name, had_machine = environment.run_name, False
+    name, had_machine, arrived = environment.run_name, False, 0
     while True:
         if run is None:
             raise Failure(ExitCode.PLAN_OUTDATED, f"run {name} is gone, somebody deleted it; run `inv deploy` again")
@@ -119,6 +127,8 @@ def _watch(api: Api, environment: Environment, say: Say, run: Run | None) -> Run
         say(stand.summary)
         if stand.ready:
             return run
+        if stand.arrived > arrived:  # the next replica has as long as this one had
+            since, had_machine, arrived = time.monotonic(), False, stand.arrived
         if stand.has_machine and not had_machine:  # one that is lost again, with its image say, buys no more time
             since, had_machine = time.monotonic(), True
         if failure := stand.failure or _too_late(environment, had_machine, time.monotonic() - since):
@@ -163,6 +173,9 @@ def _failure(run: Run, crashed: list[Submission]) -> Failure:
     if crashed:
         how = f"ended by itself with exit code {crashed[-1].exit_status}"
         return Failure(ExitCode.CRASHED, f"the container of a new replica {how}; its last lines say why")
+    if "Secrets interpolation error" in why:
+        mend = "run `inv secrets.list`, `inv secrets.set NAME`, then inv deploy"
+        return Failure(ExitCode.SECRET_MISSING, f"the project lacks a secret of the service ({why}); {mend}")
     if "fleet" in why.lower():
         return Failure(ExitCode.NO_FLEET, f"{why}; run `inv deploy` again, it makes the fleet")
     if "failed_to_start_due_to_no_capacity" in {job.latest.termination_reason for job in run.jobs}:

@@ -6,6 +6,7 @@ database, .dstack/data/sqlite.db.
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from contextlib import suppress
@@ -24,6 +25,9 @@ START_SECONDS = 180  # a first start migrates an empty database: 20-50 s on two 
 def run(environment: Environment, say: Say) -> None:
     """Serve until Ctrl-C or SIGTERM, then say what goes on without the server."""
     keys, api = _cloud_keys(environment), Api(environment)
+    with suppress(OSError), socket.create_connection(_address(environment), timeout=2):
+        why = f"another server is at {environment.server_url} already"
+        raise Failure(ExitCode.SETTINGS_INVALID, f"{why}; use or end it, or change server.url in {_file(environment)}")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     process = _start(environment)
     try:
@@ -40,8 +44,9 @@ def run(environment: Environment, say: Say) -> None:
         message = f"`dstack server` ended by itself, exit code {process.returncode}; its last words are above"
         raise Failure(ExitCode.SERVER_UNREACHABLE, message)
     except KeyboardInterrupt:
-        for remaining in remains(api, environment):
-            say(f"still there: {remaining}; to end it, run inv server again and then inv destroy")
+        with suppress(Failure):  # it may not have come up yet
+            for remaining in remains(api, environment):
+                say(f"still there: {remaining}; to end it, run inv server again and then inv destroy")
     finally:
         process.terminate()
         process.wait()
@@ -58,17 +63,26 @@ def _cloud_keys(environment: Environment) -> dict[str, str]:
     return found
 
 
-def _start(environment: Environment) -> subprocess.Popen[bytes]:
-    """`dstack server` where the environment expects it, which has to be this machine."""
+def _file(environment: Environment) -> str:
+    return f"environments/{environment.name}.yml"
+
+
+def _address(environment: Environment) -> tuple[str, int]:
+    """Host and port where the environment expects the server, which have to be this machine's."""
     address = urlsplit(environment.server_url)
     if address.scheme != "http" or address.hostname not in ("127.0.0.1", "localhost"):
-        message = f"environments/{environment.name}.yml uses {environment.server_url}, which is not on this machine"
+        message = f"{_file(environment)} uses {environment.server_url}, which is not on this machine"
         raise Failure(ExitCode.SETTINGS_INVALID, f"{message}; for a local server write http://127.0.0.1:3000")
+    return address.hostname, address.port or 80
+
+
+def _start(environment: Environment) -> subprocess.Popen[bytes]:
+    host, port = _address(environment)
     FOLDER.mkdir(mode=0o700, exist_ok=True)
     settings = {
         "DSTACK_SERVER_DIR": str(FOLDER),
-        "DSTACK_SERVER_HOST": address.hostname,
-        "DSTACK_SERVER_PORT": str(address.port or 80),
+        "DSTACK_SERVER_HOST": host,
+        "DSTACK_SERVER_PORT": str(port),
         "DSTACK_SERVER_ADMIN_TOKEN": environment.token,
         "DSTACK_SERVER_CONFIG_DISABLED": "1",  # a config.yml would take the clouds away again
         "DSTACK_DO_NOT_UPDATE_DEFAULT_PROJECT": "1",  # leave ~/.dstack/config.yml alone

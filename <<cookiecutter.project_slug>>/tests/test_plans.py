@@ -76,7 +76,7 @@ def test_a_change_of_the_fleet_is_judged(plan: ResourcePlan, serving: bool, expe
 
 
 def planned(environment: Environment, service: Change, *, offers: int = 1, fleet: Change = Change.UNCHANGED) -> Plan:
-    asked = run_plan(None, {}, offers=offers)
+    asked = run_plan(None if service == Change.CREATE else run_json(job()), {}, offers=offers)
     difference = (Difference("retry", None, True),)
     parts = {"fleet": Part(fleet, ()), "service": Part(service, difference)}
     return Plan(environment, parts, asked.offers, 0.0, fleet_plan("0..2"), asked)
@@ -120,6 +120,14 @@ def test_a_deploy_that_costs_more_than_the_limit_is_refused(environment: Environ
 @pytest.mark.parametrize("change", [Change.UNCHANGED, Change.IN_PLACE])
 def test_what_needs_no_machine_needs_no_offer(environment: Environment, change: Change) -> None:
     assert refusal(planned(environment, change, offers=0)) is None
+
+
+def test_one_replica_more_takes_a_machine_although_none_is_replaced(environment: Environment) -> None:
+    two = replace(environment, service=environment.service | {"replicas": 2}, max_price_per_hour=0.39)
+    refused = [refusal(planned(two, Change.IN_PLACE, offers=offers)) for offers in (0, 1)]
+    assert [found.code for found in refused if found] == [ExitCode.NO_CAPACITY] * 2
+    assert planned(two, Change.IN_PLACE).price_change == 0.4
+    assert not planned(two, Change.UNCHANGED).needs_machine  # dstack replaces what was lost by itself
 
 
 def test_offers_that_dstack_would_not_try_are_no_offers() -> None:

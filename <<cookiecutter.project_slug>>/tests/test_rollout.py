@@ -61,6 +61,7 @@ def test_fewer_replicas_than_asked_for_are_not_ready() -> None:
             ExitCode.NO_CAPACITY,
         ),
         (run(status="failed", error="Failed to use fleet: no matching fleet"), ExitCode.NO_FLEET),
+        (run(status="failed", error="Secrets interpolation error: no such secret"), ExitCode.SECRET_MISSING),
         (run(job(ended=("terminated_by_user",), status="none"), status="terminated"), ExitCode.PLAN_OUTDATED),
     ],
 )
@@ -117,6 +118,33 @@ def test_a_failure_keeps_its_reason_when_it_can_not_be_taken_back(environment: E
     with pytest.raises(Failure, match=r"ended by itself.*not taken back: gone") as failed:
         deploy(cast(Api, Away()), planned, lambda line: None)
     assert failed.value.code == ExitCode.CRASHED
+
+
+def two(*jobs: dict[str, Any]) -> Run:
+    """A run that is to have two replicas."""
+    found = run(*jobs)
+    found.run_spec["configuration"]["replicas"] = {"min": 2, "max": 2}
+    return found
+
+
+def test_a_replica_without_a_machine_is_not_taken_for_placed_because_another_is() -> None:
+    waiting = job(replica=1, status="submitted", placed=False)
+    assert not assess(two(job(), waiting)).has_machine
+    assert assess(two(job(streak=0))).has_machine  # dstack makes the second one when the first is ready
+    assert assess(run(job(), waiting)).has_machine  # scaled to, with the load, and not needed
+
+
+def test_each_replica_has_as_long_as_the_first(environment: Environment, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A rolling update of two takes twice as long, and none of it counts as waiting for a machine."""
+    clock = count(step=200.0)
+    monkeypatch.setattr("deploy.rollout.time", SimpleNamespace(monotonic=lambda: next(clock), sleep=lambda _: None))
+    loading, waiting = job(streak=0), job(replica=1, status="submitted", placed=False)
+    shown = [two(loading)] * 3 + [two(job(), waiting)] + [two(job(), job(replica=1, streak=0))] * 3
+    done = two(job(), job(replica=1))
+    assert _watch(cast(Api, Away(*shown, done)), environment, lambda line: None, two(loading)) == done
+    with pytest.raises(Failure) as failed:
+        _watch(cast(Api, Away(*[two(job(), waiting)] * 9)), environment, lambda line: None, two(loading))
+    assert failed.value.code == ExitCode.NO_CAPACITY
 
 
 def test_a_machine_that_is_lost_buys_no_more_time(environment: Environment, monkeypatch: pytest.MonkeyPatch) -> None:

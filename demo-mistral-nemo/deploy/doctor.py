@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from importlib.metadata import version
 
 from deploy.api import Api
-from deploy.environments import Document, Environment
+from deploy.environments import Document, Environment, referred
 from deploy.errors import ExitCode, Failure
 
 
@@ -22,21 +22,32 @@ def examine(environment: Environment) -> Iterator[Document]:
 
 
 def secrets(api: Api, environment: Environment) -> str:
-    """What is known of the service's secrets. Fails with SECRET_MISSING, before anything is rented."""
-    wanted = ", ".join(environment.secrets)
+    """What is known of the service's secrets. Fails with SECRET_MISSING, before anything is rented.
+
+    Who may not list them is believed as far as the service that runs has them: dstack ends a whole service, with all
+    that serves, for one replica that refers to a secret that is not there.
+    """
+    wanted, command = set(environment.secrets), "inv secrets.set {} --env " + environment.name
     if not wanted:
         return "none needed"
     try:
-        absent = sorted(set(environment.secrets) - api.secret_names())
+        present = api.secret_names()
     except Failure as failure:
         if failure.code != ExitCode.TOKEN_REFUSED:
             raise
-        return f"{wanted} not checked, your role may not list secrets; without it a new replica ends after some seconds"
-    if absent:
-        commands = " and ".join(f"`inv secrets.set {name} --env {environment.name}`" for name in absent)
+        run = api.run(environment.run_name)
+        if not run or not run.active:
+            return f"{', '.join(sorted(wanted))} not checked, your role may not list secrets"
+        if unseen := sorted(wanted - set(referred(run.run_spec))):
+            why = f"your role may not look whether there is a secret {', '.join(unseen)}, new to {environment.run_name}"
+            mend = "one that is missing ends the service, so let a manager of the project deploy this once"
+            raise Failure(ExitCode.SECRET_MISSING, f"{why}; {mend}") from None
+        return f"{', '.join(sorted(wanted))}: what runs has them too"
+    if absent := sorted(wanted - present):
+        commands = " and ".join(f"`{command.format(name)}`" for name in absent)
         message = f"dstack project {environment.project} has no secret {', '.join(absent)}; run {commands}"
         raise Failure(ExitCode.SECRET_MISSING, message)
-    return f"{wanted} set"
+    return f"{', '.join(sorted(wanted))} set"
 
 
 def _server(api: Api, environment: Environment) -> str:

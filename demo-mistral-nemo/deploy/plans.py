@@ -91,24 +91,32 @@ class Plan:
         return made or any(difference.key.split(".")[0] == "gateway" for difference in self.service.differences)
 
     @property
-    def needs_machine(self) -> bool:
+    def replaces(self) -> bool:
+        """Whether every replica is a new one."""
         return self.service.change in (Change.CREATE, Change.ROLLING, Change.RESTART)
 
     @property
-    def price_change(self) -> float | None:
-        """What a deploy adds to `price`, USD per hour, if new replicas get the first offer; None without an offer.
+    def needs_machine(self) -> bool:
+        return self.replaces or (self.service.change == Change.IN_PLACE and self.new_replicas > 0)
 
-        A service that scales is taken to go on with as many replicas as it has.
-        """
+    @property
+    def new_replicas(self) -> int:
+        """How many machines a deploy rents; a service that scales is taken to go on with as many replicas as it has."""
+        have = len(self.run_plan.current.replicas) if self.run_plan.current else 0
+        fewest, most = bounds(self.environment.service.get("replicas", 1))
+        return max(fewest, min(have, most)) - (0 if self.replaces else min(have, most))
+
+    @property
+    def price_change(self) -> float | None:
+        """What a deploy adds to `price`, USD per hour, if new replicas get the first offer; None without an offer."""
         if self.service.change == Change.UNCHANGED:
             return 0.0
         have = len(self.run_plan.current.replicas) if self.run_plan.current else 0
-        fewest, most = bounds(self.environment.service.get("replicas", 1))
-        kept = 0 if self.needs_machine else min(have, most)
-        new = max(fewest, min(have, most)) - kept
-        if new and not self.offers:
+        kept = 0 if self.replaces else min(have, bounds(self.environment.service.get("replicas", 1))[1])
+        if self.new_replicas and not self.offers:
             return None
-        after = (self.price * kept / have if kept else 0.0) + (self.offers[0].price * new if new else 0.0)
+        rented = self.offers[0].price * self.new_replicas if self.new_replicas else 0.0
+        after = (self.price * kept / have if kept else 0.0) + rented
         return round(after - self.price, 4) or 0.0  # never -0.0
 
     @property

@@ -165,6 +165,12 @@ def test_what_is_no_range_is_refused(value: object) -> None:
     [
         ("{domain: internal}", "{vpc_id: v}", "gateway.domain: must be the hosted zone"),
         ("{default: true}", "{vpc_id: v}", "gateway.default: must be false"),
+        ("{}, service: {https: true}", "{vpc_id: v}", "service.https: true takes a gateway with a certificate"),
+        (
+            "{certificate: {type: acm, arn: a}}, service: {https: false}",
+            "{vpc_id: v}",
+            "service.https: behind a load balancer with a certificate all is https",
+        ),
         ("{region: null}", "{vpc_id: v}", "gateway.region: null takes away the line"),
         ("{certificate: null}", "{vpc_id: v}", "gateway.certificate: null takes away the line"),
         ("{}", "{}", "dns.vpc_id: a private gateway's record belongs into the private zone"),

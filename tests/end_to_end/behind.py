@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import boto3
+import pytest
 
 from sandbox import Sandbox
 from tests.end_to_end.project import Environment
@@ -72,6 +74,13 @@ class Behind(Environment):
 
     def _owns(self, tags: dict[str, str]) -> bool:
         return tags.get("dstack_name", "").rpartition("-")[0] == self.run_name
+
+
+def need_hosts(sandbox: Sandbox) -> None:
+    """EC2 hosts take root: who has not got it is told and skips, CI has it."""
+    if not sandbox.has_hosts and not os.environ.get("CI"):
+        pytest.skip(sandbox.notice)
+    assert sandbox.has_hosts, sandbox.notice
 
 
 def writes(sandbox: Sandbox) -> tuple[int, int]:

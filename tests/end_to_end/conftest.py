@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from sandbox import Sandbox
+from tests.end_to_end.behind import need_hosts
 from tests.end_to_end.project import Environment
 from tests.rendered import ROOT
 
@@ -32,7 +33,7 @@ def sandbox() -> Iterator[Sandbox]:
 def vpc() -> Iterator[Sandbox]:
     """A sandbox with an AWS account, in which private gateways are real hosts."""
     with Sandbox(aws=True, load_seconds=1) as running:
-        assert running.has_hosts, running.notice
+        need_hosts(running)
         yield running
 
 

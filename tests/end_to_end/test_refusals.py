@@ -64,6 +64,16 @@ def test_a_deploy_above_the_price_limit_rents_nothing(make: Make, sandbox: Sandb
     assert sandbox.calls(writes=True) == before
 
 
+def test_nobody_rents_without_a_yes(make: Make, sandbox: Sandbox) -> None:
+    environment = make("undecided")
+    before = sandbox.calls(writes=True)
+    refused(environment.inv("deploy"), 34, "--yes")
+    shown = environment.inv("deploy", "--dry-run")
+    assert shown.returncode == 0, shown.stderr
+    assert "service mistral-nemo-undecided: create" in shown.stdout
+    assert sandbox.calls(writes=True) == before
+
+
 def test_offers_and_sizes_are_those_of_the_clouds(make: Make) -> None:
     environment = make("choosy")
     offers, sizes = (json.loads(environment.inv(name, "--json").stdout) for name in ("offers", "size"))

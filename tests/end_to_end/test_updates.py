@@ -75,6 +75,41 @@ def test_more_replicas_are_made_in_place(serving: Environment) -> None:
     serving.deploy()
 
 
+def test_more_replicas_than_the_price_limit_allows_are_refused(serving: Environment) -> None:
+    good, before = serving.settings, serving.sandbox.calls(writes=True)
+    more = {"service": serving.settings["service"] | {"replicas": 2}}
+    serving.write(max_price_per_hour=0.05, **more)
+    assert "Offers for a new replica" in serving.inv("plan").stdout
+    refused(serving.inv("deploy", "--yes"), 26, "max_price_per_hour is 0.05")
+    assert serving.sandbox.calls(writes=True) == before
+    serving.write(max_price_per_hour=None, **good)
+
+
+def test_a_replica_more_that_no_cloud_hands_out_is_taken_back_in_time(serving: Environment) -> None:
+    good = serving.settings
+    for cloud in ("runpod", "vastai"):
+        serving.sandbox.capacity(cloud, available=False)
+    serving.write(service=serving.settings["service"] | {"replicas": 2}, timeouts={"capacity": 20, "ready": 300})
+    refused(serving.inv("deploy", "--yes"), 26, "within 20 s", "what served before goes on serving")
+    serving.sandbox.clear_faults()
+    assert serving.ask().ok
+    serving.write(timeouts={"capacity": 60, "ready": 300}, **{"service": good["service"]})
+    serving.deploy()
+    assert len(serving.status()["replicas"]) == 1
+
+
+def test_a_secret_that_a_member_can_not_look_for_is_no_risk_to_what_serves(serving: Environment) -> None:
+    good, before = serving.settings, serving.sandbox.calls(writes=True)
+    token = serving.sandbox.add_user("member")
+    env = serving.settings["service"].get("env", {})
+    serving.write(service=serving.settings["service"] | {"env": env | {"NEW": "${{ secrets.unheard_of }}"}})
+    refused(serving.inv("deploy", "--yes", DSTACK_TOKEN=token), 24, "unheard_of, new to mistral-nemo-serving", "manager")
+    assert serving.sandbox.calls(writes=True) == before
+    assert serving.ask().ok
+    serving.write(**good)
+    assert serving.inv("deploy", "--yes", DSTACK_TOKEN=token).returncode == 0
+
+
 def test_a_rolling_change_that_no_offer_fits_is_refused_and_the_service_lives(serving: Environment) -> None:
     good, before = serving.settings, serving.sandbox.calls(writes=True)
     serving.write(service={"resources": {"gpu": {"memory": "900GB.."}}})

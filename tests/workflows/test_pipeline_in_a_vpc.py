@@ -8,7 +8,7 @@ import pytest
 
 from sandbox import Sandbox
 from tests.end_to_end.account import REGION, key, policy
-from tests.end_to_end.behind import writes
+from tests.end_to_end.behind import need_hosts, writes
 from tests.rendered import Bake
 from tests.workflows.act import Execution
 from tests.workflows.conftest import Team
@@ -22,7 +22,7 @@ PIPELINE = ["target", "plan", "approve", "gateway", "dns", "service", "smoke"]
 def team(baked: Bake, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
     """As a team sets it up by README.md; nobody's token does more than it has to."""
     with Sandbox(aws=True, load_seconds=1) as sandbox:
-        assert sandbox.has_hosts, sandbox.notice
+        need_hosts(sandbox)
         forge = Forge(
             tmp_path_factory.mktemp("github") / "forge", baked(aws_region=REGION, dstack_project=sandbox.project)
         )
