@@ -137,7 +137,6 @@ def test_dstack_takes_its_files(baked: Bake, answers: dict[str, str]) -> None:
         assert configuration.type == document.name.split(".")[0]
 
 
-@every_combination
 def test_what_can_not_be_changed_without_an_outage_is_right_from_the_first_deploy(baked: Bake) -> None:
     files = {path.name: yaml.safe_load(path.read_text("utf-8")) for path in baked().glob("*/*.yml")}
     service, fleet = files["service.dstack.yml"], files["fleet.dstack.yml"]
@@ -152,6 +151,7 @@ def test_what_can_not_be_changed_without_an_outage_is_right_from_the_first_deplo
     assert not any(clouds[name]["community_cloud"] for name in service["backends"])
 
 
+@every_combination
 def test_only_the_chosen_clouds_are_named_in_what_is_deployed(baked: Bake, answers: dict[str, str]) -> None:
     chosen = {"runpod", "vastai"} if answers["gpu_clouds"] == "both" else {answers["gpu_clouds"]}
     project = baked(**answers)

@@ -77,7 +77,7 @@ def test_a_cloud_without_a_key_is_named_after_what_is_fine(
 ) -> None:
     monkeypatch.setattr("deploy.doctor.Api", lambda _: Server(set(environment.service["backends"]), {"a"}))
     found: list[bool] = []
-    with pytest.raises(Failure, match=r"no keys for aws; add them to the server's config\.yml") as refused:  # its gateway
+    with pytest.raises(Failure, match=r"no keys for aws; add them to the server's config\.yml") as refused:
         found.extend(check["ok"] for check in doctor.examine(environment))
     assert refused.value.code == ExitCode.CLOUD_MISSING
     assert found == [True, True, False]

@@ -103,7 +103,8 @@ def test_a_secret_that_a_member_can_not_look_for_is_no_risk_to_what_serves(servi
     token = serving.sandbox.add_user("member")
     env = serving.settings["service"].get("env", {})
     serving.write(service=serving.settings["service"] | {"env": env | {"NEW": "${{ secrets.unheard_of }}"}})
-    refused(serving.inv("deploy", "--yes", DSTACK_TOKEN=token), 24, "unheard_of, new to mistral-nemo-serving", "manager")
+    done = serving.inv("deploy", "--yes", DSTACK_TOKEN=token)
+    refused(done, 24, "unheard_of, new to mistral-nemo-serving", "let a manager")
     assert serving.sandbox.calls(writes=True) == before
     assert serving.ask().ok
     serving.write(**good)
