@@ -51,11 +51,11 @@ def sandbox(c: Context, folder: str = "", aws: bool = False, engine: str = "", m
     c.run(" ".join([python("sandbox up"), *words]), pty=sys.stdout.isatty())
 
 
-@task(help={"fast": "leave out what starts a dstack server or vLLM"})
+@task(help={"fast": "what takes a minute: without what starts a dstack server or vLLM, or is slow"})
 def test(c: Context, fast: bool = False) -> None:  # noqa: PT028
     """Lint, type-check and test the template, the sandbox, the demo and what is rendered from them."""
     lint(c)
-    c.run(f"{python('pytest')} -n 2 -m 'not server and not vllm'")
+    c.run(f"{python('pytest')} -n 2 -m 'not server and not vllm{' and not slow' * fast}'")
     if not fast:
         # a file a worker: each has a dstack server of its own, and they wait more than they work
         c.run(f"{python('pytest')} -n 4 --dist loadfile -m 'server and not vllm'")

@@ -5,78 +5,18 @@ A task asks a function of deploy/ for a decision about its environment, shows it
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable
 from dataclasses import asdict
-from functools import wraps
-from inspect import Parameter, Signature, signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from invoke.collection import Collection
-from invoke.context import Context
 from invoke.exceptions import Exit
-from invoke.tasks import Task, task
 
 import deploy
+from deploy.command import command
 
 if TYPE_CHECKING:
     from deploy.environments import Environment
-
-HELP = {
-    "env": "environment to work on: a file of environments/ (default: dev)",
-    "json": "print JSON instead of tables",
-    "yes": "do not ask",
-    "dry_run": "show what would happen, change nothing",
-    "adopt": "take over a record that has another owner, or none",
-    "allow_recreation": "go on even if that deletes the gateway and makes a new one",
-    "allow_restart": "go on even if that interrupts a protected service",
-    "detailed_exitcode": "exit with 10 when there are changes, 11 when they interrupt the service",
-    "at_once": "sort by what it costs to answer so many requests at once (default: one's share of a full machine)",
-    "name": "name of the secret, as in ${{ secrets.NAME }}",
-    "replica": "number of the replica (default: any)",
-    "lines": "how many, 1,000 at most; `dstack attach --logs` follows",
-    "allow_outage": "go on although the environment is protected",
-    "config": "a config.json, its folder, or an id on Hugging Face (HF_TOKEN); vLLM's own defaults then hold",
-    "gpu_memory": "GiB of one GPU, as torch sees it (default: the GPUs on offer for this service)",
-    "utilization": "as vLLM's --gpu-memory-utilization (default: what this service has, else 0.92)",
-    "tp": "as vLLM's --tensor-parallel-size",
-    "max_model_len": "as vLLM's, e.g. 32K or auto",
-    "max_num_seqs": "as vLLM's",
-    "max_num_batched_tokens": "as vLLM's",
-    "kv_cache_dtype": "as vLLM's: auto or fp8",
-    "weights": "GiB of the checkpoint (default: from its safetensors index, else counted)",
-    "concurrency": "requests that are under way at any time",
-    "requests": "how many to send, after as many as --concurrency to warm up",
-    "input_tokens": "tokens of a prompt, about",
-#% if not cookiecutter.__pictures
-    "output_tokens": "tokens of an answer",
-#% endif
-    "folder": "where to leave report.json, report.svg and AIPerf's own files",
-}
-
-
-def command(body: Callable[..., None]) -> Task[Callable[..., None]]:
-    """A task that gets the environment named by `--env`, and ends with one line and the failure's own exit code."""
-
-    @wraps(body)
-    def guarded(c: Context, *, env: str, **flags: Any) -> None:
-        with deploy.output.on_the_runs_page(json=flags.get("json", False)):
-            try:
-                body(deploy.environments.load(env), **flags)
-            except deploy.errors.Failure as failure:
-                deploy.output.failure(failure)
-                raise Exit(code=failure.code) from None
-            except KeyboardInterrupt:
-                print("interrupted; nothing was taken back, running it again continues", file=sys.stderr)
-                raise Exit(code=deploy.errors.ExitCode.INTERRUPTED) from None
-
-    # invoke reads its flags from the signature: it shall see --env where `body` takes the environment
-    flags = list(signature(body).parameters.values())[1:]
-    context, env = Parameter("c", Parameter.POSITIONAL_ONLY), Parameter("env", Parameter.KEYWORD_ONLY, default="dev")
-    vars(guarded)["__signature__"] = Signature([context, *flags, env])
-    described: Task[Callable[..., None]] = task(help={flag.name: HELP[flag.name] for flag in (*flags, env)})(guarded)
-    return described
 
 
 @command

@@ -13,7 +13,18 @@ from cookiecutter.exceptions import FailedHookException
 
 from tests.rendered import ROOT, Bake
 
+HERE = Path(__file__).parent
+SLOW = (  # of all that starts no dstack server: linters and tests of every rendering, act, cruft, pods
+    *("cruft/", "workflows/", "sandbox/test_gateway.py", "sandbox/test_jobs.py", "sandbox/test_pod_isolation.py"),
+    *("test_generated.py", "test_served.py", "test_sizing_from_hugging_face.py", "test_workflows.py"),
+)
 QUESTIONS = {key for key in json.loads((ROOT / "cookiecutter.json").read_text("utf-8")) if not key.startswith("_")}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.relative_to(HERE).as_posix().startswith(SLOW):
+            item.add_marker(pytest.mark.slow)
 
 
 def _bake(cookies: Any, answers: dict[str, str]) -> Path:

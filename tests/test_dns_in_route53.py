@@ -104,6 +104,7 @@ def test_a_second_update_makes_no_write_call(deploy: Any, environment: Any, rout
     assert "ChangeResourceRecordSets" not in calls
 
 
+@pytest.mark.slow
 def test_the_number_of_calls_does_not_grow_with_the_zone(
     deploy: Any, environment: Any, route53: Any, calls: list[str]
 ) -> None:

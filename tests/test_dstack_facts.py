@@ -27,14 +27,14 @@ from tests.rendered import Bake
 def test_what_is_changed_in_place_is_what_dstack_says(deploy: Any) -> None:
     """dstack keeps one list; the part above its comment "rolling deployment" is changed in place."""
     updatable = spec._CONF_UPDATABLE_FIELDS + spec._TYPE_SPECIFIC_CONF_UPDATABLE_FIELDS["service"]
-    assert set(updatable) >= deploy.plans.IN_PLACE
+    assert set(updatable) >= deploy.changes.IN_PLACE
     rolling = "port probes resources volumes docker files image user privileged entrypoint working_dir python nvcc"
-    rest = set(updatable) - deploy.plans.IN_PLACE
+    rest = set(updatable) - deploy.changes.IN_PLACE
     assert rest == {*rolling.split(), "single_branch", "env", "shell", "commands"}
 
 
 def test_what_is_changed_in_place_at_a_gateway_is_what_dstack_says(deploy: Any) -> None:
-    assert gateway_services._CONF_UPDATABLE_FIELDS == deploy.plans.GATEWAY_IN_PLACE
+    assert gateway_services._CONF_UPDATABLE_FIELDS == deploy.changes.GATEWAY_IN_PLACE
 
 
 @pytest.mark.parametrize("name", ["a", "ab", "a" * 41, "a" * 42, "Ab", "1a", "a-b", "a_b", "-a"])
@@ -122,4 +122,4 @@ def test_every_variant_of_the_gateway_in_the_readme_is_accepted_by_dstack(deploy
     assert configurations.parse_apply_configuration(merged).type == "gateway"
     dns = deploy.environments.Dns(**written.get("dns", {"vpc_id": "vpc-1"}))
     service, fleet = {"type": "service", "gateway": "g"}, {"type": "fleet", "nodes": "0..3"}
-    assert deploy.environments.first_problem(service, fleet, merged, dns) is None
+    assert deploy.checks.first_problem(service, fleet, merged, dns) is None

@@ -13,9 +13,10 @@ the deploy that made the gateway ended.
 
 from deploy.answers import Gateway, Run
 from deploy.api import Api, Say, during
+from deploy.changes import Change, judge_gateway, judge_service
 from deploy.environments import Environment
 from deploy.errors import ExitCode, Failure
-from deploy.plans import Change, judge_gateway, judge_service, plan_gateway, refuse_recreation, tagged
+from deploy.plans import plan_gateway, refuse_recreation, tagged
 
 
 def deploy(api: Api, environment: Environment, say: Say, *, allow_recreation: bool = False) -> Gateway | None:

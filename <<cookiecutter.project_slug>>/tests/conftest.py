@@ -17,6 +17,12 @@ VARIABLES = {"DSTACK_SERVER_URL": "https://dstack.example.com", "DSTACK_TOKEN": 
 Write = Callable[[str, str], None]
 
 
+@pytest.fixture(autouse=True)
+def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing here takes its time: look again at once."""
+    monkeypatch.setattr("deploy.api.POLL_SECONDS", 0.01)
+
+
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     """dstack/ and environments/ of this repository, copied, with the server that VARIABLES names."""

@@ -5,11 +5,11 @@ from typing import Any
 import pytest
 from conftest import job, run
 
-from deploy import gateways, plans
+from deploy import changes, gateways, plans
 from deploy.answers import Gateway, ResourcePlan
+from deploy.changes import Change
 from deploy.environments import Environment, Timeouts
 from deploy.errors import ExitCode, Failure
-from deploy.plans import Change
 
 
 def gateway(*replicas: tuple[str, str | None], **values: Any) -> Gateway:
@@ -36,11 +36,11 @@ def plan(before: dict[str, Any] | None, after: dict[str, Any], action: str = "up
     ],
 )
 def test_a_change_of_the_gateway_is_judged(planned: ResourcePlan, expected: Change) -> None:
-    assert plans.judge_gateway(planned).change == expected
+    assert changes.judge_gateway(planned).change == expected
 
 
 def test_a_gateway_is_not_made_anew_unless_allowed(environment: Environment) -> None:
-    part = plans.judge_gateway(plan({"region": "us-east-1"}, {"region": "us-east-2"}, "create"))
+    part = changes.judge_gateway(plan({"region": "us-east-1"}, {"region": "us-east-2"}, "create"))
     with pytest.raises(Failure, match="changing region takes a new gateway") as refused:
         plans.refuse_recreation(part, environment, allow_recreation=False)
     assert refused.value.code == ExitCode.GATEWAY_RECREATION_REFUSED
@@ -85,7 +85,7 @@ def test_what_a_gateway_asks_of_runs_is_no_change_of_it() -> None:
     wanted = {"region": "us-east-1", "tags": {"team": "chat"}}
     server = Server(plans.tagged(wanted, "main/x"))
     planned = plans.plan_gateway(server, wanted, "x")  # type: ignore[arg-type]
-    assert plans.judge_gateway(planned).change == Change.UNCHANGED
+    assert changes.judge_gateway(planned).change == Change.UNCHANGED
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_what_a_gateway_asks_of_runs_is_no_change_of_it() -> None:
     ],
 )
 def test_a_new_domain_is_a_restart_because_a_running_service_keeps_its_name(url: str, expected: Change) -> None:
-    part = plans.judge_host(plans.Part(Change.UNCHANGED), run(job(), service={"url": url}), "x.ai.internal")
+    part = changes.judge_host(changes.Part(Change.UNCHANGED), run(job(), service={"url": url}), "x.ai.internal")
     assert part.change == expected
 
 
@@ -138,4 +138,4 @@ RUNS = {"name": "x", "region": "us-east-1", "replicas": 1, "tags": None, "certif
 def test_who_is_no_admin_sees_what_would_become_of_the_gateway(
     found: dict[str, Any] | None, wanted: dict[str, Any], expected: Change
 ) -> None:
-    assert plans.judge_gateway(plans.plan_gateway(NoAdmin(found), wanted, "x")).change == expected  # type: ignore[arg-type]
+    assert changes.judge_gateway(plans.plan_gateway(NoAdmin(found), wanted, "x")).change == expected  # type: ignore[arg-type]

@@ -15,9 +15,9 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, ConnectionError, HTTPClientError
 
 from deploy.api import Api, Say
+from deploy.changes import Change, Difference, Part
 from deploy.environments import Document, Environment
 from deploy.errors import ExitCode, Failure
-from deploy.plans import Change, Difference, Part
 
 TTL_SECONDS = 30  # how long a caller may go on using the address of a replaced gateway
 OWNER_PREFIX = "_owner"

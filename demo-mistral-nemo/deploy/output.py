@@ -20,10 +20,11 @@ from rich.table import Table
 
 from deploy.answers import Gateway, Submission
 from deploy.bench import table
+from deploy.changes import Change
 from deploy.environments import Document
 from deploy.errors import ExitCode, Failure
 from deploy.offers import HOURS_A_MONTH, Offer, assess, rows, shared
-from deploy.plans import Change, Plan
+from deploy.plans import Plan
 
 console = Console(highlight=False, soft_wrap=True)
 progress = Console(stderr=True, highlight=False, soft_wrap=True)

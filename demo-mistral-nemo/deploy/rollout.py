@@ -11,9 +11,11 @@ from dataclasses import dataclass
 
 from deploy.answers import Job, Run, Submission
 from deploy.api import POLL_SECONDS, Api, Say
-from deploy.environments import Environment, bounds
+from deploy.changes import Change, judge_service
+from deploy.checks import bounds
+from deploy.environments import Environment
 from deploy.errors import ExitCode, Failure
-from deploy.plans import Change, Plan, judge_service
+from deploy.plans import Plan
 
 SERVER_OUTAGE_SECONDS = 120.0  # how long a dstack server may be away, restarting say, without ending the deploy
 CRASHES = 2  # once may be a broken host, which the retry leaves behind

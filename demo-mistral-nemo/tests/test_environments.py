@@ -4,7 +4,8 @@ import pytest
 from conftest import VARIABLES, Write, read_yaml
 from dstack.api import Service
 
-from deploy.environments import ROOT, Environment, bounds, load, merge
+from deploy.checks import bounds
+from deploy.environments import ROOT, Environment, load, merge
 from deploy.errors import ExitCode, Failure
 
 SLUG = read_yaml(ROOT / "dstack" / "service.dstack.yml")["name"]

@@ -7,10 +7,11 @@ from conftest import job, run, run_json
 
 from deploy.answers import ResourcePlan, Run, RunPlan
 from deploy.api import Api
+from deploy.changes import Change, Part
 from deploy.environments import Environment
 from deploy.errors import ExitCode, Failure
 from deploy.output import watching
-from deploy.plans import Change, Part, Plan
+from deploy.plans import Plan
 from deploy.rollout import _watch, assess, deploy
 from deploy.status import attempts
 

@@ -75,7 +75,13 @@ def test_more_replicas_are_made_in_place(serving: Environment) -> None:
     serving.deploy()
 
 
+def alone(serving: Environment) -> None:
+    """Wait until dstack has ended what it has one replica too many of."""
+    wait_for(lambda: len(serving.status()["replicas"]) == 1 == len(serving.machines()))
+
+
 def test_more_replicas_than_the_price_limit_allows_are_refused(serving: Environment) -> None:
+    alone(serving)
     good, before = serving.settings, serving.sandbox.calls(writes=True)
     more = {"service": serving.settings["service"] | {"replicas": 2}}
     serving.write(max_price_per_hour=0.05, **more)
@@ -93,9 +99,9 @@ def test_a_replica_more_that_no_cloud_hands_out_is_taken_back_in_time(serving: E
     refused(serving.inv("deploy", "--yes"), 26, "within 20 s", "what served before goes on serving")
     serving.sandbox.clear_faults()
     assert serving.ask().ok
-    serving.write(timeouts={"capacity": 60, "ready": 300}, **{"service": good["service"]})
+    serving.write(timeouts={"capacity": 60, "ready": 300}, service=good["service"])
     serving.deploy()
-    assert len(serving.status()["replicas"]) == 1
+    alone(serving)
 
 
 def test_a_secret_that_a_member_can_not_look_for_is_no_risk_to_what_serves(serving: Environment) -> None:

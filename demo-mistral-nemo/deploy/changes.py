@@ -1,0 +1,96 @@
+"""What a change does to what runs, judged from dstack's own plan of it alone."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Any
+
+from deploy.answers import ResourcePlan, Run, RunPlan
+from deploy.environments import Document
+
+# The fields that dstack calls "in-place" (dstack._internal.server.services.runs.spec); other fields that it can update
+# are rolled out replica by replica, and its `action` says which can't be updated at all. The template's tests compare.
+IN_PLACE = frozenset({"groups", "gateway", "priority", "replicas", "scaling"})
+GATEWAY_IN_PLACE = frozenset({"default", "domain", "replicas"})  # likewise; any other change takes a new gateway
+
+
+class Change(StrEnum):
+    """What happens to a fleet, a gateway, records or a service."""
+
+    UNCHANGED = "unchanged"
+    CREATE = "create"
+    IN_PLACE = "in place"  # no new replica
+    ROLLING = "rolling"  # new replicas take over one by one
+    RESTART = "restart"  # an outage: it is stopped and made again
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One value that differs; None where it is absent."""
+
+    key: str
+    before: Any
+    after: Any
+
+
+@dataclass(frozen=True)
+class Part:
+    """The plan of one of them."""
+
+    change: Change
+    differences: tuple[Difference, ...] = ()
+
+    @property
+    def keys(self) -> str:
+        return ", ".join(difference.key for difference in self.differences)
+
+
+def judge_host(service: Part, current: Run | None, host: str) -> Part:
+    """`service`, as a restart where it would keep an old name: dstack gives a running service none of a new domain."""
+    if not host or not current or not current.active or current.host in (None, host):
+        return service
+    named = Difference("gateway.domain", current.host, host)
+    return Part(Change.RESTART, (*service.differences, named))
+
+
+def judge_service(plan: RunPlan) -> Part:
+    """Which of the five changes dstack's answer means for the service, and the values behind it."""
+    current = plan.current
+    if current and (not current.active or current.status == "terminating"):
+        current = None  # nobody is served by it any more
+    part = _judge(plan, current.run_spec if current else None)
+    in_place = all(difference.key.split(".")[0] in IN_PLACE for difference in part.differences)
+    return part if in_place or part.change != Change.IN_PLACE else replace(part, change=Change.ROLLING)
+
+
+def judge_fleet(plan: ResourcePlan, *, serving: bool) -> Part:
+    """The same for the fleet. One that can't be updated has to be deleted first, which ends a run inside it."""
+    current = plan.current_resource
+    part = _judge(plan, current["spec"] if current and current["status"] in ("submitted", "active") else None)
+    return part if serving or part.change != Change.RESTART else replace(part, change=Change.CREATE)
+
+
+def judge_gateway(plan: ResourcePlan) -> Part:
+    """The same for the gateway; RESTART: deleted and made again."""
+    current = plan.current_resource
+    return _judge(plan, plan.effective_spec | {"configuration": current["configuration"]} if current else None)
+
+
+def _judge(plan: ResourcePlan, before: Document | None) -> Part:
+    """`before` is the spec of what exists; "create" in spite of it means that dstack can't update it."""
+    if before is None:
+        return Part(Change.CREATE)
+    found = tuple(differences(before, plan.effective_spec))
+    possible = Change.IN_PLACE if plan.action == "update" else Change.RESTART
+    return Part(possible if found else Change.UNCHANGED, found)
+
+
+def differences(before: Document, after: Document, prefix: str = "") -> Iterator[Difference]:
+    """Values that differ between two specs, with dotted keys; what is below `configuration` is named as in the file."""
+    for key in sorted(before.keys() | after.keys()):
+        old, new = before.get(key), after.get(key)
+        name = "" if not prefix and key == "configuration" else f"{prefix}{key}"
+        if isinstance(old, dict) and isinstance(new, dict):
+            yield from differences(old, new, f"{name}." if name else "")
+        elif old != new:
+            yield Difference(name, old, new)
