@@ -189,7 +189,7 @@ def test_every_dstack_command_is_one_that_its_parser_takes(baked: Bake) -> None:
     readme = (baked() / "README.md").read_text("utf-8")
     assert "`dstack ps`, `logs`, `attach` and `metrics`" in readme
     typed = re.findall(r"`(?:DSTACK_\w+=… )*dstack ((?:ps|logs|attach|metrics|server) ?[^`]*)`", readme)
-    helped = re.findall(r"`dstack ([^`]+)`", (baked() / "tasks.py").read_text("utf-8"))
+    helped = re.findall(r"`dstack ([^`]+)`", (baked() / "deploy" / "command.py").read_text("utf-8"))
     assert typed
     assert helped
     run = [f"{command} NAME" for command in helped]
