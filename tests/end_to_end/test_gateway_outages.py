@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import requests
 
 from sandbox import Sandbox
 from tests.end_to_end.behind import Behind, alive, terminate, writes
 from tests.end_to_end.project import refused
-from tests.sandbox.deployment import wait_for
+from tests.sandbox.deployment import dstack_server_of, wait_for
 
 pytestmark = pytest.mark.gateway
 
@@ -97,6 +98,28 @@ def test_a_gateway_whose_host_fails_heals_itself(
     record_property("seconds without answers", time.monotonic() - began)
     assert serving.inv("deploy", "--yes").returncode == 0
     assert writes(serving.sandbox) == before
+
+
+def test_requests_go_on_while_the_dstack_server_is_away(serving: Behind) -> None:
+    """Those with a token that it checked within a minute: this one, just now."""
+    headers = serving.headers | {"Authorization": f"Bearer {serving.sandbox.add_user('caller')}"}
+
+    def status() -> int:
+        return requests.get(f"{serving.url}/models", headers=headers, timeout=30).status_code
+
+    assert status() == 200
+    assert serving.sandbox.folder
+    server = dstack_server_of(serving.sandbox.folder)
+    assert server
+    server.suspend()
+    try:
+        until = time.monotonic() + 20
+        while time.monotonic() < until:
+            assert status() == 200
+            time.sleep(1)
+    finally:
+        server.resume()
+    assert serving.inv("smoke").returncode == 0
 
 
 def test_a_terminated_gateway_is_replaced_as_the_runbook_says(serving: Behind) -> None:
