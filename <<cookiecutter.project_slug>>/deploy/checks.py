@@ -41,14 +41,13 @@ def first_problem(service: Document, fleet: Document, gateway: Document | None, 
             return "service.rate_limits: dstack limits rates behind a gateway only; remove it or name a gateway"
         if service.get("https", "auto") != "auto":
             return "service.https: means something behind a gateway only; remove it or write auto"
-    if gateway is not None:
-        https, certificate = service.get("https", "auto"), gateway.get("certificate")
-        if https is True and certificate is None:
-            return "service.https: true takes a gateway with a certificate; write auto"
-        if https is False and isinstance(certificate, dict) and certificate.get("type") == "acm":
-            return "service.https: behind a load balancer with a certificate all is https; write auto"
     if gateway is None:
         return "dns: there is nothing to point a record at; add `gateway: {}`" if dns else None
+    https, certificate = service.get("https", "auto"), gateway.get("certificate")
+    if https is True and certificate is None:
+        return "service.https: true takes a gateway with a certificate; write auto"
+    if https is False and isinstance(certificate, dict) and certificate.get("type") == "acm":
+        return "service.https: behind a load balancer with a certificate all is https; write auto"
     if not re.fullmatch(r"(?=.{1,100}$)[a-z0-9-]+(\.[a-z0-9-]+)+", str(gateway.get("domain"))):
         return f"gateway.domain: must be the hosted zone, is {gateway.get('domain')!r}"
     if absent := next((key for key in ("backend", "region", "certificate") if key not in gateway), None):
