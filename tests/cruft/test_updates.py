@@ -100,11 +100,11 @@ def test_a_question_that_is_gone_is_forgotten(template: Repository, project: Rep
 def test_a_renamed_file_takes_the_users_edits_along(template: Repository, project: Repository) -> None:
     project.edit("deploy/doctor.py", '"""', '"""Ours. ')
     project.commit()
-    template.run("git", "mv", f"{TEMPLATE}/deploy/doctor.py", f"{TEMPLATE}/deploy/checks.py")
+    template.run("git", "mv", f"{TEMPLATE}/deploy/doctor.py", f"{TEMPLATE}/deploy/examination.py")
     release(template)
     update(project)
     assert not (project.folder / "deploy" / "doctor.py").exists()
-    assert project.read("deploy/checks.py").startswith('"""Ours. ')
+    assert project.read("deploy/examination.py").startswith('"""Ours. ')
 
 
 def test_a_file_that_the_user_deleted_stays_away(template: Repository, project: Repository) -> None:
