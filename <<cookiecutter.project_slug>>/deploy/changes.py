@@ -46,8 +46,12 @@ class Part:
 
 
 def judge_host(service: Part, current: Run | None, host: str) -> Part:
-    """`service`, as a restart where it would keep an old name: dstack gives a running service none of a new domain."""
-    if not host or not current or not current.active or current.host in (None, host):
+    """`service`, as a restart where it would keep an old name: dstack gives a running service none of a new domain.
+
+    It does when the service is registered at a gateway that was made anew.
+    """
+    registers = any(difference.key.split(".")[0] == "gateway" for difference in service.differences)
+    if not host or not current or not current.active or current.host in (None, host) or registers:
         return service
     named = Difference("gateway.domain", current.host, host)
     return Part(Change.RESTART, (*service.differences, named))

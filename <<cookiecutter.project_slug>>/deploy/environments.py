@@ -4,6 +4,7 @@
 known to fail is refused here, with file and key, before a server or a cloud is asked.
 """
 
+import json
 import os
 import re
 from collections.abc import Mapping
@@ -93,7 +94,7 @@ class Environment:
 
 def referred(document: Document) -> tuple[str, ...]:
     """Names of the dstack secrets that a document refers to, sorted."""
-    return tuple(sorted(set(SECRET.findall(yaml.safe_dump(document)))))
+    return tuple(sorted(set(SECRET.findall(json.dumps(document, default=str)))))  # which folds no line
 
 
 def load(name: str, root: Path = ROOT, variables: Mapping[str, str] = os.environ) -> Environment:

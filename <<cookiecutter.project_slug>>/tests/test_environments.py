@@ -122,6 +122,14 @@ def test_a_token_that_can_not_be_sent_is_named_and_not_shown(root: Path, token: 
     assert "tok" not in message.replace("token", "")
 
 
+@pytest.mark.parametrize("width", range(40, 110, 7))
+def test_a_secret_is_seen_however_long_its_line_is(root: Path, write: Write, width: int) -> None:
+    """YAML would fold a long one that needs quotes, between the dollar and the name."""
+    text = f'{{server: {{project: p}}, service: {{env: {{A: "{"é" * width} ${{{{ secrets.one }}}}"}}}}}}'
+    write("environments/dev.yml", text)
+    assert "one" in load("dev", root, VARIABLES).secrets
+
+
 def test_a_server_without_a_scheme_is_refused(root: Path) -> None:
     assert "write https://" in refusal(root, "prod", {"DSTACK_SERVER_URL": "dstack.example.com"})
 

@@ -78,7 +78,7 @@ def test_a_change_of_the_fleet_is_judged(plan: ResourcePlan, serving: bool, expe
 
 def planned(environment: Environment, service: Change, *, offers: int = 1, fleet: Change = Change.UNCHANGED) -> Plan:
     asked = run_plan(None if service == Change.CREATE else run_json(job()), {}, offers=offers)
-    difference = (Difference("retry", None, True),)
+    difference = (Difference("replicas.min" if service == Change.IN_PLACE else "retry", None, True),)
     parts = {"fleet": Part(fleet, ()), "service": Part(service, difference)}
     return Plan(environment, parts, asked.offers, 0.0, fleet_plan("0..2"), asked)
 
@@ -129,6 +129,9 @@ def test_one_replica_more_takes_a_machine_although_none_is_replaced(environment:
     assert [found.code for found in refused if found] == [ExitCode.NO_CAPACITY] * 2
     assert planned(two, Change.IN_PLACE).price_change == 0.4
     assert not planned(two, Change.UNCHANGED).needs_machine  # dstack replaces what was lost by itself
+    registered = planned(two, Change.IN_PLACE, offers=0)
+    registered.parts["service"] = Part(Change.IN_PLACE, (Difference("gateway", "x", "main/x"),))
+    assert not registered.needs_machine
 
 
 def test_offers_that_dstack_would_not_try_are_no_offers() -> None:
@@ -160,7 +163,7 @@ def priced(environment: Environment, change: Change, replicas: Any, running: int
     asked = run_plan(current if running else None, {}, offers=offers)
     for one in asked.listed:
         one.price = 0.9 if change == Change.ROLLING else 0.4
-    parts = {"fleet": Part(Change.UNCHANGED), "service": Part(change)}
+    parts = {"fleet": Part(Change.UNCHANGED), "service": Part(change, (Difference("replicas.min", None, replicas),))}
     return Plan(environment, parts, asked.offers, 0.4 * running, fleet_plan("0..2"), asked).price_change
 
 

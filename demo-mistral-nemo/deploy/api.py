@@ -189,6 +189,8 @@ class Api:
         if "is incompatible with the server version" in reason:  # a client of a newer minor version than the server
             mend = 'upgrade the server first: "Upgrading dstack" in the CHANGELOG.md of the template'
             return Failure(ExitCode.SERVER_REFUSED, f"{reason} {mend}")
+        if "is being deleted" in reason:
+            return Failure(ExitCode.STILL_THERE, f"{reason} Run it again in a minute")
         if "is in FAILED status" in reason:
             mend = "look at `inv gateway.status`, then inv gateway.destroy and inv deploy"
             return Failure(ExitCode.GATEWAY_FAILED, f"the gateway failed to come up earlier; {mend}")

@@ -62,7 +62,13 @@ class Plan:
 
     @property
     def new_replicas(self) -> int:
-        """How many machines a deploy rents; a service that scales is taken to go on with as many replicas as it has."""
+        """How many machines a deploy rents; a service that scales is taken to go on with as many replicas as it has.
+
+        Of a change in place alone what it says itself about replicas counts: those that were lost come without it.
+        """
+        changed = {difference.key.split(".")[0] for difference in self.service.differences}
+        if not self.replaces and not changed & {"replicas", "groups"}:
+            return 0
         have = len(self.run_plan.current.replicas) if self.run_plan.current else 0
         fewest, most = bounds(self.environment.service.get("replicas", 1))
         return max(fewest, min(have, most)) - (0 if self.replaces else min(have, most))
@@ -128,7 +134,10 @@ def _ask(api: Api, environment: Environment, front: bool) -> Plan:
 
         gateway = api.gateway(environment.run_name)
         parts["records"] = dns.judge(environment, gateway.targets if gateway else (), settled=settled)
-    parts["service"] = service = judge_host(judge_service(run_plan), current, environment.host)
+    service = judge_service(run_plan)
+    if "gateway" not in parts or parts["gateway"].change in (Change.UNCHANGED, Change.IN_PLACE):
+        service = judge_host(service, current, environment.host)
+    parts["service"] = service
     if fleet.change == Change.RESTART and service.change != Change.CREATE:
         parts["service"] = replace(service, change=Change.RESTART)  # its fleet goes, and it with it
     plan = Plan(environment, parts, run_plan.offers, current.price if current else 0.0, fleet_plan, run_plan)

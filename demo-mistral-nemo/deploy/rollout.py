@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from deploy.answers import Job, Run, Submission
+from deploy.answers import JOB_OVER, Job, Run, Submission
 from deploy.api import POLL_SECONDS, Api, Say
 from deploy.changes import Change, judge_service
 from deploy.checks import bounds
@@ -18,6 +18,7 @@ from deploy.errors import ExitCode, Failure
 from deploy.plans import Plan
 
 SERVER_OUTAGE_SECONDS = 120.0  # how long a dstack server may be away, restarting say, without ending the deploy
+NO_CAPACITY = "failed_to_start_due_to_no_capacity"  # dstack's reason for an attempt's end
 CRASHES = 2  # once may be a broken host, which the retry leaves behind
 
 
@@ -25,8 +26,8 @@ CRASHES = 2  # once may be a broken host, which the retry leaves behind
 class Stand:
     """Where a rollout stands: `summary` for people, `failure` when it can't succeed any more.
 
-    `arrived` counts the new deployment's replicas that are ready; `has_machine` is false while one that it cannot do
-    without waits for a machine.
+    `arrived` counts the new deployment's replicas that are ready; `has_machine` says that those which are missing have
+    machines, but for those that a service which scales can do without.
     """
 
     ready: bool
@@ -97,24 +98,26 @@ def assess(run: Run) -> Stand:
     crashed = _by_age(one for one in submissions if one.termination_reason == "container_exited_with_error")
     replicas = [job for job in run.replicas if job.latest.deployment_num == run.deployment_num]
     older = len(run.replicas) - len(replicas)
-    fewest = bounds(run.run_spec["configuration"]["replicas"])[0]  # a service that scales may wait for more
-    placed = sum(job.latest.machine is not None for job in replicas)
-    has_machine = bool(replicas) and placed >= min(len(replicas), max(fewest, 1))
+    fewest = bounds(run.run_spec["configuration"]["replicas"])[0]
+    arrived = sum(job.ready for job in replicas)
+    missing = [job for job in replicas if not job.ready]
+    placed = sum(job.latest.machine is not None for job in missing)
+    newest = [job.latest for job in run.jobs if job.latest.deployment_num == run.deployment_num]
+    between = sum(one.status in JOB_OVER and one.termination_reason == NO_CAPACITY for one in newest)  # two attempts
+    wanted = min(len(missing) + between, max(fewest - arrived, 0))
+    has_machine = bool(missing) and placed >= wanted
     if not run.active or len(crashed) >= CRASHES:
         failure, last = _failure(run, crashed), crashed[-1] if crashed else None
         return Stand(False, has_machine, f"{run.status}: {_reason(run)}", failure, last)
     summary = "; ".join(_describe(job) for job in replicas)
     if not replicas:
-        latest = [job.latest for job in run.jobs if job.latest.deployment_num == run.deployment_num]
-        ended = [one.termination_reason.replace("_", " ") for one in latest if one.termination_reason]
+        ended = [one.termination_reason.replace("_", " ") for one in newest if one.termination_reason]
         summary = (run.status_message or run.status) + (f" ({ended[-1]})" if ended else "")
     if crashed:
         summary += "; crashed once, dstack tries again"
     if older:
         summary += f"; {older} of the previous deployment still serving"
-    complete = len(replicas) >= fewest and not older
-    ready = run.status == "running" and complete and all(job.ready for job in replicas)
-    arrived = sum(job.ready for job in replicas)
+    ready = run.status == "running" and arrived >= fewest and not older
     return Stand(ready, has_machine, summary, crashed=crashed[-1] if crashed else None, arrived=arrived)
 
 
@@ -151,7 +154,8 @@ def _take_back(api: Api, plan: Plan, say: Say) -> str:
     if run is None or not run.active:
         return "nothing of it runs"
     if before and plan.service.change in (Change.ROLLING, Change.IN_PLACE):
-        api.apply("run", api.plan_run(before.run_spec["configuration"], run))
+        asked = before.run_spec["configuration"] | ({"gateway": before.gateway} if before.gateway else {})
+        api.apply("run", api.plan_run(asked, run))
         return "taken back, what served before goes on serving"
     stop(api, plan.environment, say)
     return "stopped, nothing is billed"
@@ -180,7 +184,7 @@ def _failure(run: Run, crashed: list[Submission]) -> Failure:
         return Failure(ExitCode.SECRET_MISSING, f"the project lacks a secret of the service ({why}); {mend}")
     if "fleet" in why.lower():
         return Failure(ExitCode.NO_FLEET, f"{why}; run `inv deploy` again, it makes the fleet")
-    if "failed_to_start_due_to_no_capacity" in {job.latest.termination_reason for job in run.jobs}:
+    if NO_CAPACITY in {job.latest.termination_reason for job in run.jobs}:
         return Failure(ExitCode.NO_CAPACITY, f"no cloud handed out a machine, {why}; try again later, or ask for less")
     if run.status == "terminated":
         return Failure(ExitCode.PLAN_OUTDATED, "somebody stopped the run meanwhile; run `inv plan` and decide again")

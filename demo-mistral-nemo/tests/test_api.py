@@ -92,6 +92,7 @@ def api(server: Server, environment: Environment) -> Api:
             ExitCode.SERVER_REFUSED,
             "(422): ports: Extra inputs",
         ),
+        (400, {"detail": [{"msg": "Gateway 'x' is being deleted."}]}, ExitCode.STILL_THERE, "Run it again"),
         (
             400,
             {"detail": [{"msg": "The client/CLI version (9.0.0) is incompatible with the server version (0.22.5)."}]},

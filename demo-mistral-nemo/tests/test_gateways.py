@@ -7,7 +7,7 @@ from conftest import job, run
 
 from deploy import changes, gateways, plans
 from deploy.answers import Gateway, ResourcePlan
-from deploy.changes import Change
+from deploy.changes import Change, Difference, Part
 from deploy.environments import Environment, Timeouts
 from deploy.errors import ExitCode, Failure
 
@@ -97,8 +97,10 @@ def test_what_a_gateway_asks_of_runs_is_no_change_of_it() -> None:
     ],
 )
 def test_a_new_domain_is_a_restart_because_a_running_service_keeps_its_name(url: str, expected: Change) -> None:
-    part = changes.judge_host(changes.Part(Change.UNCHANGED), run(job(), service={"url": url}), "x.ai.internal")
-    assert part.change == expected
+    served = run(job(), service={"url": url})
+    assert changes.judge_host(Part(Change.UNCHANGED), served, "x.ai.internal").change == expected
+    registers = Part(Change.IN_PLACE, (Difference("gateway", "x", "main/x"),))  # at a new gateway, by the new name
+    assert changes.judge_host(registers, served, "x.ai.internal") == registers
 
 
 def test_who_has_no_running_gateway_is_told_why_and_not_to_end_those_that_run(environment: Environment) -> None:

@@ -130,7 +130,10 @@ def two(*jobs: dict[str, Any]) -> Run:
 
 def test_a_replica_without_a_machine_is_not_taken_for_placed_because_another_is() -> None:
     waiting = job(replica=1, status="submitted", placed=False)
+    refused = job(replica=1, status="none", ended=("failed_to_start_due_to_no_capacity",), placed=False)
     assert not assess(two(job(), waiting)).has_machine
+    assert not assess(two(job(streak=0), refused)).has_machine
+    assert not assess(two(job())).has_machine  # the next one is still to come
     assert assess(two(job(streak=0))).has_machine  # dstack makes the second one when the first is ready
     assert assess(run(job(), waiting)).has_machine  # scaled to, with the load, and not needed
 
@@ -140,11 +143,12 @@ def test_each_replica_has_as_long_as_the_first(environment: Environment, monkeyp
     clock = count(step=200.0)
     monkeypatch.setattr("deploy.rollout.time", SimpleNamespace(monotonic=lambda: next(clock), sleep=lambda _: None))
     loading, waiting = job(streak=0), job(replica=1, status="submitted", placed=False)
-    shown = [two(loading)] * 3 + [two(job(), waiting)] + [two(job(), job(replica=1, streak=0))] * 3
+    shown = [two(loading)] * 3 + [two(job()), two(job(), waiting)] + [two(job(), job(replica=1, streak=0))] * 3
     done = two(job(), job(replica=1))
     assert _watch(cast(Api, Away(*shown, done)), environment, lambda line: None, two(loading)) == done
+    shown = [two(job()), *[two(job(), waiting)] * 9]
     with pytest.raises(Failure) as failed:
-        _watch(cast(Api, Away(*[two(job(), waiting)] * 9)), environment, lambda line: None, two(loading))
+        _watch(cast(Api, Away(*shown)), environment, lambda line: None, two(loading))
     assert failed.value.code == ExitCode.NO_CAPACITY
 
 
