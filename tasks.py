@@ -51,7 +51,7 @@ def sandbox(c: Context, folder: str = "", aws: bool = False, engine: str = "", m
     c.run(" ".join([python("sandbox up"), *words]), pty=sys.stdout.isatty())
 
 
-@task(help={"fast": "what takes a minute: without what starts a dstack server or vLLM, or is slow"})
+@task(help={"fast": "leave out what starts a dstack server or vLLM, and the slowest of the rest"})
 def test(c: Context, fast: bool = False) -> None:  # noqa: PT028
     """Lint, type-check and test the template, the sandbox, the demo and what is rendered from them."""
     lint(c)

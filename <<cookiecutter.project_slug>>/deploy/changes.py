@@ -44,14 +44,18 @@ class Part:
     def keys(self) -> str:
         return ", ".join(difference.key for difference in self.differences)
 
+    @property
+    def fields(self) -> set[str]:
+        """The fields of the file that the keys are below, such as `env`."""
+        return {difference.key.split(".")[0] for difference in self.differences}
+
 
 def judge_host(service: Part, current: Run | None, host: str) -> Part:
     """`service`, as a restart where it would keep an old name: dstack gives a running service none of a new domain.
 
     It does when the service is registered at a gateway that was made anew.
     """
-    registers = any(difference.key.split(".")[0] == "gateway" for difference in service.differences)
-    if not host or not current or not current.active or current.host in (None, host) or registers:
+    if not host or not current or not current.active or current.host in (None, host) or "gateway" in service.fields:
         return service
     named = Difference("gateway.domain", current.host, host)
     return Part(Change.RESTART, (*service.differences, named))
@@ -63,8 +67,8 @@ def judge_service(plan: RunPlan) -> Part:
     if current and (not current.active or current.status == "terminating"):
         current = None  # nobody is served by it any more
     part = _judge(plan, current.run_spec if current else None)
-    in_place = all(difference.key.split(".")[0] in IN_PLACE for difference in part.differences)
-    return part if in_place or part.change != Change.IN_PLACE else replace(part, change=Change.ROLLING)
+    rolling = part.change == Change.IN_PLACE and not part.fields <= IN_PLACE
+    return replace(part, change=Change.ROLLING) if rolling else part
 
 
 def judge_fleet(plan: ResourcePlan, *, serving: bool) -> Part:

@@ -49,7 +49,7 @@ class Plan:
     def registers(self) -> bool:
         """Whether its gateway, made anew, registers the service before it is applied."""
         made = "gateway" in self.parts and self.parts["gateway"].change in (Change.CREATE, Change.RESTART)
-        return made or any(difference.key.split(".")[0] == "gateway" for difference in self.service.differences)
+        return made or "gateway" in self.service.fields
 
     @property
     def replaces(self) -> bool:
@@ -66,19 +66,22 @@ class Plan:
 
         Of a change in place alone what it says itself about replicas counts: those that were lost come without it.
         """
-        changed = {difference.key.split(".")[0] for difference in self.service.differences}
-        if not self.replaces and not changed & {"replicas", "groups"}:
+        if not self.replaces and not self.service.fields & {"replicas", "groups"}:
             return 0
-        have = len(self.run_plan.current.replicas) if self.run_plan.current else 0
         fewest, most = bounds(self.environment.service.get("replicas", 1))
-        return max(fewest, min(have, most)) - (0 if self.replaces else min(have, most))
+        return max(fewest, min(self.replicas, most)) - (0 if self.replaces else min(self.replicas, most))
+
+    @property
+    def replicas(self) -> int:
+        """How many there are now."""
+        return len(self.run_plan.current.replicas) if self.run_plan.current else 0
 
     @property
     def price_change(self) -> float | None:
         """What a deploy adds to `price`, USD per hour, if new replicas get the first offer; None without an offer."""
         if self.service.change == Change.UNCHANGED:
             return 0.0
-        have = len(self.run_plan.current.replicas) if self.run_plan.current else 0
+        have = self.replicas
         kept = 0 if self.replaces else min(have, bounds(self.environment.service.get("replicas", 1))[1])
         if self.new_replicas and not self.offers:
             return None
