@@ -14,7 +14,7 @@ from rich.table import Table
 
 from deploy import smoke, status
 from deploy.answers import Run
-from deploy.api import Say
+from deploy.client import Say
 from deploy.environments import ROOT, Document, Environment
 from deploy.errors import ExitCode, Failure
 

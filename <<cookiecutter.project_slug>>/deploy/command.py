@@ -19,6 +19,7 @@ HELP = {
     "json": "print JSON instead of tables",
     "yes": "do not ask",
     "dry_run": "show what would happen, change nothing",
+    "allow_removal": "remove from a protected environment what its files do not name any more",
     "adopt": "take over a record that has another owner, or none",
     "allow_recreation": "go on even if that deletes the gateway and makes a new one",
     "allow_restart": "go on even if that interrupts a protected service",

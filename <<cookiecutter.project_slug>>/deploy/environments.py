@@ -7,6 +7,7 @@ known to fail is refused here, with file and key, before a server or a cloud is 
 import json
 import os
 import re
+import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -80,6 +81,19 @@ class Environment:
     gateway: Document | None = None
     max_price_per_hour: float | None = None
     dns: Dns | None = None
+    service_id: str = ""  # what this repository calls its service, whatever the service is named in dstack
+
+    def marked(self, path: str) -> str:
+        """`path` as it is stored with fleet and run, with the mark of this environment of this repository behind it.
+
+        dstack keeps it, updates it in place and shows it to nobody, so an earlier name of the service is found by it.
+        """
+        return f"{path}#{self.service_id}/{self.name}" if self.service_id else path
+
+    def owns(self, path: str | None) -> bool:
+        """Whether a stored path has this environment's mark."""
+        mark = (path or "").partition("#")[2].split(" ")[0]
+        return bool(self.service_id) and mark == f"{self.service_id}/{self.name}"
 
     @property
     def host(self) -> str:
@@ -113,6 +127,9 @@ def load(name: str, root: Path = ROOT, variables: Mapping[str, str] = os.environ
         gateway = merge(_read(root / "dstack" / "gateway.dstack.yml") | {"name": run_name}, settings.gateway)
     service = merge(service | named, settings.service)
     fleet = merge(fleet | {"name": run_name}, settings.fleet)
+    if (limit := settings.max_price_per_hour) is not None:
+        own = fleet.get("max_price")
+        fleet["max_price"] = min(limit, own) if isinstance(own, int | float) else limit  # so that dstack keeps it too
     names = [service.get("name"), service.get("fleets"), fleet.get("name"), (gateway or fleet).get("name")]
     if names != [run_name, [run_name], run_name, run_name]:
         why = f"is derived, {run_name}: another name would be another service beside this one; remove it"
@@ -137,7 +154,17 @@ def load(name: str, root: Path = ROOT, variables: Mapping[str, str] = os.environ
         gateway=gateway,
         max_price_per_hour=settings.max_price_per_hour,
         dns=settings.dns,
+        service_id=_service_id(root),
     )
+
+
+def _service_id(root: Path) -> str:
+    """The project's name in pyproject.toml, which stays when the service is renamed; "" without one."""
+    path = root / "pyproject.toml"
+    try:
+        return str(tomllib.loads(path.read_text(encoding="utf-8"))["project"]["name"])
+    except (OSError, KeyError, TypeError, ValueError):
+        return ""
 
 
 def variables_of(name: str, root: Path = ROOT, variables: Mapping[str, str] = os.environ) -> dict[str, str]:

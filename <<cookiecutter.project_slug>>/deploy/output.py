@@ -18,11 +18,13 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from deploy.answers import Gateway, Submission
+from deploy.answers import Gateway, Run, Submission
 from deploy.bench import table
 from deploy.changes import Change
-from deploy.environments import Document
+from deploy.checks import replica_bounds
+from deploy.environments import Document, Environment
 from deploy.errors import ExitCode, Failure
+from deploy.existing import Resource
 from deploy.offers import HOURS_A_MONTH, Offer, assess, rows, shared
 from deploy.plans import Plan
 
@@ -111,10 +113,12 @@ def plan(planned: Plan, *, json: bool = False) -> None:
         console.print(f"{kind} {planned.environment.run_name}: [{colour}]{part.change.value}[/]")
         for difference in part.differences:
             console.print(f"  {difference.key}: {_value(difference.before)} -> {_value(difference.after)}")
+    for resource in planned.removals:
+        console.print(f"[bold red]remove[/] {escape(str(resource))}")
     if planned.restarts:
         console.print("[bold red]This interrupts the service: it is stopped, and started again with the change.[/]")
-    elif planned.interrupts:
-        console.print("[bold red]This interrupts the service: its gateway is deleted, and made again.[/]")
+    elif any(part.change == Change.RESTART for part in planned.parts.values()):
+        console.print("[bold red]This interrupts the service: its gateway is deleted, and recreated.[/]")
     if (change := planned.price_change) is not None:
         console.print(f"GPUs: ${planned.price:.2f} an hour -> ${planned.price + change:.2f} ({change:+.2f})")
     if not planned.needs_machine:
@@ -234,8 +238,17 @@ def records(host: str, found: list[Document], *, json: bool = False) -> None:
         console.print(f"{host}: no records")
 
 
-def remains(run_name: str, found: list[str]) -> None:
-    console.print(f"{run_name}: {', '.join(found) if found else 'nothing to destroy'}")
+def existing(run_name: str, found: list[Resource]) -> None:
+    """What a destroy would remove."""
+    console.print(f"{run_name}: {escape(', '.join(map(str, found))) if found else 'nothing to destroy'}")
+
+
+def asleep(environment: Environment, run: Run) -> None:
+    """Say that a deployment has no replica, and how it is tried."""
+    name, most = environment.run_name, replica_bounds(environment.service)[1]
+    console.print(f"{name}: deployment {run.deployment_num} is [bold]asleep[/]: nothing answers, and no GPU is billed")
+    wake = "the first request to its endpoint starts a replica: send one" if most else "set service.replicas to 1"
+    console.print(f"Nobody has tried it yet. To try it, {wake}, then run inv smoke --env {environment.name}")
 
 
 def _json(data: Any) -> None:

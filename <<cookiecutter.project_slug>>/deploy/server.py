@@ -13,10 +13,11 @@ from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from deploy.api import Api, Say, during
+from deploy.api import Api, during
+from deploy.client import Say
 from deploy.environments import ROOT, Environment, variables_of
 from deploy.errors import ExitCode, Failure
-from deploy.rollout import remains
+from deploy.existing import everything
 
 FOLDER = ROOT / ".dstack"
 START_SECONDS = 180  # a first start migrates an empty database: 20-50 s on two cores
@@ -45,7 +46,7 @@ def run(environment: Environment, say: Say) -> None:
         raise Failure(ExitCode.SERVER_UNREACHABLE, message)
     except KeyboardInterrupt:
         with suppress(Failure):  # it may not have come up yet
-            for remaining in remains(api, environment):
+            for remaining in everything(api, environment):
                 say(f"still there: {remaining}; to end it, run inv server again and then inv destroy")
     finally:
         process.terminate()

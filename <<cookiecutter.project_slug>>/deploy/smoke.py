@@ -25,7 +25,8 @@ import requests
 
 #% endif
 from deploy.answers import Run
-from deploy.api import CONNECT_SECONDS, during
+from deploy.api import during
+from deploy.client import CONNECT_SECONDS
 from deploy.environments import Document, Environment
 from deploy.errors import ExitCode, Failure
 from deploy.status import deployed
