@@ -30,7 +30,12 @@ def up(args: argparse.Namespace) -> None:
     try:
         engine = _engine(args)
         with Sandbox(
-            args.folder, load_seconds=args.load_seconds, aws=args.aws, zone=args.zone, engine=engine
+            args.folder,
+            load_seconds=args.load_seconds,
+            aws=args.aws,
+            zone=args.zone,
+            engine=engine,
+            front=args.front,
         ) as sandbox:
             if args.aws:
                 print(f"sandbox: {sandbox.notice}", file=sys.stderr, flush=True)
@@ -89,9 +94,20 @@ def calls(args: argparse.Namespace) -> None:
 
 
 def fault(args: argparse.Namespace) -> None:
-    """Let the clouds fail from now on."""
-    given = {name: getattr(args, name) for name in ("route", "status", "code", "seconds", "image", "times")}
+    """Let the clouds, or the dstack server's answers, fail from now on."""
+    names = ("route", "status", "code", "seconds", "image", "times", "after", "body")
+    given = {name: getattr(args, name) for name in names}
+    if args.header:
+        given["headers"] = dict(_header(header) for header in args.header)
     _attach(args).fault(args.kind, args.cloud, **{name: value for name, value in given.items() if value is not None})
+
+
+def _header(written: str) -> tuple[str, str]:
+    """Name and value of "Name: value"."""
+    name, colon, value = written.partition(":")
+    if not colon or not name.strip():
+        raise SandboxError(f"{written!r} is no header; write --header 'Location: https://dstack.example.com/'")
+    return name.strip(), value.strip()
 
 
 def list_faults(args: argparse.Namespace) -> None:
@@ -161,7 +177,7 @@ def _parser() -> argparse.ArgumentParser:
         added.add_argument("--folder", type=Path, help="the sandbox's folder; default $SANDBOX_FOLDER")
         return added
 
-    clouds: Any = {"choices": faults.CLOUDS, "help": "only this cloud; default all but aws"}
+    clouds: Any = {"choices": faults.CLOUDS, "help": "only this cloud; default all but aws and dstack"}
     added = command(up)
     added.add_argument("--load-seconds", type=float, default=2.0, help="how long a model loads; default %(default)s")
     added.add_argument(
@@ -169,6 +185,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     added.add_argument("--model", type=Path, help="folder of a Hugging Face model, for the real engine; default random")
     added.add_argument("--aws", action="store_true", help="with an AWS account; as root, gateways work too")
+    added.add_argument("--front", action="store_true", help="with a proxy before the dstack server, for faults on it")
     added.add_argument("--zone", default="ai.internal", help="its private hosted zone; default %(default)s")
     added.add_argument("--json", action="store_true", help="print the variables as JSON, in one line")
     added = command(pods)
@@ -183,11 +200,14 @@ def _parser() -> argparse.ArgumentParser:
     added.add_argument("kind", choices=faults.KINDS)
     added.add_argument("--cloud", **clouds)
     added.add_argument("--route", help='only these calls, a glob: "POST /v2/pods", "* /v0/asks/*", "route53:*"')
-    added.add_argument("--status", type=int, help="HTTP status of an error; default 500")
+    added.add_argument("--status", type=int, help="HTTP status of an error (default 500) or an answer (default 200)")
     added.add_argument("--code", help="AWS's name of an error: Throttling, AccessDenied, ExpiredToken, ...")
     added.add_argument("--seconds", type=float, help="of slow and pull")
     added.add_argument("--image", help='only these images, a glob: "vllm/*"')
     added.add_argument("--times", type=int, help="only so many calls")
+    added.add_argument("--after", type=int, help="leave so many of these calls alone first")
+    added.add_argument("--body", help="of an error or an answer of the dstack server")
+    added.add_argument("--header", action="append", help='of the same, such as "Location: https://…"; again for more')
     command(list_faults, "faults")
     added = command(clear)
     added.add_argument("kind", nargs="?", choices=faults.KINDS)

@@ -15,7 +15,9 @@ class Call:
     """One HTTP request, and what became of it."""
 
     time: float  # seconds since the epoch, when the answer was given
-    cloud: str  # runpod, vastai, registry, catalogue, dstack or unknown
+    cloud: (
+        str  # runpod, vastai, registry, catalogue, versions, unknown, or dstack: its server's, see Sandbox(front=True)
+    )
     method: str
     path: str
     status: int

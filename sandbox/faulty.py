@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 from sandbox.aws.access import AwsAccess
 from sandbox.errors import SandboxError
-from sandbox.faults import AWS, Fault, Kind
+from sandbox.faults import AWS, DSTACK, Fault, Kind
 
 
 class FaultAccess(AwsAccess):
@@ -18,6 +18,11 @@ class FaultAccess(AwsAccess):
     @abstractmethod
     def _has_aws(self) -> bool:
         """Whether the running sandbox has an account."""
+
+    @property
+    @abstractmethod
+    def _has_front(self) -> bool:
+        """Whether calls to the dstack server go through a proxy that faults can be on."""
 
     @abstractmethod
     def _control(self, method: str, path: str, body: Any = None) -> Any:
@@ -35,23 +40,30 @@ class FaultAccess(AwsAccess):
         cloud: str | None = None,
         *,
         route: str = "*",
-        status: int = 500,
+        status: int = 0,
         code: str | None = None,
         seconds: float = 0.0,
         image: str = "*",
         times: int | None = None,
+        after: int = 0,
+        body: str | None = None,
+        headers: dict[str, str] | None = None,
     ) -> None:
-        """Let the clouds fail from now on, see sandbox/faults.py for the kinds and their fields.
+        """Let the clouds, or the dstack server's answers, fail from now on; sandbox/faults.py has kinds and fields.
 
-        `cloud` None is all but AWS.
+        `cloud` None is all but AWS and the dstack server.
 
         >>> sandbox.fault("error", "runpod", status=429, route="POST /v2/pods", times=3)
         >>> sandbox.fault("error", "aws", status=400, code="Throttling", route="route53:*", times=3)
+        >>> sandbox.fault("error", "dstack", status=500, route="POST */runs/get", after=6, times=1)
         """
         try:
-            fault = Fault(kind, cloud, route, status, code, seconds, image, times)
+            fault = Fault(kind, cloud, route, status, code, seconds, image, times, after, body, headers)
         except ValueError as e:
             raise SandboxError(str(e)) from None
+        if cloud == DSTACK and not self._has_front:
+            why = "inv and dstack speak to the dstack server directly here, so its answers can't fail"
+            raise SandboxError(f"{why}; start the sandbox with `python -m sandbox up --front`")
         if cloud == AWS:
             self._own("add-fault", **fault.to_json())
         else:

@@ -20,13 +20,13 @@ from sandbox.machines import Machines
 
 logger = logging.getLogger(__name__)
 
-_DSTACK_HOST = "get.dstack.ai"  # the CLI and the server ask it for newer versions; it knows none here
+_VERSIONS_HOST = "get.dstack.ai"  # the CLI and the server ask it for newer versions; it knows none here
 CLOUD_OF_HOST = {
     runpod.HOST: "runpod",
     vastai.HOST: "vastai",
     catalogue.HOST: "catalogue",
     **dict.fromkeys(registry.HOSTS, "registry"),
-    _DSTACK_HOST: "dstack",
+    _VERSIONS_HOST: "versions",
 }
 _FAULT_TEXT = "The sandbox can't answer this call, or was told not to"
 _READS = {("vastai", "POST", "/api/v0/bundles/")}  # calls that change nothing though they aren't GETs
@@ -81,6 +81,10 @@ class Hosts:
             except Exception:  # what a client sent that this doesn't know; it is logged as a call, too
                 logger.exception("%s %s on %s", request.method, request.path, cloud)
                 response = _error(cloud, 500)
+        if self._faults.strike("lost", cloud, route):
+            fault = "lost"
+            if request.transport is not None:
+                request.transport.abort()  # what is returned below reaches nobody
         self._log.add(
             Call(
                 time=time.time(),

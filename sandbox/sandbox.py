@@ -45,12 +45,14 @@ class Sandbox(FaultAccess):
         aws: bool = False,
         zone: str = "ai.internal",
         engine: Mapping[str, str] | None = None,
+        front: bool = False,
     ) -> None:
         """`folder` holds state and logs; without one, a temporary folder is made and removed at the end.
 
         `load_seconds` is how long the stand-in engine in a pod "loads weights"; `server` False leaves the dstack server
         out, for tests of the clouds alone; `aws` adds an AWS account with the private hosted zone `zone`;
-        `engine` is the stand-in, or sandbox.vllm.install.get().variables().
+        `engine` is the stand-in, or sandbox.vllm.install.get().variables(); `front` leads callers to the dstack server
+        through a proxy, whose calls are logged and can have faults, on the cloud `dstack`.
         """
         self.folder = folder
         self._temporary = folder is None
@@ -58,6 +60,7 @@ class Sandbox(FaultAccess):
         self._server = server
         self._zone = zone if aws else None
         self._engine = dict(engine or {})
+        self._front = front
         self._made: list[str] = []  # folders to remove in the end
         self._state: State | None = None
         self._world: subprocess.Popen[str] | None = None
@@ -115,7 +118,7 @@ class Sandbox(FaultAccess):
 
     @property
     def url(self) -> str:
-        """Of the dstack server."""
+        """Of the dstack server, or of the proxy before it."""
         return self._running.url
 
     @property
@@ -184,6 +187,10 @@ class Sandbox(FaultAccess):
         return self._running.aws is not None
 
     @property
+    def _has_front(self) -> bool:
+        return self._running.url != self._running.server_url
+
+    @property
     def _running(self) -> State:
         if self._state is None:
             raise SandboxError("the sandbox isn't running; call start() first")
@@ -197,7 +204,16 @@ class Sandbox(FaultAccess):
             self._made.append(tempfile.mkdtemp(prefix="sandbox-"))
             self.folder = Path(self._made[1])
         folder = str(self.folder.resolve())
-        return Settings(folder, sockets, self._load_seconds, self._server, self._temporary, self._engine, self._zone)
+        return Settings(
+            folder=folder,
+            sockets=sockets,
+            load_seconds=self._load_seconds,
+            server=self._server,
+            temporary=self._temporary,
+            engine=self._engine,
+            zone=self._zone,
+            front=self._front,
+        )
 
     def _hear(self) -> None:
         """Wait for the world's next word. Raises SandboxError unless it says that it is ready."""
@@ -215,7 +231,7 @@ class Sandbox(FaultAccess):
         return request(method, f"{state.control_url}/{path}", state.control_token, body)
 
     def _dstack(self, path: str, **body: Any) -> Any:
-        return request("POST", f"{self.url}/api/{path}", self.token, body)
+        return request("POST", f"{self._running.server_url}/api/{path}", self.token, body)
 
 
 def _end(world: subprocess.Popen[str]) -> None:

@@ -24,13 +24,15 @@ class Settings:
     temporary: bool  # whether to remove the folder at the end
     engine: dict[str, str]  # variables of the pods that choose it; empty: the stand-in
     zone: str | None = None  # of the emulated AWS; None: without AWS
+    front: bool = False  # whether callers reach the dstack server through a proxy that faults can be on
 
 
 @dataclass(frozen=True)
 class State:
     """Addresses and tokens; written when the sandbox is ready, removed when it ends."""
 
-    url: str  # of the dstack server; empty when the clouds run alone
+    url: str  # for callers of the dstack server: its own, or its front's; empty when the clouds run alone
+    server_url: str  # of the dstack server itself
     token: str  # of the dstack server's admin
     control_url: str
     control_token: str

@@ -25,6 +25,7 @@ from sandbox.control import Control
 from sandbox.dstack_server import PROJECT, DstackServer
 from sandbox.errors import SandboxError
 from sandbox.faults import Faults
+from sandbox.front import Front
 from sandbox.hosts import CLOUD_OF_HOST, Hosts
 from sandbox.inventory import Inventory
 from sandbox.machines import Machines
@@ -49,6 +50,7 @@ class World:
         self._hosts = Hosts(Inventory.load(), self._machines, self._faults, self._log, self._keys)
         self._control = Control(self._machines, self._faults, self._control_token)
         self._server = DstackServer(folder, Path(settings.sockets), self._token, self._keys)
+        self._front = Front(self._faults, self._log) if settings.front else None
         self._aws = AwsProcess(folder / "aws", settings.zone, PROJECT) if settings.zone else None
         self._proxy: Proxy | None = None
 
@@ -65,7 +67,8 @@ class World:
         if self._settings.server:
             await self._server.start(cloud_environ, *([aws.backend] if aws else []))
         State(
-            url=self._server.url,
+            url=await self._front.start(self._server.url) if self._front else self._server.url,
+            server_url=self._server.url,
             token=self._token,
             control_url=control_url,
             control_token=self._control_token,
@@ -102,6 +105,8 @@ class World:
                 last_first.push_async_callback(self._aws.stop)
             last_first.push_async_callback(self._machines.stop)
             last_first.push_async_callback(self._server.stop)
+            if self._front is not None:
+                last_first.push_async_callback(self._front.stop)
 
     def _remove_files(self) -> None:
         shutil.rmtree(self._settings.sockets, ignore_errors=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
+import httpx
 import pytest
 import requests
 from dstack._internal.core.backends.runpod.api_client import RunpodApiClient, RunpodV2ClientError
@@ -59,6 +60,41 @@ def test_an_error_hits_the_calls_it_names_as_often_as_it_says(clouds: Sandbox, r
     assert clouds.faults() == []
 
 
+def test_an_error_leaves_as_many_calls_alone_as_it_says(clouds: Sandbox, runpod_client: RunpodApiClient) -> None:
+    clouds.fault("error", "runpod", route="GET /v2/registries", times=1, after=2)
+    for _ in range(2):
+        runpod_client.list_container_registry_credentials()
+    assert runpod_client.get_pod("nosuchpod") is None  # another call, which counts for nothing
+    with pytest.raises(requests.HTTPError, match="500"):
+        runpod_client.list_container_registry_credentials()
+    runpod_client.list_container_registry_credentials()
+
+
+def test_a_pod_whose_answer_was_lost_is_rented_and_billed_on_runpod(
+    clouds: Sandbox, runpod_client: RunpodApiClient
+) -> None:
+    before = {pod.id for pod in clouds.pods()}
+    clouds.fault("lost", "runpod", route="POST /v2/pods", times=1)
+    with pytest.raises(requests.ConnectionError):
+        runpod_client.create_pod(**L4_POD)
+    [pod] = [pod for pod in clouds.pods() if pod.id not in before]
+    assert (pod.cloud, pod.ended) == ("runpod", None)
+    assert clouds.calls()[-1].fault == "lost"
+    assert runpod_client.terminate_pod(pod.id)
+
+
+def test_an_instance_whose_answer_was_lost_is_rented_and_billed_on_vastai(
+    clouds: Sandbox, vastai_client: VastAIAPIClient
+) -> None:
+    before = {pod.id for pod in clouds.pods()}
+    clouds.fault("lost", "vastai", route="PUT */asks/*", times=1)
+    with pytest.raises(httpx.RemoteProtocolError):
+        rent(vastai_client, vastai_offers(clouds)[0].instance.name)
+    [pod] = [pod for pod in clouds.pods() if pod.id not in before]
+    assert (pod.cloud, pod.ended) == ("vastai", None)
+    vastai_client.destroy_instance(pod.id)
+
+
 def test_a_slow_cloud_answers_later(clouds: Sandbox, runpod_client: RunpodApiClient) -> None:
     clouds.fault("slow", "runpod", seconds=0.5, times=1)
     started = time.monotonic()
@@ -93,6 +129,11 @@ def test_cleared_faults_are_over(clouds: Sandbox, runpod_client: RunpodApiClient
         ({"kind": "image", "cloud": "runpod"}, "give no cloud"),
         ({"kind": "error", "status": 200}, "from 400 to 599"),
         ({"kind": "slow"}, "seconds above 0"),
+        ({"kind": "lost"}, "give runpod or vastai or aws or dstack"),
+        ({"kind": "answer", "cloud": "runpod"}, "give one of dstack"),
+        ({"kind": "answer", "cloud": "dstack", "status": 100}, "from 200 to 599"),
+        ({"kind": "error", "cloud": "runpod", "body": "no"}, "give the cloud dstack"),
+        ({"kind": "error", "after": -1}, "0 or more calls"),
     ],
     ids=lambda value: value["kind"] if isinstance(value, dict) else "",
 )
