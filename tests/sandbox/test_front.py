@@ -205,5 +205,5 @@ def test_the_command_line_breaks_answers_of_a_real_server_that_dstack_and_servic
         writes = sandbox.calls(cloud="dstack", writes=True)
         assert any(call.path.endswith("/fleets/apply") for call in writes)
         # the first was carried out, and dstack's command line asks again when it hears nothing
-        assert [call.fault for call in writes if call.path.endswith("/runs/apply")][0] == "lost"
+        assert next(call.fault for call in writes if call.path.endswith("/runs/apply")) == "lost"
         deployment.delete()
