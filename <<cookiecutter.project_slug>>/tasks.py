@@ -47,6 +47,7 @@ def secrets_list(environment: Environment, json: bool = False) -> None:
 @command
 def render(environment: Environment, json: bool = False) -> None:
     """Print fleet, gateway and service as they are sent to dstack."""
+    deploy.schema.check(environment)
     deploy.output.documents(environment.fleet, environment.gateway, environment.service, json=json)
 
 

@@ -8,7 +8,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 __all__ = ["api", "billing", "dns", "doctor", "environments", "errors", "existing", "gateways", "guards", "output"]
-__all__ += ["plans", "rollout", "server", "smoke", "status"]
+__all__ += ["plans", "rollout", "schema", "server", "smoke", "status"]
 
 if TYPE_CHECKING:
     from deploy import (
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         output,
         plans,
         rollout,
+        schema,
         server,
         smoke,
         status,
