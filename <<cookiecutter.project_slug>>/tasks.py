@@ -96,7 +96,8 @@ def _deploy(environment: Environment, *, yes: bool, dry_run: bool, json: bool, f
     if dry_run:
         return
     deploy.output.confirm("Deploy this?", yes=yes or not planned.changes)
-    with deploy.output.watching(f"deploying {environment.run_name}") as say, deploy.billing.billed(api, environment, say):
+    name = environment.run_name
+    with deploy.output.watching(f"deploying {name}") as say, deploy.billing.billed(api, environment, say):
         patient = api.patient(say)
         if front and environment.gateway:
             deploy.gateways.deploy(patient, environment, say, allow_recreation=allowed["allow_recreation"])
@@ -105,7 +106,7 @@ def _deploy(environment: Environment, *, yes: bool, dry_run: bool, json: bool, f
         deploy.output.status(deploy.status.of(environment, run), json=json)
         patience = deploy.smoke.REGISTRATION_SECONDS
         report = None if run.asleep else deploy.smoke.of(environment, run, patience=patience)
-        deploy.rollout.still(patient, run, environment.run_name)
+        deploy.rollout.still(patient, run, name)
         deploy.existing.remove(patient, environment, planned.removals, say)
     if not json:
         deploy.output.smoke(report) if report else deploy.output.asleep(environment, run)

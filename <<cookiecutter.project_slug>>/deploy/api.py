@@ -21,6 +21,7 @@ from deploy.refusals import Missing
 POLL_SECONDS = 2.0  # between two looks at something that is on its way
 PATIENCE_SECONDS = 120.0  # how long a dstack server may be away, restarting say, without ending what was begun
 PROFILE = {"name": "default"}  # dstack compares it with the run's: never change it, a change restarts services
+SHAPES: dict[str, Any] = {"fleet": Fleet, "gateway": Gateway}
 LISTED = 100  # runs that dstack lists at a time
 
 
@@ -140,7 +141,7 @@ class Api:
 
     def exists(self, kind: str, name: str) -> bool:
         """Whether there is a fleet or a gateway (`kind`) of that name."""
-        return self._find(f"{kind}s/get", Gateway if kind == "gateway" else Fleet, name=name) is not None
+        return self._find(f"{kind}s/get", SHAPES[kind], name=name) is not None
 
     def plan(self, kind: str, document: Document) -> ResourcePlan:
         """What applying a fleet or a gateway would do."""
@@ -159,7 +160,7 @@ class Api:
             return True if now.change == Change.UNCHANGED else None
 
         body = {"spec": plan.spec, "current_resource": plan.current_resource}
-        self._write(f"{kind}s/apply", Document, done, plan=body, force=False)
+        self._write(f"{kind}s/apply", SHAPES[kind], done, plan=body, force=False)
 
     def delete(self, kind: str, name: str, say: Say) -> None:
         """Delete a fleet or a gateway, wait until it and its machines are gone. Doing it twice is doing it once."""
