@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ def parse(kind: str, document: Document) -> Any:
     from dstack._internal.core.models.gateways import GatewaySpec
     from dstack._internal.core.models.runs import RunSpec
 
+    document = deepcopy(document)  # some of dstack's validators write into it
     if kind == "service":
         spec = {"run_name": document.get("name"), "configuration": document, "profile": PROFILE}
         return RunSpec.model_validate(spec)
@@ -39,7 +41,7 @@ def first_problem(kind: str, document: Document) -> str | None:
     except ValidationError as error:
         return _worded(kind, document, error.errors(include_url=False))
     except Exception as error:
-        key = next((key for key in document if _readable(kind, document, key)), None)
+        key = next((key for key in document if key != "type" and _readable(kind, document, key)), None)
         where, value = (f"{kind}.{key}", f"{document[key]!r:.80}") if key else (kind, f"it ({error!r})")
         return f"{where}: dstack can't read {value}; its reference of {kind}s has the forms"
     return None
@@ -80,6 +82,8 @@ def _locate(document: Document, error: Any) -> tuple[Path, Any]:
     path: Path = ()
     value: Any = document
     for part in error["loc"]:
+        if part == "groups" and value is document and "groups" not in document:
+            part = "replicas"  # where groups were written before dstack 0.20
         found = isinstance(value, dict) and part in value
         if found or (isinstance(value, list) and isinstance(part, int) and part < len(value)):
             path, value = (*path, part), value[part]

@@ -64,6 +64,9 @@ def _names(text: str) -> list[str]:
 
 def _problem(kind: str, path: Path, text: str) -> str | None:
     """Return what is wrong with the references of one text."""
+    if kind == "service" and (_is_command(path) or path[0] == "probes") and "$${{" in text:
+        mend = "in a command write '$''{{'" if _is_command(path) else "write the probe without it"
+        return f"only `dstack apply` makes ${{{{ of $${{{{ here; {mend}"
     if kind == "service" and _is_command(path):
         return _in_command(text)
     from dstack._internal.utils.interpolator import InterpolatorError, VariablesInterpolator
@@ -75,7 +78,7 @@ def _problem(kind: str, path: Path, text: str) -> str | None:
         return _unreadable(str(error), takes_secrets)
     known = _known(kind, path, text)
     wrong = (name for name in names if not (takes_secrets and name.startswith("secrets.")) and name not in known)
-    return next((_unknown(name, takes_secrets) for name in wrong), None)
+    return next((_unknown(name, secrets=takes_secrets) for name in wrong), None)
 
 
 def _known(kind: str, path: Path, text: str) -> tuple[str, ...]:
@@ -105,7 +108,7 @@ def _in_command(text: str) -> str | None:
         names = interpolator.interpolate(text, return_missing=True)[1]
     except InterpolatorError as error:
         return _unreadable(str(error), takes_secrets=False)
-    return _unknown(names[0], takes_secrets=False) if names else None
+    return _unknown(names[0], command=True) if names else None
 
 
 def _unreadable(error: str, takes_secrets: bool) -> str:
@@ -114,7 +117,8 @@ def _unreadable(error: str, takes_secrets: bool) -> str:
     reference = reference.splitlines()[0][:60] if reference else ""
     escape = "; for the characters themselves write $${{" if takes_secrets else ""
     if said.startswith("No pattern closing"):
-        return f"{reference!r} opens a reference and does not close it; write ${{{{ secrets.NAME }}}}{escape}"
+        mend = "write ${{ secrets.NAME }}" if takes_secrets else "close it or remove it"
+        return f"{reference!r} opens a reference and does not close it; {mend}{escape}"
     if reference.startswith("groups"):
         example = "groups[0].replicas[0].IP_ADDRESS"
         return f"${{{{ {reference} }}}} can't be filled in here; dstack knows {example}, in commands alone"
@@ -122,20 +126,21 @@ def _unreadable(error: str, takes_secrets: bool) -> str:
     return f"${{{{ {reference} }}}} is no reference that dstack can read: {rule}{escape}"
 
 
-def _unknown(name: str, takes_secrets: bool) -> str:
+def _unknown(name: str, *, secrets: bool = False, command: bool = False) -> str:
     """Return what to write instead of a readable reference that the server does not fill in at this place."""
     root, _, rest = name.partition(".")
     if root == "env":
-        why = "only `dstack apply` fills that in"
-        return f"${{{{ {name} }}}}: {why}; write the value itself, or in env a secret: ${{{{ secrets.NAME }}}}"
+        mend = "write $NAME" if command else "write the value itself" + (", or ${{ secrets.NAME }}" if secrets else "")
+        return f"${{{{ {name} }}}}: only `dstack apply` fills that in; {mend}"
     if name == "run.args":
         return "${{ run.args }}: only `dstack apply` has run arguments; write them into the command"
     secret = bool(get_close_matches(root.lower(), ["secrets"], cutoff=0.7))
-    if takes_secrets:
+    if secrets:
         mend = f"write ${{{{ secrets.{rest} }}}}" if secret else "only secrets are known: ${{ secrets.NAME }}"
         return f"${{{{ {name} }}}} is nothing that dstack knows, and it would end the service; {mend}"
     if secret:
-        mend = f"write it into env, NAME: ${{{{ secrets.{rest} }}}}, and use $NAME in the command"
+        in_env = f"write it into env, NAME: ${{{{ secrets.{rest} }}}}, and use $NAME in the command"
+        mend = in_env if command else "write the value itself"
         return f"${{{{ {name} }}}}: dstack fills in secrets in env and registry_auth alone; {mend}"
     return f"${{{{ {name} }}}}: dstack leaves that as it stands; write the value itself"
 

@@ -119,6 +119,8 @@ RULES: list[Callable[[Any], str | None]] = [_retry, _volumes, _probes, _utilizat
 def _fleet(fleet: Any) -> str | None:
     if fleet.ssh_config is not None:
         return "fleet.ssh_config: a fleet with nodes is one of clouds' machines; remove it"
+    if fleet.nodes.target:
+        return "fleet.nodes.target: must be 0: RunPod and Vast.ai rent out nothing in advance; remove it"
     if fleet.env:
         return "fleet.env: means something for hosts of your own alone; remove it, or write it into the service's env"
     return None
