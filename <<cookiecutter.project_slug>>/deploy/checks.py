@@ -43,13 +43,10 @@ def undeployable(service: Document, fleet: Document, gateway: Document | None) -
         return "service.model: is missing: a deploy asks the endpoint for it; write the name of the model"
     if gateway is not None and "https" not in service and gateway.get("certificate") is None:
         return "service.https: null means true, and the gateway has no certificate; remove the line or write auto"
-    if not _grouped(service):
-        return None
-    scaled = next((group for group in groups(service) if len(set(bounds(_count(group)))) == 2), None)
-    if scaled and not service.get("gateway"):
-        return f"service.groups: {_count(scaled)}: replicas scale behind a gateway only; write one number"
-    most, room = replica_bounds(service)[1], bounds(fleet["nodes"])[1]
-    return _too_small(fleet["nodes"], room, f"the {most} replicas of service.groups", most)
+    try:
+        return _groups(service, fleet) if _grouped(service) else None
+    except ValueError as error:  # a form that dstack takes, such as true
+        return f"service.groups: {error}"
 
 
 def replica_bounds(service: Document) -> tuple[int, int]:
@@ -118,6 +115,15 @@ def _replicas(service: Document, room: int, nodes: Any) -> str | None:
     if fewest != most and not service.get("gateway"):
         return f"service.replicas: {service['replicas']}: replicas scale behind a gateway only; write one number"
     return None
+
+
+def _groups(service: Document, fleet: Document) -> str | None:
+    """Return what is wrong with the number of replicas of a service of groups. Raises ValueError."""
+    scaled = next((group for group in groups(service) if len(set(bounds(_count(group)))) == 2), None)
+    if scaled and not service.get("gateway"):
+        return f"service.groups: {_count(scaled)}: replicas scale behind a gateway only; write one number"
+    most, room = replica_bounds(service)[1], bounds(fleet["nodes"])[1]
+    return _too_small(fleet["nodes"], room, f"the {most} replicas of service.groups", most)
 
 
 def _alone(service: Document) -> str | None:

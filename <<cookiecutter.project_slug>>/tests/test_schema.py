@@ -155,7 +155,7 @@ def test_https_without_a_line_is_true_behind_a_gateway_and_needs_a_certificate(r
     assert "service.https: null means true" in refusal(root, **documents)
 
 
-# % if not cookiecutter.__pictures
+#% if not cookiecutter.__pictures
 @pytest.mark.parametrize("model", [None, "", {}])
 def test_a_service_without_a_model_is_refused_before_it_is_rented_for(root: Path, model: Any) -> None:
     path = root / "dstack" / "service.dstack.yml"
@@ -165,7 +165,7 @@ def test_a_service_without_a_model_is_refused_before_it_is_rented_for(root: Path
     assert load("dev", root, VARIABLES)  # `inv destroy` still ends it
 
 
-# % endif
+#% endif
 def test_a_service_of_groups_needs_room_for_all_of_them(root: Path) -> None:
     groups = [{"name": name, "replicas": 2, "commands": RUN} for name in ("small", "big")]
     service = GROUPS | {"groups": groups}
@@ -175,6 +175,8 @@ def test_a_service_of_groups_needs_room_for_all_of_them(root: Path) -> None:
     check(root, service=service, fleet={"nodes": "0..5"})
     written_before = {"replicas": [{"count": 4, "commands": RUN}], "commands": None, "spot_policy": None}
     assert "write 0..5" in refusal(root, service=written_before, fleet={"nodes": "0..4"})
+    groups[0]["replicas"] = True
+    assert "service.groups: True is not a number or a range" in refusal(root, service=service)
 
 
 def test_groups_scale_behind_a_gateway_only(root: Path) -> None:
