@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
 
-from dotenv import dotenv_values
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from deploy.checks import first_problem
 from deploy.files import invalid, read
 from deploy.references import referred as referred
+from deploy.variables import read_variables
 
 ROOT = Path(__file__).parent.parent
 DSTACK_NAME = re.compile(r"[a-z][a-z0-9-]{1,40}")  # dstack's rule for names of runs, fleets and gateways
@@ -161,9 +161,12 @@ def _service_id(root: Path) -> str:
 
 
 def variables_of(name: str, root: Path = ROOT, variables: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """.env, over it .env.<name>, over both what is set in the shell; empty values count as absent."""
+    """.env, over it .env.<name>, over both what is set in the shell; empty values count as absent.
+
+    Fails with SETTINGS_INVALID, naming the file, when one of them can't be read.
+    """
     files = (root / ".env", root / f".env.{name}")
-    merged = {key: value for file in files for key, value in dotenv_values(file).items() if value}
+    merged = {key: value for file in files for key, value in read_variables(file).items() if value}
     return {**merged, **{key: value for key, value in variables.items() if value}}
 
 
