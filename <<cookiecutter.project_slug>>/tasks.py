@@ -14,6 +14,7 @@ from invoke.exceptions import Exit
 
 import deploy
 from deploy.command import command
+from deploy.invocation import refuse_misplaced_environment
 
 if TYPE_CHECKING:
     from deploy.environments import Environment
@@ -263,3 +264,4 @@ namespace.add_collection(Collection("secrets", set=secrets_set, list=secrets_lis
 namespace.add_collection(Collection("service", deploy=service_deploy))
 namespace.add_collection(Collection("gateway", deploy=gateway_deploy, status=gateway_status, destroy=gateway_destroy))
 namespace.add_collection(Collection("dns", update=dns_update, show=dns_show, delete=dns_delete))
+refuse_misplaced_environment()
