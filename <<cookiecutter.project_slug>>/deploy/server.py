@@ -5,13 +5,15 @@ database, .dstack/data/sqlite.db.
 """
 
 import os
-import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
+
+from requests.utils import get_environ_proxies
 
 from deploy.api import Api, during
 from deploy.client import Say
@@ -20,29 +22,28 @@ from deploy.errors import ExitCode, Failure
 from deploy.existing import everything
 
 FOLDER = ROOT / ".dstack"
+DATABASE = FOLDER / "data" / "sqlite.db"
+HOSTS = {"runpod": "api.runpod.io", "vastai": "console.vast.ai"}  # where dstack tries the keys
+REFUSALS = 3  # answers of a server that takes connections, until waiting longer is given up
 START_SECONDS = 180  # a first start migrates an empty database: 20-50 s on two cores
 
 
 def run(environment: Environment, say: Say) -> None:
-    """Serve until Ctrl-C or SIGTERM, then say what goes on without the server."""
-    keys, api = _cloud_keys(environment), Api(environment)
+    """Serve until Ctrl-C or SIGTERM, then say what keeps running, and is billed, without the server."""
+    keys, api, known = _cloud_keys(environment), Api(environment), DATABASE.exists()
     with suppress(OSError), socket.create_connection(_address(environment), timeout=2):
         why = f"another server is at {environment.server_url} already"
         raise Failure(ExitCode.SETTINGS_INVALID, f"{why}; use or end it, or change server.url in {_file(environment)}")
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     process = _start(environment)
     try:
-        for _ in during(START_SECONDS):
-            with suppress(Failure):
-                if process.poll() is None:
-                    api.server_version()
-                break
+        say("starting" if known else "starting; a first start makes its database, which takes up to a minute")
+        _wait_until_ready(environment, api, process)
         if process.poll() is None:
-            api.configure(keys)
+            _configure(api, keys, known=known)
             say(f"{environment.server_url} is ready, project {environment.project}; in another terminal: inv deploy")
             say("GPUs go on running, and billing, when this stops or the laptop closes; inv destroy ends them")
         process.wait()
-        message = f"`dstack server` ended by itself, exit code {process.returncode}; its last words are above"
+        message = f"`dstack server` exited with {process.returncode}; its last words are above"
         raise Failure(ExitCode.SERVER_UNREACHABLE, message)
     except KeyboardInterrupt:
         with suppress(Failure):  # it may not have come up yet
@@ -51,6 +52,64 @@ def run(environment: Environment, say: Say) -> None:
     finally:
         process.terminate()
         process.wait()
+
+
+def _wait_until_ready(environment: Environment, api: Api, process: subprocess.Popen[bytes]) -> None:
+    """Return when the server answers, or has exited. Fails with its answer when waiting won't change that."""
+    refusals = 0
+    for _ in during(START_SECONDS):
+        if process.poll() is not None:
+            return
+        try:
+            socket.create_connection(_address(environment), timeout=2).close()
+        except OSError:
+            continue  # it takes connections when its database is ready
+        try:
+            api.server_version()
+            return
+        except Failure as failure:
+            refusals += 1
+            if refusals == REFUSALS:
+                raise Failure(failure.code, f"{_started(environment)}, but calls of it fail: {failure}") from None
+    raise Failure(ExitCode.SERVER_UNREACHABLE, f"`dstack server` takes no connections after {START_SECONDS} s")
+
+
+def _started(environment: Environment) -> str:
+    """What runs, with the proxy that requests would ask for it, where one is set."""
+    proxy = get_environ_proxies(environment.server_url).get("http")
+    hint = f" and needs no proxy ({proxy} is set; set NO_PROXY=127.0.0.1,localhost)" if proxy else ""
+    return f"`dstack server` runs at {environment.server_url}{hint}"
+
+
+def _configure(api: Api, keys: dict[str, str], *, known: bool) -> None:
+    """Make the project with the clouds' keys. Fails with the reason, where it is to be found on this machine.
+
+    `known`: the server's database was there before this start.
+    """
+    try:
+        api.configure(keys)
+    except Failure as failure:
+        if failure.code == ExitCode.TOKEN_REFUSED and known:
+            why = f"{DATABASE.relative_to(ROOT)} has the token of the first start, and DSTACK_TOKEN is another now"
+            fix = "put the earlier one back, in .env or the shell; without it: end what runs in the clouds' consoles"
+            raise Failure(failure.code, f"{why}; {fix}, then remove {FOLDER.name}/") from None
+        if failure.code == ExitCode.SERVER_REFUSED and (absent := _unresolved(keys)):
+            why = f"dstack asks each cloud whether its key is valid, and {', '.join(absent)} can't be found from here"
+            raise Failure(failure.code, f"{why}: is there a network? (the server: {failure})") from None
+        raise
+
+
+def _unresolved(clouds: Iterable[str]) -> list[str]:
+    """Hosts of the clouds' APIs whose names don't resolve here; none where a proxy would resolve them."""
+    hosts = [HOSTS[cloud] for cloud in clouds if cloud in HOSTS]
+    return [host for host in hosts if not get_environ_proxies(f"https://{host}") and not _resolves(host)]
+
+
+def _resolves(host: str) -> bool:
+    try:
+        return bool(socket.getaddrinfo(host, 443))
+    except OSError:
+        return False
 
 
 def _cloud_keys(environment: Environment) -> dict[str, str]:
