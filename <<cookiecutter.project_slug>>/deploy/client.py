@@ -4,23 +4,22 @@ One bad answer is no verdict. With `patience`, a question whose answer is bad or
 write whose answer is bad or lost is never sent again blindly: first it is looked up whether it was carried out.
 """
 
-import ipaddress
 import time
 from collections.abc import Callable
 from importlib.metadata import version
 from itertools import count
 from typing import Any, TypeAlias, TypeVar
-from urllib.parse import urlsplit
 
 import requests
 from pydantic import TypeAdapter, ValidationError
 
 from deploy import refusals
+from deploy.connection import CONNECT_SECONDS, Session
 from deploy.environments import Document, Environment
 from deploy.errors import Failure
 from deploy.refusals import Asked, Passing
 
-CONNECT_SECONDS, ANSWER_SECONDS = 5, 120  # a plan asks the clouds for offers
+ANSWER_SECONDS = 120  # a plan asks the clouds for offers
 PAUSES = (2.0, 4.0, 8.0)  # seconds before the next try; the last one repeats
 WRITE_SECONDS = 20.0  # how long a write whose answer was lost is looked up, at least
 Say: TypeAlias = Callable[[str], None]  # shows one line of progress
@@ -35,10 +34,8 @@ class Client:
         self._name, self._patience, self._say = environment.name, patience, say
         self._hint = "run `inv server` in another terminal" if environment.name == "dev" else "is the VPN up?"
         self.reached = False  # a server that never answered is not waited for
-        self._session = requests.Session()
-        self._session.auth = _Token(environment.token)
+        self._session = Session(environment.token)
         self._session.headers["X-API-VERSION"] = version("dstack")  # answers come in the form of that version
-        self._proxies = {"no_proxy": host} if (host := _loopback(environment.server_url)) else {}
 
     def read(self, path: str, body: Document | None, shape: Any) -> Any:
         """Return the answer as `shape`. Raises Passing when there was no good one for `patience` seconds."""
@@ -84,9 +81,7 @@ class Client:
         asked = Asked(self.url, path, self.project, self._name, self._hint)
         limits = (CONNECT_SECONDS, ANSWER_SECONDS)
         try:
-            response = self._session.post(
-                self.url + path, json=body or {}, timeout=limits, allow_redirects=False, proxies=self._proxies
-            )
+            response = self._session.post(self.url + path, json=body or {}, timeout=limits, allow_redirects=False)
         except requests.RequestException as error:
             if not isinstance(error, requests.ConnectTimeout) and _sent(error):
                 self.reached = True
@@ -100,28 +95,8 @@ class Client:
             raise refusals.of_shape(asked, response.text) from None
 
 
-class _Token(requests.auth.AuthBase):
-    """Send the token; without an `auth` of its own, requests would send what ~/.netrc has for the host instead."""
-
-    def __init__(self, token: str) -> None:
-        self._token = token
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        request.headers["Authorization"] = f"Bearer {self._token}"
-        return request
-
-
 def _sent(error: requests.RequestException) -> bool:
     """Return whether a server was there: the question may have been carried out."""
     return "NewConnectionError" not in str(error) and isinstance(
         error, requests.ConnectionError | requests.ReadTimeout | requests.exceptions.ChunkedEncodingError
     )
-
-
-def _loopback(url: str) -> str | None:
-    """Return the host when it is this machine, to which no proxy leads."""
-    host = urlsplit(url).hostname or ""
-    try:
-        return host if host == "localhost" or ipaddress.ip_address(host).is_loopback else None
-    except ValueError:
-        return None

@@ -12,6 +12,8 @@ from urllib.parse import urlsplit
 
 import requests
 
+CONNECT_SECONDS = 5
+
 
 class Session(requests.Session):
     """A session that sends `token`, where there is one, to the host that it is for and to no other."""

@@ -10,11 +10,11 @@ from urllib.parse import urljoin, urlsplit
 
 import requests
 
+from deploy.connection import quoted
 from deploy.errors import ExitCode, Failure
 
 OUTER = {"body", "run_spec", "spec", "configuration"}  # where the content of a file is put when it is sent
 BUSY = {408, 425, 429}  # of the answers below 500 those that pass
-SHOWN = 200  # characters of an answer that are quoted
 
 
 class Missing(Failure):
@@ -93,7 +93,7 @@ def of_answer(asked: Asked, response: requests.Response) -> Failure:
 
 def of_shape(asked: Asked, text: str) -> Failure:
     """Return what a successful answer means that does not hold what dstack answers to this call."""
-    shown = f"it answers {_shorten(text)!r}" if text.strip() else "it answers nothing"
+    shown = f"it answers {quoted(text)!r}" if text.strip() else "it answers nothing"
     message = f"{asked.url} is no dstack server that this repository understands: {shown} to {asked.path}"
     return Passing(ExitCode.SERVER_UNREACHABLE, f"{message}; {_check(asked)}")
 
@@ -121,7 +121,7 @@ def _redirected(asked: Asked, response: requests.Response) -> Failure:
     if urlsplit(target).path == asked.path and address != asked.url:
         remedy = f"write {address} in server.url of {asked.file}, or in DSTACK_SERVER_URL"
         return Passing(ExitCode.SERVER_UNREACHABLE, f"{asked.url} redirects to {address}; {remedy}")
-    message = f"{asked.url} is no dstack server: it redirects to {_shorten(target)}"
+    message = f"{asked.url} is no dstack server: it redirects to {quoted(target)}"
     return Passing(ExitCode.SERVER_UNREACHABLE, f"{message}; {_check(asked)}")
 
 
@@ -155,13 +155,7 @@ def _said(response: requests.Response) -> tuple[str, str | None] | None:
     detail = answer["detail"]
     first = detail[0] if isinstance(detail, list) and detail else detail
     if not isinstance(first, dict):
-        return _shorten(str(first)), None
+        return quoted(str(first)), None
     where = ".".join(str(part) for part in first.get("loc", ()) if part not in OUTER)
-    words = _shorten(str(first.get("msg", first)))
+    words = quoted(str(first.get("msg", first)))
     return f"{where}: {words}" if where else words, first.get("code")
-
-
-def _shorten(text: str) -> str:
-    """Return the text in one line of at most SHOWN characters."""
-    line = " ".join(text.split())
-    return line if len(line) <= SHOWN else line[: SHOWN - 1] + "…"

@@ -26,8 +26,7 @@ import requests
 #% endif
 from deploy.answers import Run
 from deploy.api import during
-from deploy.client import CONNECT_SECONDS
-from deploy.connection import Session, quoted
+from deploy.connection import CONNECT_SECONDS, Session, quoted
 from deploy.environments import Document, Environment
 from deploy.errors import ExitCode, Failure
 from deploy.status import deployed

@@ -97,7 +97,10 @@ def test_a_write_that_got_another_answer_is_no_success(
     ("location", "said"),
     [
         ("https://dstack.example.com/api/server/get_info", "write https://dstack.example.com in server.url"),
-        ("https://sso.example.com/login?next=/api", "is no dstack server: it redirects to https://sso.example.com/login"),
+        (
+            "https://sso.example.com/login?next=/api",
+            "is no dstack server: it redirects to https://sso.example.com/login",
+        ),
         ("/login", "is no dstack server: it redirects to"),
         ("", "is no dstack server: it redirects to"),
     ],

@@ -133,7 +133,8 @@ def test_an_earlier_name_of_the_service_is_known_by_its_mark(service: Environmen
     runs = {"talk": named("talk"), "other": named("other", "dstack/service.dstack.yml#other/prod")}
     runs |= {"dev": named("dev", "dstack/service.dstack.yml#chat/dev"), "plain": named("plain", "x.yml")}
     server = Server(runs, {"talk": fleet("talk"), "older": fleet("older")}, {"talk": gateway()})
-    assert forgotten(server, service) == ["run talk", "fleet older", "fleet talk", "records talk.ai.internal", "gateway talk"]
+    expected = ["run talk", "fleet older", "fleet talk", "records talk.ai.internal", "gateway talk"]
+    assert forgotten(server, service) == expected
 
 
 def test_without_a_mark_of_its_own_nothing_is_taken_for_an_earlier_name(service: Environment, zones: Zones) -> None:
@@ -141,9 +142,7 @@ def test_without_a_mark_of_its_own_nothing_is_taken_for_an_earlier_name(service:
     assert forgotten(server, replace(service, service_id="")) == []
 
 
-def test_who_may_not_read_route_53_still_sees_the_rest(
-    service: Environment, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_who_may_not_read_route_53_still_sees_the_rest(service: Environment, monkeypatch: pytest.MonkeyPatch) -> None:
     def refused(*_: object) -> list[dns.Zone]:
         raise Failure(ExitCode.DNS_REFUSED, "no credentials")
 
