@@ -89,9 +89,9 @@ def test_a_record_is_made_followed_and_deleted(deploy: Any, environment: Any, ro
     assert records(route53)[f"{HOST}. A"] == ["10.0.0.8", "10.0.0.9"]
     deploy.dns.publish(api("internal-lb.elb.amazonaws.com"), environment, said.append)
     assert records(route53)[f"{HOST}. CNAME"] == ["internal-lb.elb.amazonaws.com"]
-    deploy.dns.delete(environment, said.append)
+    deploy.dns.delete(deploy.dns.zone_of(environment), said.append)
     assert route53.list_resource_record_sets(HostedZoneId=route53.zone_id)["ResourceRecordSets"] == before
-    deploy.dns.delete(environment, said.append)
+    deploy.dns.delete(deploy.dns.zone_of(environment), said.append)
     assert said[-1] == f"record {HOST}: deleted"
 
 
@@ -102,6 +102,21 @@ def test_a_second_update_makes_no_write_call(deploy: Any, environment: Any, rout
     assert "ChangeResourceRecordSets" not in calls
     deploy.dns.publish(api("10.0.0.8"), environment, print, dry_run=True)
     assert "ChangeResourceRecordSets" not in calls
+
+
+def test_records_are_found_by_their_owner_in_whichever_zone_they_are(
+    deploy: Any, environment: Any, route53: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def holding(project: str = "main", run: str = "mistral-nemo", domain: str = "ai.internal") -> list[str]:
+        return [f"/hostedzone/{zone.id}" for zone in deploy.dns.holding(domain, "us-east-1", run, project)]
+
+    assert holding() == []
+    deploy.dns.publish(api("10.0.0.7"), environment, print)
+    assert holding() == [route53.zone_id]
+    assert holding("other") == holding(run="chat") == holding(domain="example.internal") == []
+    [zone] = deploy.dns.holding("ai.internal", "us-east-1", "mistral-nemo", "main")
+    deploy.dns.delete(zone, print)
+    assert (holding(), records(route53)) == ([], {})
 
 
 @pytest.mark.slow
@@ -134,7 +149,7 @@ def test_a_record_of_somebody_else_is_left_alone_unless_adopted(
         deploy.dns.publish(api("10.0.0.7"), environment, print)
     assert refused.value.code == deploy.errors.ExitCode.DNS_REFUSED
     with pytest.raises(deploy.errors.Failure, match="someone who left no owner record"):
-        deploy.dns.delete(environment, print)
+        deploy.dns.delete(deploy.dns.zone_of(environment), print)
     assert "ChangeResourceRecordSets" not in calls
     deploy.dns.publish(api("10.0.0.7"), environment, print, adopt=True)
     assert records(route53)[f"{HOST}. A"] == ["10.0.0.7"]
@@ -146,7 +161,7 @@ def test_other_types_at_our_name_are_left_alone(deploy: Any, environment: Any, r
     change = {"Changes": [{"Action": "CREATE", "ResourceRecordSet": proof}]}
     route53.change_resource_record_sets(HostedZoneId=route53.zone_id, ChangeBatch=change)
     deploy.dns.publish(api("10.0.0.8"), environment, print)
-    deploy.dns.delete(environment, print)
+    deploy.dns.delete(deploy.dns.zone_of(environment), print)
     assert records(route53) == {f"{HOST}. TXT": ['"verification=1"']}
 
 
@@ -188,7 +203,7 @@ def test_the_policy_allows_what_the_task_calls_and_nothing_else(
     deploy: Any, environment: Any, route53: Any, calls: list[str], baked: Bake
 ) -> None:
     deploy.dns.publish(api("10.0.0.7"), environment, print)
-    deploy.dns.delete(environment, print)
+    deploy.dns.delete(deploy.dns.zone_of(environment), print)
     statements = json.loads((baked() / "policies" / "dns.json").read_text("utf-8"))["Statement"]
     allowed = {
         action

@@ -9,8 +9,9 @@ import argparse
 import ast
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin
 
 import dstack
 import packaging.version
@@ -21,33 +22,32 @@ from dstack._internal.server.services import gateways
 from dstack._internal.server.services.runs import spec
 from dstack._internal.server.utils.routers import check_client_server_compatibility
 from fastapi import FastAPI, HTTPException
+from pydantic import AliasChoices, AliasPath, BaseModel
 
 from tests.rendered import Bake
 
 PROJECT = "/api/project/{project_name}/"
-# What is read of an answer without a model of our own: keys as they are nested, through lists.
+# What is read of an answer, or of what a model keeps as it came: keys as they are nested, through lists.
 READ = [
-    ("/api/server/get_info", "server_version"),
-    ("/api/projects/list", "project_name"),
-    ("/api/projects/{project_name}/get", "backends.name"),
-    (PROJECT + "secrets/list", "name"),
-    (PROJECT + "logs/poll", "logs.message"),
     (PROJECT + "runs/get", "run_spec.ssh_key_pub"),
+    (PROJECT + "runs/get", "run_spec.run_name"),
+    (PROJECT + "runs/get", "run_spec.configuration_path"),
     (PROJECT + "runs/get", "run_spec.configuration.gateway.name"),
     (PROJECT + "runs/get", "run_spec.configuration.gateway.project"),
     (PROJECT + "runs/get", "run_spec.configuration.replicas"),
+    (PROJECT + "runs/get", "run_spec.configuration.groups.replicas"),
+    (PROJECT + "runs/get", "run_spec.configuration.groups.name"),
     (PROJECT + "runs/get", "jobs.job_spec.probes.ready_after"),
     (PROJECT + "runs/get", "jobs.job_submissions.probes.success_streak"),
     (PROJECT + "runs/get_plan", "current_resource.run_spec"),
+    (PROJECT + "fleets/list", "spec.configuration_path"),
     (PROJECT + "fleets/get_plan", "current_resource.instances.status"),
     (PROJECT + "fleets/get_plan", "current_resource.spec"),
     (PROJECT + "fleets/get_plan", "current_resource.status"),
     (PROJECT + "gateways/get_plan", "current_resource.configuration"),
-    (PROJECT + "gateways/get_plan", "effective_spec"),
-    (PROJECT + "gateways/get", "status"),
-    (PROJECT + "gateways/get", "status_message"),
-    (PROJECT + "gateways/get", "hostname"),
     (PROJECT + "gateways/get", "configuration.replicas"),
+    (PROJECT + "gateways/get", "configuration.domain"),
+    (PROJECT + "gateways/get", "configuration.region"),
     (PROJECT + "gateways/get", "replicas.status"),
     (PROJECT + "gateways/get", "replicas.hostname"),
     (PROJECT + "gateways/get", "replicas.status_message"),
@@ -78,6 +78,11 @@ class Schema:
     def below(self, key: str) -> Schema:
         found = [place["properties"][key] for place in self.places if key in place.get("properties", {})]
         return Schema(self.document, *found)
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is said of it."""
+        return all(not place for place in self.places)
 
     def has(self, path: str) -> bool:
         """Whether there is something at a path of keys with dots between them."""
@@ -110,70 +115,111 @@ def test_what_is_read_of_an_answer_is_what_dstack_sends(paths: dict[str, Any], p
     assert paths[path]["answered"].has(keys)
 
 
-def test_every_call_is_one_that_dstack_has_with_every_key_that_is_sent(paths: dict[str, Any], baked: Bake) -> None:
-    checked = set()
-    for path, keys in _calls(ast.parse((baked() / "deploy" / "api.py").read_text("utf-8"))):
-        assert path in paths
-        unknown = [key for key in keys if not paths[path]["sent"].has(key)]
-        assert not unknown, f"{path}: {unknown}"
-        checked.add(path)
-    assert len(checked) > 12
+@dataclass(frozen=True)
+class Call:
+    """What a method of Api asks: the path as dstack writes it, the body, and the shape of the answer."""
+
+    path: str
+    body: dict[str, Any]
+    shape: Any
 
 
-def _calls(tree: ast.AST) -> Iterator[tuple[str, list[str]]]:
-    """Path and keys of each `_call(path, key=…)` and `_post(path, {key: …})`, with a name in a path spelled out."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.args:
-            path, keys = ast.unparse(node.args[0]), [word.arg for word in node.keywords if word.arg]
-            path = path.removeprefix("f").strip("'\"").replace("{self.project}", "{project_name}")
-            if node.func.attr in ("_call", "_find") and path != "path":
-                for one in _spelled_out(path):
-                    yield PROJECT + one, keys
-            elif node.func.attr == "_post" and path.startswith("/api") and not path.endswith("{path}"):
-                sent = node.args[1] if len(node.args) > 1 else None
-                keys = [ast.literal_eval(key) for key in sent.keys if key] if isinstance(sent, ast.Dict) else []
-                yield path, keys
+@pytest.fixture(scope="module")
+def calls(deploy: Any) -> list[Call]:
+    """Every call that Api can make, each method called once."""
+    made: list[Call] = []
+    answers = deploy.answers
+    planned = {"action": "create", "spec": {"configuration": {}}, "effective_spec": {}, "run_spec": {"run_name": "x"}}
+    gateway = {"name": "x", "status": "running", "configuration": {"tags": None}, "replicas": []}
+    known = {answers.RunPlan: planned | {"effective_run_spec": {}}, answers.ResourcePlan: planned}
+    known |= {answers.Project: {"project_name": "other", "backends": [{"name": "vastai"}]}, answers.Logs: {"logs": []}}
+    known |= {answers.ServerInfo: {"server_version": "1"}, answers.Gateway: gateway}
+
+    class Client:
+        reached = True
+
+        def __init__(self, *_: Any, **__: Any) -> None:
+            """Answer whatever is asked."""
+
+        def read(self, path: str, body: Any, shape: Any) -> Any:
+            made.append(Call(path.replace("/main/", "/{project_name}/"), body or {}, shape))
+            return [] if get_origin(shape) is list else shape.model_validate(known[shape]) if shape in known else None
+
+        def write(self, path: str, body: Any, shape: Any, done: Any) -> Any:
+            made.append(Call(path.replace("/main/", "/{project_name}/"), body or {}, shape))
+            done()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(deploy.api, "Client", Client)
+        variables = {"DSTACK_SERVER_URL": "http://server", "DSTACK_PROJECT": "main"}
+        api = deploy.api.Api(deploy.environments.load("prod", variables=variables))
+        _call_all(api)
+    return made
 
 
-def _spelled_out(path: str) -> list[str]:
-    """The names that a path is made with while running: kinds of resources, changes of a backend."""
-    kinds = ("run", "fleet", "gateway") if "apply" in path else ("fleet", "gateway")
-    paths = [path.replace("{kind}", kind) for kind in kinds] if "{kind}" in path else [path]
-    changes = ("create", "update")
-    return [one.replace("{change}", change) for one in paths for change in (changes if "{change}" in one else ("",))]
-
-
-def test_every_key_of_a_plan_is_one_that_dstack_reads(paths: dict[str, Any], deploy: Any, monkeypatch: Any) -> None:
-    """One level further down than the call's own keys."""
-    sent: list[tuple[str, Any]] = []
-    planned: dict[str, Any] = {name: {} for name in ("spec", "effective_spec", "run_spec", "effective_run_spec")} | {
-        "action": "create"
-    }
-
-    def call(self: Any, path: str, **body: Any) -> Any:
-        sent.append((PROJECT + path, body))
-        return planned
-
-    monkeypatch.setattr(deploy.api.Api, "_call", call)
-    api = deploy.api.Api(deploy.environments.load("prod", variables={"DSTACK_SERVER_URL": "http://server"}))
-    run = api.plan_run({"name": "chat"}, None)
+def _call_all(api: Any) -> None:
+    api.server_version(), api.clouds(), api.secret_names(), api.set_secret("a", "b"), api.run("x")
+    api.active_runs(), api.fleets(), api.stop_run("x"), api.log_tail("x", "1")
+    api.configure({"runpod": "k", "vastai": "k"})
+    api.apply_run(api.plan_run({"name": "x", "gateway": "x"}, None))
     for kind in ("fleet", "gateway"):
-        api.apply(kind, api.plan(kind, {}))
-    api.apply("run", run)
-    assert len(sent) == 6
-    for path, body in sent:
-        for key, value in body.items():
-            for below in value if isinstance(value, dict) else []:
-                assert paths[path]["sent"].has(f"{key}.{below}"), f"{path}: {key}.{below}"
+        api.apply(kind, api.plan(kind, {"name": "x"}))
+        api.exists(kind, "x")
+    api._write("fleets/delete", None, lambda: None, names=["x"])
+    api._write("gateways/delete", None, lambda: None, names=["x"])
 
 
-def test_what_dstack_says_when_it_refuses_is_still_said_so(source: str, baked: Bake) -> None:
-    """deploy/api.py tells refusals apart by words."""
-    tree = ast.parse((baked() / "deploy" / "api.py").read_text("utf-8"))
+def test_every_call_is_one_that_dstack_has_with_every_key_that_is_sent(
+    paths: dict[str, Any], calls: list[Call]
+) -> None:
+    assert len({call.path for call in calls}) > 18
+    for call in calls:
+        assert call.path in paths
+        keys = [*call.body]
+        keys += [f"{key}.{below}" for key, value in call.body.items() if isinstance(value, dict) for below in value]
+        unknown = [key for key in keys if not paths[call.path]["sent"].has(key) and not key.startswith("creds.")]
+        assert not unknown, f"{call.path}: {unknown}"
+
+
+def test_every_shape_that_is_expected_is_what_dstack_answers(paths: dict[str, Any], calls: list[Call]) -> None:
+    """A model that asks for a key which dstack does not send would take every answer for that of another server."""
+    checked = set()
+    for call in calls:
+        answered, shape = paths[call.path]["answered"], call.shape
+        if shape is None:
+            assert answered.empty, f"{call.path} answers something"
+            continue
+        assert (get_origin(shape) is list) == any(place.get("type") == "array" for place in answered.places)
+        for key in _keys(get_args(shape)[0] if get_origin(shape) is list else shape):
+            if key.endswith("job_provisioning_data.availability"):
+                continue  # of offers, which are the same model
+            assert answered.has(key), f"{call.path}: {key}"
+            checked.add((call.path, key))
+    assert len(checked) > 40
+
+
+def _keys(shape: Any, prefix: str = "") -> Iterator[str]:
+    """The keys that a model reads, nested ones with dots between them."""
+    if not (isinstance(shape, type) and issubclass(shape, BaseModel)):
+        return
+    for name, field in shape.model_fields.items():
+        alias = field.validation_alias or name
+        if isinstance(alias, AliasChoices):
+            continue  # either of two places, see the test with real answers of the server
+        path = [str(part) for part in alias.path if isinstance(part, str)] if isinstance(alias, AliasPath) else [alias]
+        yield prefix + ".".join(path)
+        for inner in (field.annotation, *get_args(field.annotation)):
+            yield from _keys(inner, f"{prefix}{'.'.join(path)}.")
+
+
+def test_what_dstack_says_when_it_refuses_is_still_said_so(source: str, baked: Bake, deploy: Any) -> None:
+    """deploy/refusals.py tells refusals apart by words."""
+    tree = ast.parse((baked() / "deploy" / "refusals.py").read_text("utf-8"))
     compared = [node for node in ast.walk(tree) if isinstance(node, ast.Compare)]
     words = [ast.literal_eval(node.left) for node in compared if ast.unparse(node).endswith(" in reason")]
     words += [ast.literal_eval(node.comparators[0]) for node in compared if ast.unparse(node.left) == "code"]
-    assert len(words) >= 4
+    words += [word for pattern, *_ in deploy.refusals.REFUSALS for word in pattern.split("|")]
+    assert len(words) >= 7
     assert [word for word in words if word not in source] == []
 
 

@@ -7,7 +7,7 @@ Reading takes the same few calls however large the zone is, and nothing is writt
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -111,12 +111,19 @@ def zone_of(environment: Environment) -> Zone:
 
 
 def holding(domain: str, region: str, run_name: str, project: str) -> list[Zone]:
-    """The zones named `domain`, of whatever VPC, in which the records of that run are this project's."""
+    """The zones named `domain`, of whatever VPC, in which the records of that run are this project's.
+
+    A zone that may not be read is none of them: what is in it was not written with these credentials.
+    """
     with _explained(f"looking for zones {domain}"):
         client = boto3.client("route53", region_name=region, config=RETRIES)
         ids = [zone["Id"].rsplit("/", 1)[-1] for zone in _named(client, domain)]
     zones = [Zone(client, found, f"{run_name}.{domain}", f"{project}/{run_name}") for found in ids]
-    return [zone for zone in zones if owned(zone.read(), zone.host, zone.owner)]
+    found = []
+    for zone in zones:
+        with suppress(Failure):
+            found += [zone] if owned(zone.read(), zone.host, zone.owner) else []
+    return found
 
 
 def _named(client: Any, domain: str) -> list[Document]:

@@ -38,6 +38,8 @@ def refuse_offers(plan: Plan, offers: list[Machine]) -> None:
 
     clouds = ", ".join(environment.service.get("backends", ["the clouds"]))
     narrower = combined.narrowing(environment.service, environment.fleet)
+    if environment.max_price_per_hour:
+        narrower = tuple(key.replace("fleet.max_price", "max_price_per_hour") for key in narrower)
     also = f" with {', '.join(narrower)}" if narrower else ""
     living = "" if plan.service.change == Change.CREATE else "; the service keeps running as it is"
     why = f"nothing on {clouds} fits service.resources{also}{living}"

@@ -1,4 +1,4 @@
-"""What exists is found by owner and name, whatever the files say, and removed in an order that leaves nothing behind."""
+"""What exists is found by owner and name, whatever the files say, and is removed in an order that leaves nothing."""
 
 from __future__ import annotations
 

@@ -278,7 +278,7 @@ def test_who_fails_and_was_overtaken_meanwhile_rolls_nothing_back(
 ) -> None:
     crashed = run(job(deployment=1, ended=("container_exited_with_error",) * 2), deployment=1)
     server = Server(crashed, run(job(deployment=2), deployment=2))
-    with pytest.raises(Failure, match="nothing was rolled back: .* is somebody else's deployment 2") as failed:
+    with pytest.raises(Failure, match=r"nothing was rolled back: .* is somebody else's deployment 2") as failed:
         rolled(server, environment, said=[])
     assert failed.value.code == ExitCode.CRASHED
     assert server.done == ["apply"]
