@@ -6,6 +6,7 @@ import importlib
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -68,6 +69,13 @@ def deploy(baked: Bake) -> Any:
         for module in (baked() / "deploy").glob("*.py"):
             importlib.import_module(f"deploy.{module.stem}".removesuffix(".__init__"))
         return importlib.import_module("deploy")
+
+
+@pytest.fixture(scope="session")
+def local(deploy: Any) -> Any:
+    """Modules of a rendering that check documents; hypothesis would ask the package `deploy` for names it has not."""
+    names = ("combined", "environments", "references", "schema", "server_rules")
+    return SimpleNamespace(**{name: getattr(deploy, name) for name in names})
 
 
 @pytest.fixture
