@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,8 @@ from tests.rendered import ROOT
 @pytest.fixture(scope="session")
 def hunted(cookies_session: Any) -> Project:
     """A project of its own: its environment file changes all the time."""
-    return Project(Path(cookies_session.bake(template=str(ROOT)).project_path))
+    template = os.environ.get("HUNT_TEMPLATE", str(ROOT))  # another version of it, to hold one against the other
+    return Project(Path(cookies_session.bake(template=template).project_path))
 
 
 @pytest.fixture

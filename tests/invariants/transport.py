@@ -63,6 +63,7 @@ class Transport:
     troubles: list[Trouble] = field(default_factory=list)
     calls: int = 0
     killed: bool = False
+    observer: Callable[[], None] = lambda: None  # called whenever time has passed
 
     @contextmanager
     def command(self, troubles: list[Trouble]) -> Iterator[None]:
@@ -97,7 +98,11 @@ class Transport:
     def sleep(self, seconds: float) -> None:
         if self.killed:
             raise Killed
-        self.server.advance(max(seconds, 0.0))
+        self._pass(max(seconds, 0.0))
+
+    def _pass(self, seconds: float) -> None:
+        self.server.advance(seconds)
+        self.observer()
 
     def _send(self, request: requests.PreparedRequest, timeout: Any) -> requests.Response:
         if self.killed:
@@ -105,7 +110,7 @@ class Transport:
         self.calls += 1
         assert self.calls < MOST_CALLS, "the command asks for ever"
         trouble = next((one for one in self.troubles if one.hits(self.calls)), None)
-        self.server.advance(CALL_SECONDS)
+        self._pass(CALL_SECONDS)
         if trouble is None:
             return self._carry_out(request)
         match trouble.kind:
@@ -117,7 +122,7 @@ class Transport:
             case "dropped":
                 raise _closed(request)
             case "slow":
-                self.server.advance(trouble.seconds)
+                self._pass(trouble.seconds)
         answer = self._carry_out(request)
         read = timeout[1] if isinstance(timeout, tuple) else timeout
         if trouble.kind == "slow" and read is not None and trouble.seconds > read:

@@ -99,11 +99,13 @@ def _assign(state: State, run: Run, attempt: Attempt) -> None:
     if fleet is None:
         return end(state, attempt, _NO_CAPACITY, "Failed to use specified fleets")
     found = offers_in(state, run.spec, fleet)
-    if not found or not state.conditions.capacity:
-        return end(state, attempt, _NO_CAPACITY, "No offers found" if not found else "All offers failed")
-    attempt.machine = state.rent(fleet.id, found[0].price, found[0])
+    gone = market.OFFERS[: state.conditions.sold_out]
+    offer = next((one for one in found if one not in gone and state.conditions.capacity), None)
+    if offer is None:
+        return end(state, attempt, _NO_CAPACITY, "All offers failed" if found else "No offers found")
+    attempt.machine = state.rent(fleet.id, offer.price, offer)
     attempt.machine.status = "busy"
-    attempt.provisioning = _provisioning(attempt.machine, found[0])
+    attempt.provisioning = _provisioning(attempt.machine, offer)
     attempt.status, attempt.since = "provisioning", state.now
     run.fleet = (fleet.id, fleet.name)
 

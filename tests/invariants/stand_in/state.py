@@ -18,6 +18,7 @@ class Conditions:
     """How the clouds and the containers are. A container that was started ill stays ill."""
 
     capacity: bool = True  # whether a machine can be rented
+    sold_out: int = 0  # how many of the cheapest offers are gone, though plans still list them
     crashing: bool = False  # containers that start from now on exit with an error
     unready: bool = False  # containers that start from now on never pass their probes
 

@@ -1,0 +1,198 @@
+"""Two people at one service, and everything that can go wrong, in every order: rules that hypothesis draws from."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from typing import Any, ClassVar
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
+
+from tests.invariants.person import Done, Person, Project, server
+from tests.invariants.promises import PROMISES, BrokenPromiseError, Story, Watch, leftovers, shows_what_is_rented
+from tests.invariants.stand_in.market import OFFERS
+from tests.invariants.transport import Transport, Trouble
+
+WHO = st.sampled_from([0, 1])
+CALLS = st.integers(1, 40)
+BODIES = ("null", "{}", "[]", '"yes"', "<html>Sign in</html>", "")
+STATUSES = (429, 500, 502, 503, 408, 520)
+FAULTS = st.one_of(
+    st.builds(Trouble, st.just("error"), CALLS, st.sampled_from([1, 1, 2, 8]), st.sampled_from(STATUSES)),
+    st.builds(Trouble, st.sampled_from(["lost", "dropped"]), CALLS, st.sampled_from([1, 1, 2, 8])),
+    st.builds(Trouble, st.just("answer"), CALLS, st.sampled_from([1, 1, 30]), st.just(200), st.sampled_from(BODIES)),
+    st.builds(
+        Trouble,
+        st.just("answer"),
+        CALLS,
+        st.just(1),
+        st.sampled_from([204, 301, 307]),
+        location=st.just("https://x.y/"),
+    ),
+    st.builds(Trouble, st.just("slow"), CALLS, seconds=st.sampled_from([20.0, 130.0])),
+    st.builds(Trouble, st.sampled_from(["interrupt", "terminate", "kill"]), CALLS),
+)
+TROUBLE = st.one_of(st.none(), FAULTS)
+FIELDS: dict[str, list[Any]] = {  # of the environment file: the values that a person writes there
+    "service.replicas": [1, 1, 2, 3, 0],
+    "service.stop_duration": ["5m", "5m", "4m"],
+    "max_price_per_hour": [None, None, 1.0, 0.42, 0.3],
+    "gateway": [None, None, {}],
+    "fleet.max_price": [None, None, 1.0],
+}
+
+
+class Hunt(RuleBasedStateMachine):
+    """`project` is set by whoever runs it; promises whose name is in `ignored` are noted in `known` alone."""
+
+    project: ClassVar[Project]
+    ignored: ClassVar[frozenset[str]] = frozenset()
+    known: ClassVar[dict[str, str]] = {}
+
+    @initialize()
+    def begin(self) -> None:
+        self.server = server()
+        self.transport = Transport(self.server)
+        self.people = [Person(self.project, self.transport, name) for name in self.server.keys]
+        self.writings = 1
+        for person in self.people:
+            person.file["fleet"] = {"nodes": "0..6"}
+
+    @rule(who=WHO, trouble=TROUBLE)
+    def deploy(self, who: int, trouble: Trouble | None) -> None:
+        self._do(who, "deploy", "--yes", trouble=trouble)
+
+    @rule(who=WHO, trouble=TROUBLE)
+    def destroy(self, who: int, trouble: Trouble | None) -> None:
+        self._do(who, "destroy", "--yes", trouble=trouble)
+
+    @rule(who=WHO, trouble=FAULTS)
+    def plan(self, who: int, trouble: Trouble) -> None:
+        self._do(who, "plan", trouble=trouble)
+
+    @rule(who=WHO, at=CALLS, words=st.sampled_from(["deploy", "deploy", "destroy"]))
+    def deploy_while_somebody_else_works(self, who: int, at: int, words: str) -> None:
+        other = self.people[1 - who]
+        visit = Trouble("visit", at, visitor=lambda: self._note(other.inv(words, "--yes")))
+        self._do(who, "deploy", "--yes", trouble=visit)
+
+    @rule(who=WHO)
+    def write_a_new_value(self, who: int) -> None:
+        self.writings += 1
+        self.people[who].file["service"]["env"]["ROLLOUT"] = self.writings
+
+    @rule(who=WHO, field=st.sampled_from(sorted(FIELDS)), data=st.data())
+    def write_a_field(self, who: int, field: str, data: st.DataObject) -> None:
+        value = data.draw(st.sampled_from(FIELDS[field]), label=field)
+        document = self.people[who].file
+        *outer, key = field.split(".")
+        for name in outer:
+            document = document.setdefault(name, {})
+        if value is None:
+            document.pop(key, None)
+        else:
+            document[key] = value
+
+    @rule(who=WHO)
+    def take_the_file_of_the_other(self, who: int) -> None:
+        self.people[who].file = json.loads(json.dumps(self.people[1 - who].file))
+
+    @rule(capacity=st.booleans(), sold_out=st.sampled_from([0, 0, 2, 4]))
+    def clouds_change(self, capacity: bool, sold_out: int) -> None:
+        self.server.state.conditions.capacity = capacity
+        self.server.state.conditions.sold_out = sold_out
+
+    @rule(crashing=st.booleans(), unready=st.booleans())
+    def containers_change(self, crashing: bool, unready: bool) -> None:
+        self.server.state.conditions.crashing = crashing
+        self.server.state.conditions.unready = unready
+
+    @rule(seconds=st.sampled_from([3.0, 20.0, 120.0]))
+    def time_passes(self, seconds: float) -> None:
+        self.server.advance(seconds)
+
+    @rule(who=WHO)
+    def settle(self, who: int) -> None:
+        """Nothing goes wrong any more: a second deploy ends with 0 at the latest, and a third changes nothing."""
+        self._heal()
+        limit = self.people[who].file.get("max_price_per_hour")
+        if limit is not None and limit < OFFERS[0].price:
+            return
+        for number in (1, 2, 3):
+            before = len(self.server.calls)
+            done = self._do(who, "deploy", "--yes", trouble=None)
+            if number == 2 and done.code != 0:
+                self._break("convergence", f"the second deploy ended with {done.code}: {done.errors}")
+            writes = [call.path for call in self.server.calls[before:] if call.write]
+            if number == 3 and (done.code != 0 or writes):
+                self._break("convergence", f"the third deploy ended with {done.code}, called {writes}: {done.errors}")
+
+    def teardown(self) -> None:
+        """Whatever happened: without faults, destroy ends with 0 and leaves nothing."""
+        if not hasattr(self, "people"):
+            return
+        self._heal()
+        codes = []
+        for person in self.people + self.people:
+            codes.append(person.inv("destroy", "--yes").code)
+            if codes[-1] == 0:
+                break
+        if codes[-1] != 0 or leftovers(self.server.state):
+            self._break("leftover", f"destroy ended with {codes}, and left {leftovers(self.server.state)}")
+
+    def _heal(self) -> None:
+        conditions = self.server.state.conditions
+        conditions.capacity, conditions.sold_out = True, 0
+        conditions.crashing = conditions.unready = False
+
+    def _do(self, who: int, *words: str, trouble: Trouble | None) -> Done:
+        """Run a command and look whether it kept its promises."""
+        person, state = self.people[who], self.server.state
+        watch = Watch(self.server, self.project.run_name)
+        watch.look()
+        floor = min(watch.fewest, self._floor(person, words, trouble))
+        before = len(self.server.calls)
+        self.transport.observer = watch.look
+        done = person.inv(*words, troubles=[trouble] if trouble else [])
+        self.transport.observer = lambda: None
+        self._note(done)
+        written = [call.path for call in self.server.calls[before:] if call.write and call.status == 200]
+        visited = trouble is not None and trouble.kind == "visit"
+        story = Story(person, done, written, floor, watch, visited, state)
+        for promise in PROMISES:
+            self._check(partial(promise, story))
+        self._check(lambda: shows_what_is_rented(person, state))
+        return done
+
+    def _floor(self, person: Person, words: tuple[str, ...], trouble: Trouble | None) -> int:
+        """How many replicas have to serve while the command runs, by the plan as it is before."""
+        if words[0] != "deploy":
+            return 0 if words[0] == "destroy" else 1_000
+        if trouble is not None and trouble.kind == "visit":
+            return 0
+        planned = person.inv("plan", "--json")
+        if planned.code != 0 or planned.crash:
+            return 1_000 if planned.crash is None else 0
+        plan = json.loads(planned.output)
+        changes = [part["change"] for part in plan.values() if isinstance(part, dict) and "change" in part]
+        run = self.server.state.runs.get(self.project.run_name)
+        if "restart" in changes or run is None or run.finished:
+            return 0
+        if ("gateway" in person.file) != (run.gateway is not None):
+            return 0  # dstack registers the service elsewhere
+        return min(run.desired, int(person.file["service"].get("replicas", 1)))
+
+    def _note(self, done: Done) -> None:
+        print(f"    inv {' '.join(done.words)} -> {done.code}, {done.calls} calls")
+
+    def _check(self, promise: Any) -> None:
+        try:
+            promise()
+        except BrokenPromiseError as broken:
+            self._break(*str(broken).split(": ", 1))
+
+    def _break(self, name: str, why: str) -> None:
+        if name not in self.ignored:
+            raise BrokenPromiseError(f"{name}: {why}")
+        self.known.setdefault(f"{name}: {why}".splitlines()[0], why)
