@@ -17,11 +17,13 @@ from requests.utils import get_environ_proxies
 
 from deploy.api import Api, during
 from deploy.client import Say
+from deploy.connection import quoted
 from deploy.environments import ROOT, Environment, variables_of
 from deploy.errors import ExitCode, Failure
 from deploy.existing import everything
 
 FOLDER = ROOT / ".dstack"
+LOG = FOLDER / "server.log"  # errors and warnings alone
 DATABASE = FOLDER / "data" / "sqlite.db"
 HOSTS = {"runpod": "api.runpod.io", "vastai": "console.vast.ai"}  # where dstack tries the keys
 REFUSALS = 3  # answers of a server that takes connections, until waiting longer is given up
@@ -34,17 +36,22 @@ def run(environment: Environment, say: Say) -> None:
     with suppress(OSError), socket.create_connection(_address(environment), timeout=2):
         why = f"another server is at {environment.server_url} already"
         raise Failure(ExitCode.SETTINGS_INVALID, f"{why}; use or end it, or change server.url in {_file(environment)}")
-    process = _start(environment)
     try:
-        say("starting" if known else "starting; a first start makes its database, which takes up to a minute")
+        process = _start(environment)
+    except OSError as error:
+        why = f"`dstack server` can't be started, {error.filename}: {error.strerror}"
+        raise Failure(ExitCode.SETTINGS_INVALID, f"{why}; are the packages of requirements.txt installed?") from None
+    try:
+        first = "" if known else "; a first start makes its database, which takes up to a minute"
+        say(f"starting, what it has to say goes to {LOG.relative_to(ROOT)}{first}")
         _wait_until_ready(environment, api, process)
         if process.poll() is None:
             _configure(api, keys, known=known)
             say(f"{environment.server_url} is ready, project {environment.project}; in another terminal: inv deploy")
             say("GPUs go on running, and billing, when this stops or the laptop closes; inv destroy ends them")
         process.wait()
-        message = f"`dstack server` exited with {process.returncode}; its last words are above"
-        raise Failure(ExitCode.SERVER_UNREACHABLE, message)
+        message = f"`dstack server` exited with {process.returncode}: {_last_words()}"
+        raise Failure(ExitCode.SERVER_UNREACHABLE, f"{message}; see {LOG.relative_to(ROOT)}")
     except KeyboardInterrupt:
         with suppress(Failure):  # it may not have come up yet
             for remaining in everything(api, environment):
@@ -70,15 +77,16 @@ def _wait_until_ready(environment: Environment, api: Api, process: subprocess.Po
         except Failure as failure:
             refusals += 1
             if refusals == REFUSALS:
-                raise Failure(failure.code, f"{_started(environment)}, but calls of it fail: {failure}") from None
-    raise Failure(ExitCode.SERVER_UNREACHABLE, f"`dstack server` takes no connections after {START_SECONDS} s")
+                why = f"`dstack server` runs at {environment.server_url}, but calls to it fail: {failure}"
+                raise Failure(failure.code, f"{why}{_proxy_hint(environment.server_url)}") from None
+    why = f"`dstack server` takes no connections after {START_SECONDS} s"
+    raise Failure(ExitCode.SERVER_UNREACHABLE, f"{why}; see {LOG.relative_to(ROOT)}")
 
 
-def _started(environment: Environment) -> str:
-    """What runs, with the proxy that requests would ask for it, where one is set."""
-    proxy = get_environ_proxies(environment.server_url).get("http")
-    hint = f" and needs no proxy ({proxy} is set; set NO_PROXY=127.0.0.1,localhost)" if proxy else ""
-    return f"`dstack server` runs at {environment.server_url}{hint}"
+def _proxy_hint(url: str) -> str:
+    """What to type where a proxy is set that would be asked for this machine's own address."""
+    proxy = get_environ_proxies(url).get("http")
+    return f"; this machine needs no proxy, and {proxy} is set: set NO_PROXY=127.0.0.1,localhost" if proxy else ""
 
 
 def _configure(api: Api, keys: dict[str, str], *, known: bool) -> None:
@@ -147,9 +155,17 @@ def _start(environment: Environment) -> subprocess.Popen[bytes]:
         "DSTACK_SERVER_CONFIG_DISABLED": "1",  # a config.yml would take the clouds away again
         "DSTACK_DO_NOT_UPDATE_DEFAULT_PROJECT": "1",  # leave ~/.dstack/config.yml alone
     }
-    return subprocess.Popen(
-        [Path(sys.executable).with_name("dstack"), "server"],
-        env={**os.environ, **settings},
-        stdout=subprocess.DEVNULL,  # it prints the token
-        start_new_session=True,  # Ctrl-C is for `inv server`, which has something to say first
-    )
+    with LOG.open("wb") as log:
+        return subprocess.Popen(
+            [Path(sys.executable).with_name("dstack"), "server"],
+            env={**os.environ, **settings},
+            stdout=subprocess.DEVNULL,  # it prints the token
+            stderr=log,
+            start_new_session=True,  # Ctrl-C is for `inv server`, which has something to say first
+        )
+
+
+def _last_words() -> str:
+    """The last line that the server wrote."""
+    lines = LOG.read_text(encoding="utf-8", errors="replace").split("\n")
+    return quoted(next((line for line in reversed(lines) if line.strip()), "it said nothing"))

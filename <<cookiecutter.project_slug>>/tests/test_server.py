@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -63,7 +64,7 @@ def test_a_server_that_needs_a_moment_is_waited_for(local: Environment) -> None:
 
 def test_what_waiting_does_not_change_ends_it_at_once_with_the_reason(local: Environment) -> None:
     fake = Fake([REFUSED])
-    with pytest.raises(Failure, match=r"runs at http://127.*, but calls of it fail: .*ProxyError") as failed:
+    with pytest.raises(Failure, match=r"runs at http://127.*, but calls to it fail: .*ProxyError") as failed:
         wait(local, fake)
     assert (failed.value.code, fake.calls) == (REFUSED.code, server.REFUSALS)
 
@@ -71,7 +72,7 @@ def test_what_waiting_does_not_change_ends_it_at_once_with_the_reason(local: Env
 def test_a_proxy_that_is_set_is_named(local: Environment, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("http_proxy", "http://proxy.example.com:3128")
     monkeypatch.setenv("no_proxy", "")
-    with pytest.raises(Failure, match=r"proxy\.example\.com:3128 is set; set NO_PROXY=127\.0\.0\.1,localhost"):
+    with pytest.raises(Failure, match=r"proxy\.example\.com:3128 is set: set NO_PROXY=127\.0\.0\.1,localhost"):
         wait(local, Fake([REFUSED]))
 
 
@@ -119,6 +120,13 @@ def test_without_a_network_the_clouds_that_can_not_be_found_are_named(monkeypatc
     monkeypatch.setenv("https_proxy", "http://proxy.example.com:3128")  # which looks names up itself
     with pytest.raises(Failure, match=r"^the dstack server refused \(500\)"):
         configure(refused, known=False)
+
+
+def test_its_last_line_says_why_it_exited(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(server, "LOG", tmp_path / "server.log")
+    for written, said in ((b"Traceback\nOSError: \xff port\n\n", "OSError: \ufffd port"), (b"", "it said nothing")):
+        (tmp_path / "server.log").write_bytes(written)
+        assert server._last_words() == said
 
 
 def test_a_server_that_takes_the_keys_is_ready() -> None:

@@ -152,6 +152,13 @@ def test_a_local_server_takes_its_keys_from_dotenv_and_says_what_goes_on_without
         doctor.communicate(timeout=60)
     assert doctor.returncode == 21
 
+    (folder / ".env").write_text(f"DSTACK_TOKEN=another-t0ken\n{keys}", "utf-8")
+    with inv("server") as refusing:  # the server keeps the first
+        _, errors = refusing.communicate(timeout=120)
+    assert refusing.returncode == 22, errors
+    assert "has the token of the first start" in errors
+    assert "Traceback" not in errors
+
 
 def free_port() -> int:
     with socket.socket() as listener:
