@@ -8,7 +8,7 @@ import os
 import shlex
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout, suppress
 from io import TextIOBase, TextIOWrapper
 from typing import TextIO
@@ -47,22 +47,43 @@ class Terminal(Console):
         return usual
 
     def table(self, table: Table) -> None:
-        """Show a table; where the terminal is too narrow for its longest words, a line for each of its cells."""
-        for column in table.columns:
-            column.overflow = "fold"
+        """Show a table, folded between words; where that is too wide, a line for each of its cells."""
         width = self.width if self.columns or self.is_terminal else UNLIMITED
-        narrowest = self.measure(table, options=self.options.update_width(UNLIMITED)).minimum
-        if narrowest <= width:
-            if width != self.width:  # which is no terminal, and won't change its size
-                self.width = width
-            return self.print(table, soft_wrap=False, crop=False)
+        wide = self.options.update_width(UNLIMITED)
+        each = [[self.measure(cell, options=wide) for cell in (c.header, *c.cells)] for c in table.columns]
+        least, most = ([max(getattr(m, side) for m in column) for column in each] for side in ("minimum", "maximum"))
+        between = self.measure(table, options=wide).maximum - sum(most)
+        if (widths := shared_out(width - between, least, most)) is None:
+            return self._records(table)
+        for column, columns in zip(table.columns, widths, strict=True):  # rich would cut words to make it fit
+            column.width = columns
+        if width != self.width:  # which is no terminal, and won't change its size
+            self.width = width
+        self.print(table, soft_wrap=False, crop=False)
+
+    def _records(self, table: Table) -> None:
+        """Show each value of a table beside its column's name."""
         if table.title:
             self.print(table.title)
+        headers = [str(column.header) for column in table.columns]
         for row in zip(*(column.cells for column in table.columns), strict=True):
-            for column, cell in zip(table.columns, row, strict=True):
-                if isinstance(cell, str) and cell:  # bars need room that is not there
-                    self.print(f"{column.header}: {cell}" if column.header else cell)
-            self.print()
+            # bars need room that is not there
+            texts = [(header, cell) for header, cell in zip(headers, row, strict=True) if isinstance(cell, str) and cell]
+            if any(headers):
+                self.print("".join(f"{header}: {cell}\n" for header, cell in texts))
+            else:
+                self.print("  ".join(cell for _, cell in texts))
+
+
+def shared_out(room: int, least: Sequence[int], most: Sequence[int]) -> list[int] | None:
+    """Return widths between `least` and `most` that fit into `room` together, None if there are none."""
+    if sum(least) > room:
+        return None
+    widths = list(least)
+    while sum(widths) < min(room, sum(most)):
+        lacking = [full - width for full, width in zip(most, widths, strict=True)]
+        widths[lacking.index(max(lacking))] += 1
+    return widths
 
 
 console = Terminal()

@@ -7,11 +7,15 @@ import os
 import sys
 
 import pytest
+from rich.bar import Bar
 from rich.table import Table
 
-from deploy.terminal import Terminal
+from deploy.terminal import Terminal, shared_out
 
-ROWS = [("0", "running", "US-TX-3", "A40 48 GB", "1,234.56"), ("12", "pulling", "EU-SE-1", "H100 80 GB", "9.87")]
+ROWS = [
+    ("0", "running", "California, US", "A40 48 GB", "1,234.56"),
+    ("12", "pulling", "EU-SE-1", "2x H100 80 GB", "9.87"),
+]
 WORDS = {word for row in ROWS for cell in row for word in cell.split()}
 
 
@@ -31,7 +35,7 @@ def shown(monkeypatch: pytest.MonkeyPatch, columns: str | None) -> str:
     return written.getvalue()
 
 
-@pytest.mark.parametrize("columns", ["1", "5", "20", "40", "60", "80", "200", "0", "-5", "", "many", None])
+@pytest.mark.parametrize("columns", [*map(str, range(1, 81)), "200", "0", "-5", "", "many", None])
 def test_no_width_cuts_a_word(monkeypatch: pytest.MonkeyPatch, columns: str | None) -> None:
     text = shown(monkeypatch, columns)
     assert set(text.split()) >= WORDS
@@ -46,7 +50,24 @@ def test_where_there_is_room_a_row_is_a_line(monkeypatch: pytest.MonkeyPatch, co
 
 
 def test_on_a_narrow_terminal_each_value_stands_beside_its_column(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert "region: US-TX-3\nGPU: A40 48 GB\n$/h: 1,234.56\n\nreplica: 12\n" in shown(monkeypatch, "20")
+    assert "region: California, US\nGPU: A40 48 GB\n$/h: 1,234.56\n\nreplica: 12\n" in shown(monkeypatch, "20")
+
+
+def test_a_narrow_row_without_columns_names_is_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "10")
+    written = io.StringIO()
+    monkeypatch.setattr(sys, "stdout", written)
+    table = Table(box=None, show_header=False)
+    table.add_row("first token", "p50", "189.3 ms", Bar(10, 0, 5, width=30))
+    Terminal().table(table)
+    assert written.getvalue() == "first token  p50  189.3 ms\n"
+
+
+def test_a_table_takes_the_room_that_there_is() -> None:
+    assert shared_out(10, [2, 3], [4, 5]) == [4, 5]
+    assert shared_out(7, [2, 3], [2, 9]) == [2, 5]
+    assert shared_out(5, [2, 3], [4, 5]) == [2, 3]
+    assert shared_out(4, [2, 3], [4, 5]) is None
 
 
 def test_a_table_in_a_file_is_as_wide_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
