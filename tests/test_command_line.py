@@ -10,7 +10,6 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
 from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
@@ -203,18 +202,27 @@ def test_no_width_hides_an_error_or_bends_json(baked: Bake, columns: str) -> Non
 
 
 @pytest.mark.parametrize("words", [["render"], ["render", "--json"], ["size", "--json", "--gpu-memory", "44"]])
-def test_a_reader_that_has_enough_changes_nothing(baked: Bake, words: list[str]) -> None:
+@pytest.mark.parametrize("page", ["", "summary.md"])
+def test_a_reader_that_has_enough_changes_nothing(baked: Bake, tmp_path: Path, words: list[str], page: str) -> None:
     """`inv render | head -0`."""
-    assert ended_for_nobody(baked(), words) == (0, b"")
-
-
-def ended_for_nobody(project: Path, words: Sequence[str]) -> tuple[int, bytes]:
     reader, writer = os.pipe()
     os.close(reader)
     command = [*INVOKE, *words, "--env", "prod"]
-    done = subprocess.run(command, cwd=project, env=environ(), stdout=writer, stderr=subprocess.PIPE)
+    variables = environ(GITHUB_STEP_SUMMARY=page and str(tmp_path / page))
+    done = subprocess.run(command, cwd=baked(), env=variables, stdout=writer, stderr=subprocess.PIPE)
     os.close(writer)
-    return done.returncode, done.stderr
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+@pytest.mark.parametrize("page", ["", "summary.md"])
+def test_a_closed_output_changes_nothing(baked: Bake, tmp_path: Path, closed: str, page: str) -> None:
+    variables = environ(GITHUB_STEP_SUMMARY=page and str(tmp_path / page))
+    for words, code in (("render", 0), ("status", 21)):
+        shell = f"{sys.executable} -m invoke {words} --env prod {closed}"
+        done = subprocess.run(["sh", "-c", shell], cwd=baked(), env=variables, capture_output=True, text=True)
+        assert done.returncode == code, done.stderr
+        assert "Traceback" not in done.stderr + done.stdout
 
 
 def test_a_full_disk_is_a_line(baked: Bake) -> None:

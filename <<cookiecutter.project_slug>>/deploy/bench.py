@@ -56,17 +56,22 @@ def of(environment: Environment, run: Run | None, folder: Path, say: Say, **load
     settings |= {"model": answered["model"], "url": answered["url"]}
     variables = {f"BENCH_{name.upper()}": str(value) for name, value in settings.items()}
     variables["DSTACK_TOKEN"] = environment.token  # in no argument, and AIPerf writes it to no file
-    others = {name: value for name, value in os.environ.items() if not name.endswith("_OFFLINE")}  # Hugging Face's
-    if is_loopback(answered["url"]):  # no proxy could reach it; uv may need one
-        direct = ",".join(filter(None, (os.environ.get("no_proxy") or os.environ.get("NO_PROXY"), LOOPBACK)))
-        variables |= {"no_proxy": direct, "NO_PROXY": direct}
     say(f"{TOOL}: {load['requests']} requests, {load['concurrency']} at a time; uv installs it the first time, 800 MB")
     words = [uvx, "--from", TOOL, "aiperf", "profile", "--config", str(ROOT / "deploy" / "bench.yml")]
     with (files / "log").open("w", encoding="utf-8") as log:
-        ended = subprocess.run(words, env=others | variables, stdout=log, stderr=log)
+        ended = subprocess.run(words, env=surroundings(answered["url"]) | variables, stdout=log, stderr=log)
     gpus = [replica["gpu"] for replica in now["replicas"]]
     which = {"run": environment.run_name, "model": answered["model"], "gpus": gpus, "tool": TOOL}
     return which | load | numbers(read(files, ended.returncode), now["price_per_hour"])
+
+
+def surroundings(url: str) -> dict[str, str]:
+    """Return the variables of this process for AIPerf: online, and without a proxy for a `url` on this machine."""
+    found = {name: value for name, value in os.environ.items() if not name.endswith("_OFFLINE")}  # Hugging Face's
+    if is_loopback(url):  # no proxy could reach it; uv may need one for other hosts
+        direct = ",".join(filter(None, (found.get("no_proxy") or found.get("NO_PROXY"), LOOPBACK)))
+        found |= {"no_proxy": direct, "NO_PROXY": direct}
+    return found
 
 
 def _refuse_unwritable(folder: Path) -> None:

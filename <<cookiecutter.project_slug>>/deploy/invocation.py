@@ -38,7 +38,7 @@ def refuse_core_flags(configuration: Config, function: str, *, has_dry_run: bool
     task = task_name(function)
     for key, names in CORE_FLAGS.items():
         section, name = key.split(".")
-        value = (configuration.get(section) or {}).get(name)
+        value = configuration[section].get(name)
         if value in (None, False, 0, "", "0"):
             continue
         variable = f"INVOKE_{section}_{name}".upper()

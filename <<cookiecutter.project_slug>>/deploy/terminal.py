@@ -67,8 +67,8 @@ class Terminal(Console):
             self.print(table.title)
         headers = [str(column.header) for column in table.columns]
         for row in zip(*(column.cells for column in table.columns), strict=True):
-            # bars need room that is not there
-            texts = [(header, cell) for header, cell in zip(headers, row, strict=True) if isinstance(cell, str) and cell]
+            cells = [cell if isinstance(cell, str) else "" for cell in row]  # bars need room that is not there
+            texts = [(header, cell) for header, cell in zip(headers, cells, strict=True) if cell]
             if any(headers):
                 self.print("".join(f"{header}: {cell}\n" for header, cell in texts))
             else:
@@ -143,7 +143,7 @@ def on_the_runs_page(*, json: bool) -> Iterator[None]:
     with ExitStack() as stack:
         if path and not json:
             try:
-                page = open(path, "a", encoding="utf-8", errors="replace")  # noqa: SIM115  # `_end` closes it
+                page = open(path, "a", encoding="utf-8")  # noqa: SIM115  # `_end` closes it
                 page.write(f"`{shlex.join(['inv', *sys.argv[1:]])}`\n<pre>")
                 page.flush()
             except OSError as error:

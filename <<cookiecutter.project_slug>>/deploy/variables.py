@@ -33,7 +33,7 @@ def decode(data: bytes, where: str) -> str:
         problem = f"byte {error.start + 1} is not {error.encoding.upper()}"
     else:
         if "\0" not in text:
-            return text.removeprefix("\N{ZERO WIDTH NO-BREAK SPACE}")
+            return text
         problem = "it has zero bytes"  # UTF-16 without a mark
     raise Failure(ExitCode.SETTINGS_INVALID, f"{where} is not text in UTF-8: {problem}; save it again as UTF-8")
 

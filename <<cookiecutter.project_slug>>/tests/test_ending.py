@@ -81,6 +81,11 @@ def test_a_second_signal_while_cleaning_up_ends_it() -> None:
     assert ended.value.code == ExitCode.TERMINATED
 
 
+def test_after_an_interrupt_python_itself_can_be_ended_without_a_traceback() -> None:
+    end(KeyboardInterrupt())
+    assert signal.getsignal(signal.SIGINT) == signal.SIG_DFL
+
+
 def test_a_missing_package_is_a_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert end(ModuleNotFoundError("No module named 'yaml'", name="yaml")) == 20
     said = capsys.readouterr().err

@@ -55,6 +55,15 @@ def test_without_a_yes_nothing_goes_on(monkeypatch: pytest.MonkeyPatch, stdin: i
     assert failed.value.code == ExitCode.DECLINED
 
 
+def test_after_ctrl_d_the_answer_stands_on_a_line_of_its_own(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "stdin", Typing(""))
+    with pytest.raises(Failure):
+        prompts.confirm("Deploy this?", yes=False)
+    assert capsys.readouterr().err == "Deploy this? [y/N] \n"
+
+
 @pytest.mark.parametrize("typed", ["y\n", "YES\n"])
 def test_a_yes_goes_on(monkeypatch: pytest.MonkeyPatch, typed: str) -> None:
     monkeypatch.setattr(sys, "stdin", Typing(typed))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -120,6 +121,19 @@ def test_without_a_network_the_clouds_that_can_not_be_found_are_named(monkeypatc
     monkeypatch.setenv("https_proxy", "http://proxy.example.com:3128")  # which looks names up itself
     with pytest.raises(Failure, match=r"^the dstack server refused \(500\)"):
         configure(refused, known=False)
+
+
+def test_a_server_that_is_not_installed_is_said(
+    environment: Environment, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in ("FOLDER", "LOG", "DATABASE"):
+        monkeypatch.setattr(server, name, tmp_path / ".dstack" / ("" if name == "FOLDER" else name))
+    monkeypatch.setattr(server, "ROOT", tmp_path)
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "bin" / "python"))
+    monkeypatch.setattr(server, "_cloud_keys", lambda environment: {})
+    with pytest.raises(Failure, match=r"can't be started, .*/dstack: No such file.*requirements\.txt") as failed:
+        server.run(replace(environment, server_url="http://127.0.0.1:9"), print)
+    assert failed.value.code == ExitCode.SETTINGS_INVALID
 
 
 def test_its_last_line_says_why_it_exited(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ def test_every_marked_encoding_is_read(tmp_path: Path, name: str, data: bytes) -
     assert variables_of("prod", tmp_path, {}) == {"DSTACK_TOKEN": "t0ken", "NAME": "Zoë"}
 
 
-@pytest.mark.parametrize("data", [TEXT.encode("latin-1"), TEXT.encode("utf-16-le"), codecs.BOM_UTF16_LE + b"x"])
+@pytest.mark.parametrize("data", [TEXT.encode("latin-1"), "A=1".encode("utf-16-le"), codecs.BOM_UTF16_LE + b"x"])
 def test_other_bytes_are_refused_with_the_files_name(tmp_path: Path, data: bytes) -> None:
     (tmp_path / ".env.prod").write_bytes(data)
     with pytest.raises(Failure, match=r"^\.env\.prod is not text in UTF-8: .*; save it again as UTF-8$") as failed:
@@ -51,6 +51,16 @@ def test_a_line_that_can_not_be_read_is_named(tmp_path: Path, text: str, line: i
         read_variables(tmp_path / ".env")
     assert failed.value.code == ExitCode.SETTINGS_INVALID
     assert "t0ken" not in str(failed.value)
+
+
+def test_a_file_of_somebody_else_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path) -> bytes:
+        raise PermissionError(13, "Permission denied")
+
+    (tmp_path / ".env").touch()
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    with pytest.raises(Failure, match=r"^\.env can't be read: Permission denied$"):
+        read_variables(tmp_path / ".env")
 
 
 def test_a_folder_of_that_name_is_no_file(tmp_path: Path) -> None:
