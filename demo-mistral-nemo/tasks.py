@@ -14,6 +14,7 @@ from invoke.exceptions import Exit
 
 import deploy
 from deploy.command import command
+from deploy.invocation import refuse_misplaced_environment
 
 if TYPE_CHECKING:
     from deploy.environments import Environment
@@ -47,6 +48,7 @@ def secrets_list(environment: Environment, json: bool = False) -> None:
 @command
 def render(environment: Environment, json: bool = False) -> None:
     """Print fleet, gateway and service as they are sent to dstack."""
+    deploy.schema.check(environment)
     deploy.output.documents(environment.fleet, environment.gateway, environment.service, json=json)
 
 
@@ -67,10 +69,11 @@ def deploy_all(
     dry_run: bool = False,
     allow_restart: bool = False,
     allow_recreation: bool = False,
+    allow_removal: bool = False,
     json: bool = False,
 ) -> None:
     """Bring fleet, gateway, records and service to what the files say, and wait until the service answers."""
-    allowed = {"allow_restart": allow_restart, "allow_recreation": allow_recreation}
+    allowed = {"allow_restart": allow_restart, "allow_recreation": allow_recreation, "allow_removal": allow_removal}
     _deploy(environment, yes=yes, dry_run=dry_run, json=json, front=True, **allowed)
 
 
@@ -86,23 +89,28 @@ def _deploy(environment: Environment, *, yes: bool, dry_run: bool, json: bool, f
     """Plan, show, agree, carry out; the last word is the endpoint's. `front`: gateway and records too."""
     api = deploy.api.Api(environment)
     with deploy.output.watching(f"planning {environment.run_name}") as say:
-        say(f"secrets: {deploy.doctor.secrets(api, environment)}")
         planned = deploy.plans.make(api, environment, say, front=front)
+        say(f"secrets: {deploy.doctor.secrets(api, environment)}")
     if dry_run or not json:
         deploy.output.plan(planned, json=json)
-    deploy.plans.refuse(planned, **allowed)
+    deploy.guards.refuse(planned, **allowed)
     if dry_run:
         return
     deploy.output.confirm("Deploy this?", yes=yes or not planned.changes)
-    with deploy.output.watching(f"deploying {environment.run_name}") as say:
+    name = environment.run_name
+    with deploy.output.watching(f"deploying {name}") as say, deploy.billing.billed(api, environment, say):
+        patient = api.patient(say)
         if front and environment.gateway:
-            deploy.gateways.deploy(api, environment, say, allow_recreation=allowed["allow_recreation"])
-            deploy.dns.publish(api, environment, say)
-        run = deploy.rollout.deploy(api, planned, say)
-    deploy.output.status(deploy.status.of(environment, run), json=json)
-    report = deploy.smoke.of(environment, run, patience=deploy.smoke.REGISTRATION_SECONDS)
+            deploy.gateways.deploy(patient, environment, say, allow_recreation=allowed["allow_recreation"])
+            deploy.dns.publish(patient, environment, say)
+        run = deploy.rollout.deploy(patient, planned, say)
+        deploy.output.status(deploy.status.of(environment, run), json=json)
+        patience = deploy.smoke.REGISTRATION_SECONDS
+        report = None if run.asleep else deploy.smoke.of(environment, run, patience=patience)
+        deploy.rollout.still(patient, run, name)
+        deploy.existing.remove(patient, environment, planned.removals, say)
     if not json:
-        deploy.output.smoke(report)
+        deploy.output.smoke(report) if report else deploy.output.asleep(environment, run)
 
 
 @command
@@ -124,10 +132,10 @@ def gateway_status(environment: Environment, json: bool = False) -> None:
 @command
 def gateway_destroy(environment: Environment, yes: bool = False, allow_outage: bool = False) -> None:
     """Delete the gateway: nobody reaches the service by name any more."""
-    deploy.plans.refuse_outage(environment, allowed=allow_outage)
-    deploy.output.confirm(f"Delete the gateway {environment.run_name}?", yes=yes)
+    deploy.guards.refuse_outage(environment, allowed=allow_outage)
+    deploy.output.confirm(f"Delete the gateway {environment.run_name} and its records?", yes=yes)
     with deploy.output.watching(f"gateway {environment.run_name}") as say:
-        deploy.api.Api(environment).delete("gateway", environment.run_name, say)
+        deploy.gateways.destroy(deploy.api.Api(environment).patient(say), environment, say)
 
 
 @command
@@ -140,17 +148,18 @@ def dns_update(environment: Environment, dry_run: bool = False, adopt: bool = Fa
 @command
 def dns_show(environment: Environment, json: bool = False) -> None:
     """Show the service's records in the hosted zone."""
-    found = [asdict(record) for record in sorted(deploy.dns.Zone(environment).read())]
+    found = [asdict(record) for record in sorted(deploy.dns.zone_of(environment).read())]
     deploy.output.records(environment.host, found, json=json)
 
 
 @command
 def dns_delete(environment: Environment, yes: bool = False, allow_outage: bool = False) -> None:
     """Delete the service's records: its name resolves to nothing any more."""
-    deploy.plans.refuse_outage(environment, allowed=allow_outage)
+    deploy.guards.refuse_outage(environment, allowed=allow_outage)
     deploy.output.confirm(f"Delete the records of {environment.host}?", yes=yes)
     with deploy.output.watching(f"record {environment.host}") as say:
-        deploy.dns.delete(environment, say)
+        api = deploy.api.Api(environment).patient(say)
+        deploy.existing.remove(api, environment, deploy.existing.own(api, environment, say, "records"), say)
 
 
 @command
@@ -229,19 +238,18 @@ def bench(
 
 @command
 def destroy(environment: Environment, yes: bool = False, dry_run: bool = False, allow_outage: bool = False) -> None:
-    """Stop the service, give its machines back, delete fleet, records and gateway."""
-    api = deploy.api.Api(environment)
-    remains = deploy.rollout.remains(api, environment)
-    deploy.output.remains(environment.run_name, remains)
-    if dry_run or not remains:
+    """Stop the service, release its machines, delete fleet, records and gateway; those of earlier names too."""
+    with deploy.output.watching(f"looking for {environment.run_name}") as say:
+        api = deploy.api.Api(environment).patient(say)
+        resources = deploy.existing.everything(api, environment, say)
+    deploy.output.existing(environment.run_name, resources)
+    if dry_run or not resources:
         return
-    deploy.plans.refuse_outage(environment, allowed=allow_outage)
+    deploy.guards.refuse_outage(environment, allowed=allow_outage)
     deploy.output.confirm(f"End {environment.run_name} and all requests to it?", yes=yes)
     with deploy.output.watching(f"destroying {environment.run_name}") as say:
-        deploy.rollout.stop(api, environment, say)
-        for kind in ("fleet", "gateway"):
-            api.delete(kind, environment.run_name, say)
-        deploy.dns.delete(environment, say)  # last: what AWS refuses here must not keep the others, which are billed
+        deploy.existing.remove(api, environment, resources, say)
+        say("nothing of it is left, and nothing is billed any more")
 
 
 namespace = Collection(doctor, server, render, plan, size, offers, status, logs, smoke, bench, destroy)
@@ -250,3 +258,4 @@ namespace.add_collection(Collection("secrets", set=secrets_set, list=secrets_lis
 namespace.add_collection(Collection("service", deploy=service_deploy))
 namespace.add_collection(Collection("gateway", deploy=gateway_deploy, status=gateway_status, destroy=gateway_destroy))
 namespace.add_collection(Collection("dns", update=dns_update, show=dns_show, delete=dns_delete))
+refuse_misplaced_environment()

@@ -7,11 +7,28 @@ from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-__all__ = ["api", "dns", "doctor", "environments", "errors", "gateways", "output", "plans", "rollout"]
-__all__ += ["server", "smoke", "status"]
+__all__ = ["api", "billing", "dns", "doctor", "environments", "errors", "existing", "gateways", "guards", "output"]
+__all__ += ["plans", "rollout", "schema", "server", "smoke", "status"]
 
 if TYPE_CHECKING:
-    from deploy import api, dns, doctor, environments, errors, gateways, output, plans, rollout, server, smoke, status
+    from deploy import (
+        api,
+        billing,
+        dns,
+        doctor,
+        environments,
+        errors,
+        existing,
+        gateways,
+        guards,
+        output,
+        plans,
+        rollout,
+        schema,
+        server,
+        smoke,
+        status,
+    )
 else:
 
     def __getattr__(name: str) -> ModuleType:

@@ -10,12 +10,36 @@ from deploy.environments import Document
 
 FINISHED = {"terminated", "failed", "done"}  # of runs
 JOB_OVER = FINISHED | {"aborted", "terminating"}  # of jobs: neither serves nor will
+SLEEPING = {None, "scaled_down"}  # dstack's reasons for the end of a replica that nobody needs now
 REFERENCE = "written-as"  # a tag of the gateway, see gateways.py
 AVAILABLE = {"unknown", "available", "idle"}  # of offers: those that dstack tries
 
 
 def _resource(*path: str) -> AliasChoices:
     return AliasChoices(*(AliasPath(where, "resources", *path) for where in ("instance", "instance_type")))
+
+
+class ServerInfo(BaseModel):
+    server_version: str
+
+
+class Named(BaseModel):
+    """A cloud or a secret of a project."""
+
+    name: str
+
+
+class Project(BaseModel):
+    project_name: str
+    backends: list[Named]
+
+
+class LogEvent(BaseModel):
+    message: str  # base64
+
+
+class Logs(BaseModel):
+    logs: list[LogEvent]
 
 
 class Gpu(BaseModel):
@@ -60,8 +84,9 @@ class Submission(BaseModel):
 
 
 class Job(BaseModel):
-    """A replica: its attempts, oldest first."""
+    """A replica: its attempts, oldest first. `group`: its replica group, "0" where the service has none."""
 
+    group: str = Field(default="0", validation_alias=AliasPath("job_spec", "replica_group"))
     number: int = Field(validation_alias=AliasPath("job_spec", "replica_num"))
     probes: list[dict[str, Any]] = Field(default=[], validation_alias=AliasPath("job_spec", "probes"))
     submissions: list[Submission] = Field(validation_alias="job_submissions")
@@ -82,6 +107,7 @@ class Job(BaseModel):
 class Run(BaseModel):
     """`cost` in USD so far, of all replicas that ever ran; `url` is a path on the server without a gateway."""
 
+    id: str
     run_spec: Document
     status: str
     status_message: str = ""
@@ -108,6 +134,17 @@ class Run(BaseModel):
     def host(self) -> str | None:
         """The name that its gateway knows it by; a gateway's new domain changes it with a new run alone."""
         return urlsplit(self.url or "").hostname
+
+    @property
+    def newest(self) -> list[Submission]:
+        """The last attempt of each replica of the latest deployment, those that ended too."""
+        return [job.latest for job in self.jobs if job.latest.deployment_num == self.deployment_num]
+
+    @property
+    def asleep(self) -> bool:
+        """Whether it is deployed and has no replica on purpose: its `replicas` are 0, or scaled down to 0."""
+        ended = {attempt.termination_reason for attempt in self.newest} - SLEEPING
+        return self.status == "pending" and not self.replicas and not ended
 
     @property
     def replicas(self) -> list[Job]:
@@ -148,6 +185,14 @@ class RunPlan(ResourcePlan):
     def offers(self) -> list[Machine]:
         """What a new replica would run on, in the order in which dstack tries them."""
         return [offer for offer in self.listed if offer.availability in AVAILABLE]
+
+
+class Fleet(BaseModel):
+    """A fleet, as far as it is looked for."""
+
+    name: str
+    spec: Document
+    status: str
 
 
 class Gateway(BaseModel):

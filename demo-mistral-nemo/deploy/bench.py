@@ -14,11 +14,13 @@ from rich.table import Table
 
 from deploy import smoke, status
 from deploy.answers import Run
-from deploy.api import Say
+from deploy.client import Say
+from deploy.connection import is_loopback, quoted
 from deploy.environments import ROOT, Document, Environment
 from deploy.errors import ExitCode, Failure
 
 TOOL = "aiperf==0.13.0"
+LOOPBACK = "localhost,127.0.0.1,::1"
 CHARACTERS_A_TOKEN = 4  # of English, about, in the tokenizers of today
 LATENCIES = {  # name in the report, for people, in AIPerf's summary
     "first_token_ms": ("first token", "time_to_first_token"),
@@ -36,12 +38,13 @@ def of(environment: Environment, run: Run | None, folder: Path, say: Say, **load
     """Load the run's endpoint as bench.yml says; the report as `--json` prints it, AIPerf's files in `folder`/aiperf.
 
     Fails as `smoke.of` does before there is any load; with SMOKE_FAILED when a request failed, because the others would
-    look better than they were; with BENCH_FAILED when AIPerf is not to be had, or ended without numbers.
+    look better than they were; with BENCH_FAILED when AIPerf is not to be had, or ended without numbers; with
+    SETTINGS_INVALID when `folder` is none to write to.
     """
     if not (uvx := shutil.which("uvx")):
         raise Failure(ExitCode.BENCH_FAILED, "uvx is not on the PATH; install uv: https://docs.astral.sh/uv/")
+    _refuse_unwritable(files := folder.resolve() / "aiperf")
     answered, now = smoke.of(environment, run), status.of(environment, run)
-    files = folder.resolve() / "aiperf"
     shutil.rmtree(files, ignore_errors=True)
     files.mkdir(parents=True)
     (files / "tokenizer_config.json").write_text('{"tokenizer_class": "ByT5Tokenizer"}', encoding="utf-8")
@@ -49,14 +52,33 @@ def of(environment: Environment, run: Run | None, folder: Path, say: Say, **load
     settings |= {"model": answered["model"], "url": answered["url"]}
     variables = {f"BENCH_{name.upper()}": str(value) for name, value in settings.items()}
     variables["DSTACK_TOKEN"] = environment.token  # in no argument, and AIPerf writes it to no file
-    others = {name: value for name, value in os.environ.items() if not name.endswith("_OFFLINE")}  # Hugging Face's
     say(f"{TOOL}: {load['requests']} requests, {load['concurrency']} at a time; uv installs it the first time, 800 MB")
     words = [uvx, "--from", TOOL, "aiperf", "profile", "--config", str(ROOT / "deploy" / "bench.yml")]
     with (files / "log").open("w", encoding="utf-8") as log:
-        ended = subprocess.run(words, env=others | variables, stdout=log, stderr=log)
+        ended = subprocess.run(words, env=surroundings(answered["url"]) | variables, stdout=log, stderr=log)
     gpus = [replica["gpu"] for replica in now["replicas"]]
     which = {"run": environment.run_name, "model": answered["model"], "gpus": gpus, "tool": TOOL}
     return which | load | numbers(read(files, ended.returncode), now["price_per_hour"])
+
+
+def surroundings(url: str) -> dict[str, str]:
+    """Return the variables of this process for AIPerf: online, and without a proxy for a `url` on this machine."""
+    found = {name: value for name, value in os.environ.items() if not name.endswith("_OFFLINE")}  # Hugging Face's
+    if is_loopback(url):  # no proxy could reach it; uv may need one for other hosts
+        direct = ",".join(filter(None, (found.get("no_proxy") or found.get("NO_PROXY"), LOOPBACK)))
+        found |= {"no_proxy": direct, "NO_PROXY": direct}
+    return found
+
+
+def _refuse_unwritable(folder: Path) -> None:
+    """Make the folder. Fails with SETTINGS_INVALID where there can't be one, or none that may be written to."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        problem = "" if os.access(folder, os.W_OK) else "not allowed"
+    except OSError as error:
+        problem = error.strerror or str(error)
+    if problem:
+        raise Failure(ExitCode.SETTINGS_INVALID, f"--folder: {folder.parent} is no folder to write to: {problem}")
 
 
 def read(files: Path, code: int) -> Document:
@@ -64,7 +86,7 @@ def read(files: Path, code: int) -> Document:
     summary, records = files / "profile_export_aiperf.json", files / "profile_export.jsonl"
     each = [json.loads(line) for line in records.read_text("utf-8").splitlines()] if records.exists() else []
     if errors := [record["error"] for record in each if record.get("error")]:
-        first = f"the first with {errors[0].get('code')}: {str(errors[0].get('message'))[:300]}"
+        first = f"the first with {errors[0].get('code')}: {quoted(str(errors[0].get('message')), 300)}"
         raise Failure(ExitCode.SMOKE_FAILED, f"{len(errors)} of {len(each)} requests failed, {first}; see `inv logs`")
     if code or not summary.exists():
         raise Failure(ExitCode.BENCH_FAILED, f"{TOOL} ended with {code} and without numbers; see {files / 'log'}")

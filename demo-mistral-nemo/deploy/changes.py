@@ -11,6 +11,7 @@ from deploy.environments import Document
 # The fields that dstack calls "in-place" (dstack._internal.server.services.runs.spec); other fields that it can update
 # are rolled out replica by replica, and its `action` says which can't be updated at all. The template's tests compare.
 IN_PLACE = frozenset({"groups", "gateway", "priority", "replicas", "scaling"})
+MARK = "configuration_path"  # of every spec, see Environment.marked: dstack changes it in place
 GATEWAY_IN_PLACE = frozenset({"default", "domain", "replicas"})  # likewise; any other change takes a new gateway
 
 
@@ -22,6 +23,7 @@ class Change(StrEnum):
     IN_PLACE = "in place"  # no new replica
     ROLLING = "rolling"  # new replicas take over one by one
     RESTART = "restart"  # an outage: it is stopped and made again
+    REMOVE = "remove"  # the files name it no longer
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ def judge_service(plan: RunPlan) -> Part:
     return replace(part, change=Change.ROLLING) if rolling else part
 
 
-def judge_fleet(plan: ResourcePlan, *, serving: bool) -> Part:
+def judge_fleet(plan: ResourcePlan, *, serving: bool = True) -> Part:
     """The same for the fleet. One that can't be updated has to be deleted first, which ends a run inside it."""
     current = plan.current_resource
     part = _judge(plan, current["spec"] if current and current["status"] in ("submitted", "active") else None)
@@ -98,6 +100,8 @@ def differences(before: Document, after: Document, prefix: str = "") -> Iterator
     for key in sorted(before.keys() | after.keys()):
         old, new = before.get(key), after.get(key)
         name = "" if not prefix and key == "configuration" else f"{prefix}{key}"
+        if name == MARK:
+            continue
         if isinstance(old, dict) and isinstance(new, dict):
             yield from differences(old, new, f"{name}." if name else "")
         elif old != new:

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from functools import wraps
 from inspect import Parameter, Signature, signature
 from typing import Any
 
 from invoke.context import Context
-from invoke.exceptions import Exit
 from invoke.tasks import Task, task
 
 import deploy
+from deploy import invocation
+from deploy.ending import ending
 
 HELP = {
     "env": "environment to work on: a file of environments/ (default: dev)",
     "json": "print JSON instead of tables",
     "yes": "do not ask",
     "dry_run": "show what would happen, change nothing",
+    "allow_removal": "remove from a protected environment what its files do not name any more",
     "adopt": "take over a record that has another owner, or none",
     "allow_recreation": "go on even if that deletes the gateway and makes a new one",
     "allow_restart": "go on even if that interrupts a protected service",
@@ -46,23 +47,19 @@ HELP = {
 
 
 def command(body: Callable[..., None]) -> Task[Callable[..., None]]:
-    """A task that gets the environment named by `--env`, and ends with one line and the failure's own exit code."""
+    """Make a task that gets the environment named by `--env`, and ends with one line and an exit code of its own."""
+    flags = list(signature(body).parameters.values())[1:]
+    has_dry_run = any(flag.name == "dry_run" for flag in flags)
 
     @wraps(body)
-    def guarded(c: Context, *, env: str, **flags: Any) -> None:
-        with deploy.output.on_the_runs_page(json=flags.get("json", False)):
-            try:
-                body(deploy.environments.load(env), **flags)
-            except deploy.errors.Failure as failure:
-                deploy.output.failure(failure)
-                raise Exit(code=failure.code) from None
-            except KeyboardInterrupt:
-                print("interrupted; nothing was taken back, running it again continues", file=sys.stderr)
-                raise Exit(code=deploy.errors.ExitCode.INTERRUPTED) from None
+    def guarded(c: Context, *, env: str, **given: Any) -> None:
+        with ending(json=given.get("json", False)):
+            invocation.refuse_core_flags(c.config, body.__name__, has_dry_run=has_dry_run)
+            values = {flag.name: invocation.convert(flag, given[flag.name]) for flag in flags}
+            body(deploy.environments.load(invocation.environment_name(env)), **values)
 
     # invoke reads its flags from the signature: it shall see --env where `body` takes the environment
-    flags = list(signature(body).parameters.values())[1:]
     context, env = Parameter("c", Parameter.POSITIONAL_ONLY), Parameter("env", Parameter.KEYWORD_ONLY, default="dev")
-    vars(guarded)["__signature__"] = Signature([context, *flags, env])
+    vars(guarded)["__signature__"] = Signature([context, *map(invocation.as_text, flags), env])
     described: Task[Callable[..., None]] = task(help={flag.name: HELP[flag.name] for flag in (*flags, env)})(guarded)
     return described

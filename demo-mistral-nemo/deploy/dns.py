@@ -7,15 +7,17 @@ Reading takes the same few calls however large the zone is, and nothing is writt
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from typing import Any
 
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, ConnectionError, HTTPClientError
 
-from deploy.api import Api, Say
+from deploy.api import Api
 from deploy.changes import Change, Difference, Part
+from deploy.client import Say
 from deploy.environments import Document, Environment
 from deploy.errors import ExitCode, Failure
 
@@ -53,30 +55,14 @@ class RecordSet:
         return f"{' '.join(self.values) or 'an alias'} (TTL {self.ttl})"
 
 
+@dataclass(frozen=True)
 class Zone:
-    """The environment's hosted zone: of those with its name the VPC's private one, or the public one without a VPC.
+    """A hosted zone, and the name in it that is this service's. Everything fails with DNS_REFUSED, quoting AWS."""
 
-    Everything fails with DNS_REFUSED, quoting AWS.
-    """
-
-    def __init__(self, environment: Environment) -> None:
-        if environment.gateway is None:
-            message = f"environments/{environment.name}.yml has no gateway, so there is no record to keep"
-            raise Failure(ExitCode.SETTINGS_INVALID, message)
-        self.host, self.owner = environment.host, f"{environment.project}/{environment.run_name}"
-        domain, region = environment.gateway["domain"], environment.gateway["region"]
-        vpc = environment.dns.vpc_id if environment.dns else None
-        of = f" of {vpc} in {region}" if vpc else ""
-        with _explained(f"looking for the zone {domain}{of}"):
-            self._client = boto3.client("route53", region_name=region, config=RETRIES)
-            page = self._client.list_hosted_zones_by_name(DNSName=domain, MaxItems="100")  # those of this name first
-            named = [zone for zone in page["HostedZones"] if zone["Name"] == f"{domain}."]
-            of_vpc, more = [], {"VPCId": vpc, "VPCRegion": region} if vpc else {}
-            while more:  # AWS's own zones are among them, of endpoints and service discovery: there can be many
-                page = self._client.list_hosted_zones_by_vpc(**more)
-                of_vpc += page["HostedZoneSummaries"]
-                more = more | {"NextToken": page["NextToken"]} if "NextToken" in page else {}
-        self._id = the_one(named, of_vpc, f"{domain}.", vpc)
+    client: Any
+    id: str
+    host: str
+    owner: str
 
     def read(self) -> frozenset[RecordSet]:
         """The address and the owner that exactly our two names have; a name has few sets, so one page holds them all.
@@ -86,9 +72,7 @@ class Zone:
         found = set()
         for name, types in ((f"{self.host}.", {"A", "CNAME"}), (f"{OWNER_PREFIX}.{self.host}.", {"TXT"})):
             with _explained(f"reading {name}"):
-                page = self._client.list_resource_record_sets(
-                    HostedZoneId=self._id, StartRecordName=name, MaxItems="20"
-                )
+                page = self.client.list_resource_record_sets(HostedZoneId=self.id, StartRecordName=name, MaxItems="20")
             sets = page["ResourceRecordSets"]
             found |= {RecordSet.of_aws(one) for one in sets if one["Name"] == name and one["Type"] in types}
         return frozenset(found)
@@ -97,13 +81,54 @@ class Zone:
         """Apply the change batch that leads to `want`, and wait until all of Route 53's servers answer with it."""
         with _explained(f"changing {self.host}"):
             try:
-                answer = self._client.change_resource_record_sets(HostedZoneId=self._id, ChangeBatch={"Changes": batch})
+                answer = self.client.change_resource_record_sets(HostedZoneId=self.id, ChangeBatch={"Changes": batch})
             except ClientError as error:  # an answer was lost, so boto3 asked again for what was done already?
                 if error.response["Error"]["Code"] != "InvalidChangeBatch" or self.read() != want:
                     raise
                 return
-            waiter = self._client.get_waiter("resource_record_sets_changed")
+            waiter = self.client.get_waiter("resource_record_sets_changed")
             waiter.wait(Id=answer["ChangeInfo"]["Id"], WaiterConfig=INSYNC)
+
+
+def zone_of(environment: Environment) -> Zone:
+    """The environment's hosted zone: of those with its name the VPC's private one, or the public one without a VPC."""
+    if environment.gateway is None:
+        message = f"environments/{environment.name}.yml has no gateway, so there is no record to keep"
+        raise Failure(ExitCode.SETTINGS_INVALID, message)
+    domain, region = environment.gateway["domain"], environment.gateway["region"]
+    vpc = environment.dns.vpc_id if environment.dns else None
+    of = f" of {vpc} in {region}" if vpc else ""
+    with _explained(f"looking for the zone {domain}{of}"):
+        client = boto3.client("route53", region_name=region, config=RETRIES)
+        named = _named(client, domain)
+        of_vpc, more = [], {"VPCId": vpc, "VPCRegion": region} if vpc else {}
+        while more:  # AWS's own zones are among them, of endpoints and service discovery: there can be many
+            page = client.list_hosted_zones_by_vpc(**more)
+            of_vpc += page["HostedZoneSummaries"]
+            more = more | {"NextToken": page["NextToken"]} if "NextToken" in page else {}
+    chosen = the_one(named, of_vpc, f"{domain}.", vpc)
+    return Zone(client, chosen, environment.host, f"{environment.project}/{environment.run_name}")
+
+
+def holding(domain: str, region: str, run_name: str, project: str) -> list[Zone]:
+    """The zones named `domain`, of whatever VPC, in which the records of that run are this project's.
+
+    A zone that may not be read is none of them: what is in it was not written with these credentials.
+    """
+    with _explained(f"looking for zones {domain}"):
+        client = boto3.client("route53", region_name=region, config=RETRIES)
+        ids = [zone["Id"].rsplit("/", 1)[-1] for zone in _named(client, domain)]
+    zones = [Zone(client, found, f"{run_name}.{domain}", f"{project}/{run_name}") for found in ids]
+    found = []
+    for zone in zones:
+        with suppress(Failure):
+            found += [zone] if owned(zone.read(), zone.host, zone.owner) else []
+    return found
+
+
+def _named(client: Any, domain: str) -> list[Document]:
+    page = client.list_hosted_zones_by_name(DNSName=domain, MaxItems="100")  # those of this name first
+    return [zone for zone in page["HostedZones"] if zone["Name"] == f"{domain}."]
 
 
 def judge(environment: Environment, targets: Sequence[str], *, settled: bool = True) -> Part:
@@ -111,7 +136,7 @@ def judge(environment: Environment, targets: Sequence[str], *, settled: bool = T
 
     `targets` are the gateway's as it is now; when it is not `settled`, the same deploy gives it others.
     """
-    zone = Zone(environment)
+    zone = zone_of(environment)
     have = zone.read()
     want = wanted(zone.host, targets, zone.owner) if targets else frozenset()
     changes(have, want, zone.host, zone.owner)  # refuses what is somebody else's
@@ -130,7 +155,7 @@ def publish(api: Api, environment: Environment, say: Say, *, dry_run: bool = Fal
         return say(f"environments/{environment.name}.yml has no dns: nothing to do")
     gateway = api.gateway(environment.run_name)
     targets = gateway.targets if gateway else ()
-    zone = Zone(environment)
+    zone = zone_of(environment)
     want = wanted(zone.host, targets, zone.owner)
     batch = changes(zone.read(), want, zone.host, zone.owner, adopt=adopt)
     if batch and not dry_run:
@@ -139,11 +164,8 @@ def publish(api: Api, environment: Environment, say: Say, *, dry_run: bool = Fal
     say(f"record {zone.host} -> {' '.join(targets)}: {done}")
 
 
-def delete(environment: Environment, say: Say) -> None:
+def delete(zone: Zone, say: Say) -> None:
     """Delete the service's records. Doing it twice is doing it once."""
-    if environment.dns is None:
-        return
-    zone = Zone(environment)
     if batch := changes(zone.read(), (), zone.host, zone.owner):
         zone.write(batch, frozenset())
         say(f"record {zone.host}: deleted")
@@ -184,13 +206,19 @@ def changes(
     batch when somebody wrote in between; an UPSERT would overwrite them. Without this owner's TXT nothing is touched,
     neither to replace nor to delete it, unless `adopt` says so.
     """
-    have, target, mine = frozenset(current), frozenset(want), _ownership(host, owner)
-    if have and mine not in {replace(found, ttl=mine.ttl) for found in have} and not adopt:
+    have, target = frozenset(current), frozenset(want)
+    if have and not owned(have, host, owner) and not adopt:
         holder = next((found.values[0] for found in have if found.type == "TXT"), "someone who left no owner record")
         message = f"{host} belongs to {holder}; choose another name, or take it over: inv dns.update --adopt"
         raise Failure(ExitCode.DNS_REFUSED, message)
     stale = [{"Action": "DELETE", "ResourceRecordSet": found.to_aws()} for found in sorted(have - target)]
     return stale + [{"Action": "CREATE", "ResourceRecordSet": found.to_aws()} for found in sorted(target - have)]
+
+
+def owned(current: Iterable[RecordSet], host: str, owner: str) -> bool:
+    """Whether the TXT beside the host's records names `owner`."""
+    mine = _ownership(host, owner)
+    return mine in {replace(found, ttl=mine.ttl) for found in current}
 
 
 def _ownership(host: str, owner: str) -> RecordSet:

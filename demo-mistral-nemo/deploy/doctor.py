@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from importlib.metadata import version
 
+from deploy import schema
 from deploy.api import Api
 from deploy.environments import Document, Environment, referred
 from deploy.errors import ExitCode, Failure
@@ -10,9 +11,8 @@ from deploy.errors import ExitCode, Failure
 
 def examine(environment: Environment) -> Iterator[Document]:
     """What each check found, up to the first that fails, with its Failure: the later ones would only repeat it."""
-    api, checks = Api(environment), {"server": _server, "token and clouds": _clouds, "secrets": secrets}
-    settings = f"environments/{environment.name}.yml and dstack/*.dstack.yml fit together"
-    yield {"check": "settings", "ok": True, "text": settings}
+    api, checks = Api(environment), {"settings": _settings, "server": _server}
+    checks |= {"token and clouds": _clouds, "secrets": secrets}
     for name, check in checks.items():
         try:
             yield {"check": name, "ok": True, "text": check(api, environment)}
@@ -48,6 +48,11 @@ def secrets(api: Api, environment: Environment) -> str:
         message = f"dstack project {environment.project} has no secret {', '.join(absent)}; run {commands}"
         raise Failure(ExitCode.SECRET_MISSING, message)
     return f"{', '.join(sorted(wanted))} set"
+
+
+def _settings(api: Api, environment: Environment) -> str:
+    schema.check(environment)
+    return f"environments/{environment.name}.yml and dstack/*.dstack.yml fit together, and dstack takes them"
 
 
 def _server(api: Api, environment: Environment) -> str:

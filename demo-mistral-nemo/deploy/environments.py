@@ -4,24 +4,23 @@
 known to fail is refused here, with file and key, before a server or a cloud is asked.
 """
 
-import json
 import os
 import re
+import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
 
-import yaml
-from dotenv import dotenv_values
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from deploy.checks import first_problem
-from deploy.errors import ExitCode, Failure
+from deploy.files import invalid, read
+from deploy.references import referred as referred
+from deploy.variables import read_variables
 
 ROOT = Path(__file__).parent.parent
 DSTACK_NAME = re.compile(r"[a-z][a-z0-9-]{1,40}")  # dstack's rule for names of runs, fleets and gateways
-SECRET = re.compile(r"\$\{\{\s*secrets\.([A-Za-z0-9_-]+)\s*\}\}")
 Document: TypeAlias = dict[str, Any]
 
 
@@ -80,6 +79,19 @@ class Environment:
     gateway: Document | None = None
     max_price_per_hour: float | None = None
     dns: Dns | None = None
+    service_id: str = ""  # what this repository calls its service, whatever the service is named in dstack
+
+    def marked(self, path: str) -> str:
+        """`path` as it is stored with fleet and run, with the mark of this environment of this repository behind it.
+
+        dstack keeps it, updates it in place and shows it to nobody, so an earlier name of the service is found by it.
+        """
+        return f"{path}#{self.service_id}/{self.name}" if self.service_id else path
+
+    def owns(self, path: str | None) -> bool:
+        """Whether a stored path has this environment's mark."""
+        mark = (path or "").partition("#")[2].split(" ")[0]
+        return bool(self.service_id) and mark == f"{self.service_id}/{self.name}"
 
     @property
     def host(self) -> str:
@@ -92,38 +104,36 @@ class Environment:
         return referred(self.service)
 
 
-def referred(document: Document) -> tuple[str, ...]:
-    """Names of the dstack secrets that a document refers to, sorted."""
-    return tuple(sorted(set(SECRET.findall(json.dumps(document, default=str)))))  # which folds no line
-
-
 def load(name: str, root: Path = ROOT, variables: Mapping[str, str] = os.environ) -> Environment:
     """The environment of that name, checked. Fails with SETTINGS_INVALID, naming file and key."""
     path = root / "environments" / f"{name}.yml"
     settings = read_file(path)
     variables = variables_of(name, root, variables)
-    service, fleet = (_read(root / "dstack" / f"{kind}.dstack.yml") for kind in ("service", "fleet"))
+    service, fleet = (read(root / "dstack" / f"{kind}.dstack.yml") for kind in ("service", "fleet"))
     run_name = f"{service.get('name', '')}" + ("" if name == "prod" else f"-{name}")
     if not DSTACK_NAME.fullmatch(run_name):
-        raise _invalid(path, f"the run's name would be {run_name!r}; dstack takes {DSTACK_NAME.pattern}")
+        raise invalid(path, f"the run's name would be {run_name!r}; dstack takes {DSTACK_NAME.pattern}")
     named = {"name": run_name, "fleets": [run_name]}
     gateway = None
     if settings.gateway is not None:
         named |= {"gateway": run_name, "https": "auto"}
-        gateway = merge(_read(root / "dstack" / "gateway.dstack.yml") | {"name": run_name}, settings.gateway)
+        gateway = merge(read(root / "dstack" / "gateway.dstack.yml") | {"name": run_name}, settings.gateway)
     service = merge(service | named, settings.service)
     fleet = merge(fleet | {"name": run_name}, settings.fleet)
+    if (limit := settings.max_price_per_hour) is not None:
+        own = fleet.get("max_price")
+        fleet["max_price"] = min(limit, own) if isinstance(own, int | float) else limit  # so that dstack keeps it too
     names = [service.get("name"), service.get("fleets"), fleet.get("name"), (gateway or fleet).get("name")]
     if names != [run_name, [run_name], run_name, run_name]:
         why = f"is derived, {run_name}: another name would be another service beside this one; remove it"
-        raise _invalid(path, f"the name of service, fleet and gateway {why}")
+        raise invalid(path, f"the name of service, fleet and gateway {why}")
     if problem := first_problem(service, fleet, gateway, settings.dns):
-        raise _invalid(path, f"merged over dstack/*.dstack.yml: {problem}")
+        raise invalid(path, f"merged over dstack/*.dstack.yml: {problem}")
     server_url = _one_of(settings.server.url, variables, "DSTACK_SERVER_URL", "server.url", path).rstrip("/")
     if not re.fullmatch(r"https?://[^/\s]+", server_url):
-        raise _invalid(path, f"server.url, or DSTACK_SERVER_URL, is {server_url!r}; write https://dstack.example.com")
+        raise invalid(path, f"server.url, or DSTACK_SERVER_URL, is {server_url!r}; write https://dstack.example.com")
     if not (token := variables.get("DSTACK_TOKEN", "")).isascii() or not token.isprintable():
-        raise _invalid(path, "DSTACK_TOKEN, in .env or the shell, has a character that no token has; set it again")
+        raise invalid(path, "DSTACK_TOKEN, in .env or the shell, has a character that no token has; set it again")
     return Environment(
         name=name,
         run_name=run_name,
@@ -137,13 +147,26 @@ def load(name: str, root: Path = ROOT, variables: Mapping[str, str] = os.environ
         gateway=gateway,
         max_price_per_hour=settings.max_price_per_hour,
         dns=settings.dns,
+        service_id=_service_id(root),
     )
 
 
+def _service_id(root: Path) -> str:
+    """The project's name in pyproject.toml, which stays when the service is renamed; "" without one."""
+    path = root / "pyproject.toml"
+    try:
+        return str(tomllib.loads(path.read_text(encoding="utf-8"))["project"]["name"])
+    except (OSError, KeyError, TypeError, ValueError):
+        return ""
+
+
 def variables_of(name: str, root: Path = ROOT, variables: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """.env, over it .env.<name>, over both what is set in the shell; empty values count as absent."""
+    """.env, over it .env.<name>, over both what is set in the shell; empty values count as absent.
+
+    Fails with SETTINGS_INVALID, naming the file, when one of them can't be read.
+    """
     files = (root / ".env", root / f".env.{name}")
-    merged = {key: value for file in files for key, value in dotenv_values(file).items() if value}
+    merged = {key: value for file in files for key, value in read_variables(file).items() if value}
     return {**merged, **{key: value for key, value in variables.items() if value}}
 
 
@@ -151,14 +174,14 @@ def read_file(path: Path) -> EnvironmentFile:
     """The environment file as written. Fails with SETTINGS_INVALID."""
     if not path.is_file():
         known = ", ".join(sorted(p.stem for p in path.parent.glob("*.yml"))) or "none"
-        raise _invalid(path, f"does not exist; there are: {known} (--env NAME)")
+        raise invalid(path, f"does not exist; there are: {known} (--env NAME)")
     try:
-        return EnvironmentFile.model_validate(_read(path))
+        return EnvironmentFile.model_validate(read(path))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         key = ".".join(map(str, first["loc"]))
         wrong = "is not a key that an environment has" if first["type"] == "extra_forbidden" else first["msg"]
-        raise _invalid(path, f"{key}: {wrong}; README.md, Environments, shows every key") from None
+        raise invalid(path, f"{key}: {wrong}; README.md, Environments, shows every key") from None
 
 
 def merge(base: Document, overlay: Document) -> Document:
@@ -175,39 +198,11 @@ def merge(base: Document, overlay: Document) -> Document:
     return merged
 
 
-class _Loader(yaml.SafeLoader):
-    """Refuses a key that stands twice in a mapping: YAML would keep the second and forget the first."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [key.value for key, _ in node.value]
-        if twice := next((key for key, _ in reversed(node.value) if keys.count(key.value) > 1), None):
-            raise yaml.constructor.ConstructorError(None, None, f"{twice.value} stands here twice", twice.start_mark)
-        return super().construct_mapping(node, deep)
-
-
-def _read(path: Path) -> Document:
-    try:
-        document = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506  # it is a SafeLoader
-    except (OSError, UnicodeDecodeError) as error:
-        raise _invalid(path, f"can't be read: {error}") from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f"line {mark.line + 1}: " if mark else ""
-        raise _invalid(path, f"{line}not YAML: {getattr(error, 'problem', error)}") from None
-    if not isinstance(document, dict):
-        raise _invalid(path, f"must hold keys and values, holds {type(document).__name__}")
-    return document
-
-
 def _one_of(written: str | None, variables: Mapping[str, str], variable: str, key: str, path: Path) -> str:
     """The value from the file or the variable. Both, and different, is refused: one of them is a leftover."""
     given = variables.get(variable)
     if written and given and written.rstrip("/") != given.rstrip("/"):
-        raise _invalid(path, f"{key} is {written}, but {variable} is {given}; unset the wrong one")
+        raise invalid(path, f"{key} is {written}, but {variable} is {given}; unset the wrong one")
     if not written and not given:
-        raise _invalid(path, f"{key} is missing; write it there, or set the variable {variable}")
+        raise invalid(path, f"{key} is missing; write it there, or set the variable {variable}")
     return written or given or ""
-
-
-def _invalid(path: Path, problem: str) -> Failure:
-    return Failure(ExitCode.SETTINGS_INVALID, f"{path.parent.name}/{path.name}: {problem}")

@@ -33,7 +33,9 @@ class ExitCode(IntEnum):
     NOT_VERIFIED = 39  # deployed, but the endpoint can't be reached from this machine
     BENCH_FAILED = 40  # the load test's tool is not to be had, or ended without numbers
     STILL_THERE = 41  # what was stopped or deleted is not gone within timeouts.stop, and may be billed on
-    INTERRUPTED = 130  # Ctrl-C; nothing was taken back, running it again continues
+    REMOVAL_REFUSED = 42  # deploying would remove something in a protected environment; nothing was changed
+    INTERRUPTED = 130  # Ctrl-C; nothing was rolled back, running it again continues
+    TERMINATED = 143  # SIGTERM, as a shell counts it: 128 + 15; as after Ctrl-C, nothing was rolled back
 
 
 class Failure(Exception):  # noqa: N818
@@ -42,3 +44,7 @@ class Failure(Exception):  # noqa: N818
     def __init__(self, code: ExitCode, message: str) -> None:
         super().__init__(message)
         self.code = code
+
+
+class Terminated(KeyboardInterrupt):
+    """A task was told to end by SIGTERM. Ends it like Ctrl-C does, with another exit code."""

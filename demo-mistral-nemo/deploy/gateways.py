@@ -12,17 +12,28 @@ the deploy that made the gateway ended.
 """
 
 from deploy.answers import Gateway, Run
-from deploy.api import Api, Say, during
+from deploy.api import Api, during
 from deploy.changes import Change, judge_gateway, judge_service
+from deploy.client import Say
 from deploy.environments import Environment
 from deploy.errors import ExitCode, Failure
-from deploy.plans import plan_gateway, refuse_recreation, tagged
+from deploy.existing import own, remove
+from deploy.guards import refuse_recreation
+from deploy.plans import plan_gateway, tagged
 
 
 def deploy(api: Api, environment: Environment, say: Say, *, allow_recreation: bool = False) -> Gateway | None:
-    """Bring the gateway to what the environment says, and wait until all its replicas run. None: it has none."""
+    """Bring the gateway to what the environment says, and wait until all its replicas run. None: it has none.
+
+    One that exists although the file has none is not deleted here, where the service may still be behind it.
+    """
+    file = f"environments/{environment.name}.yml"
     if environment.gateway is None:
-        say(f"environments/{environment.name}.yml has no gateway: nothing to do")
+        if api.exists("gateway", environment.run_name):
+            why = f"{file} has no gateway, and gateway {environment.run_name} exists and is billed"
+            remedy = f"inv deploy --env {environment.name} removes it after the service has left it"
+            raise Failure(ExitCode.REMOVAL_REFUSED, f"{why}; {remedy}")
+        say(f"{file} has no gateway: nothing to do")
         return None
     name, plan = environment.run_name, plan_gateway(api, environment.gateway, environment.run_name)
     part = judge_gateway(plan)
@@ -39,6 +50,11 @@ def deploy(api: Api, environment: Environment, say: Say, *, allow_recreation: bo
     return gateway
 
 
+def destroy(api: Api, environment: Environment, say: Say) -> None:
+    """Delete the records, then the gateway: whoever gets its address next shall not be sent the callers."""
+    remove(api, environment, own(api, environment, say, "records", "gateway"), say)
+
+
 def other_way(run: Run | None, environment: Environment) -> str | None:
     """The way to write the gateway that an active run does not use; None where no run has to be registered anew."""
     if run is None or not run.active or run.gateway is None:
@@ -53,7 +69,7 @@ def _register(api: Api, name: str, say: Say) -> None:
     if run and run.active and run.gateway:
         plan = api.plan_run(run.run_spec["configuration"] | {"gateway": name}, run)
         if judge_service(plan).change == Change.IN_PLACE:
-            api.apply("run", plan)
+            api.apply_run(plan)
             say(f"{name}: registered at the new gateway")
 
 
@@ -70,8 +86,9 @@ def _watch(api: Api, environment: Environment, say: Say) -> Gateway:
             return gateway
         if gateway.status == "failed":
             break
-    why = f"{here}: {gateway.summary}, within {limit} s: {gateway.reason}; mend that"
-    mend = f"then inv gateway.destroy --env {environment.name} and inv deploy --env {environment.name}"
+    why = f"{here}: {gateway.summary}, within {limit} s: {gateway.reason}; fix that"
+    remedy = f"then inv gateway.destroy --env {environment.name} and inv deploy --env {environment.name}"
     if gateway.running:  # which a gateway.destroy would end
-        mend = f"or take back gateway.replicas, then inv deploy --env {environment.name}; what runs goes on serving"
-    raise Failure(ExitCode.GATEWAY_FAILED, f"{why}, {mend}")
+        undone = f"undo the change of gateway.replicas, then inv deploy --env {environment.name}"
+        remedy = f"or {undone}; what runs keeps serving"
+    raise Failure(ExitCode.GATEWAY_FAILED, f"{why}, {remedy}")

@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 from math import ceil
 
+from deploy import schema
 from deploy.answers import Machine
 from deploy.api import Api
 from deploy.environments import Document, Environment
@@ -47,7 +48,9 @@ class Offer:
 
 def find(environment: Environment, at_once: int = 0) -> tuple[list[Offer], Failure | None]:
     """The offers of this moment, the cheapest for what it is to answer first; and why they are not sized, where so."""
-    found, unsized = assess(environment, Api(environment).plan_run(environment.service, None, any_fleet=True).offers)
+    schema.check(environment)
+    wanted = schema.offered(environment.service, environment.fleet)
+    found, unsized = assess(environment, Api(environment).plan_run(wanted, None, any_fleet=True).offers)
     return sorted(found, key=lambda offer: (offer.price_of(at_once), offer.machine.price)), unsized
 
 
@@ -121,7 +124,15 @@ def problems(environment: Environment, machine: Machine, weights_gib: float | No
 
 
 def cuda_of(image: str) -> float | None:
-    """CUDA's version in an image of vLLM: in the tag's suffix, else 13.0 (from v0.20 on); None for other images."""
-    if found := re.search(r"-cu(\d\d)(\d)\b", image):
+    """Return the version of CUDA in an image of vLLM; None for other images, and where its name does not say.
+
+    The tag's suffix says it, as in `-cu129`. Without one, vLLM has 13.0 from 0.20 on and vLLM-Omni in 0.30.
+    """
+    repository, _, tag = image.partition("@")[0].rpartition(":")
+    if found := re.search(r"-cu(\d\d)(\d)(?![0-9])", tag):
         return float(f"{found[1]}.{found[2]}")
-    return 13.0 if image.startswith("vllm/") else None
+    oldest = {"vllm/vllm-openai": (0, 20), "vllm/vllm-omni": (0, 30)}.get(repository.removeprefix("docker.io/"))
+    version = re.fullmatch(r"v(\d+)\.(\d+)(\.\d+)*", tag)
+    if not oldest or not version or (int(version[1]), int(version[2])) < oldest:
+        return None
+    return 13.0

@@ -1,106 +1,38 @@
 """What a person sees: tables on standard output, progress on standard error; JSON for machines instead of tables."""
 
-import html
-import os
-import shlex
-import sys
-import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from getpass import getpass
-from io import StringIO, TextIOBase
+from collections.abc import Iterable
+from io import StringIO
 from json import dumps
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import yaml
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from deploy.answers import Gateway, Submission
+from deploy.answers import Gateway, Run, Submission
 from deploy.bench import table
 from deploy.changes import Change
-from deploy.environments import Document
+from deploy.checks import replica_bounds
+from deploy.environments import Document, Environment
 from deploy.errors import ExitCode, Failure
+from deploy.existing import Resource
 from deploy.offers import HOURS_A_MONTH, Offer, assess, rows, shared
 from deploy.plans import Plan
+from deploy.prompts import ask_code, ask_secret, confirm
+from deploy.terminal import console, on_the_runs_page, print_anything, progress, watching
 
-console = Console(highlight=False, soft_wrap=True)
-progress = Console(stderr=True, highlight=False, soft_wrap=True)
+__all__ = ["ask_code", "ask_secret", "confirm", "console", "on_the_runs_page", "print_anything", "progress", "watching"]
 COLOURS = {Change.UNCHANGED: "dim", Change.RESTART: "bold red"}
 OFFERS_SHOWN = 5
 
 
 def failure(error: Failure) -> None:
+    """Show what is wrong and what to type, then the notes that were added on the way."""
     progress.print(f"[bold red]error:[/] {escape(str(error))}")
-
-
-def ask_secret(name: str) -> str:
-    """A value typed without echo, or piped in. Fails with SETTINGS_INVALID when it is empty."""
-    value = (getpass(f"{name}: ") if sys.stdin.isatty() else sys.stdin.read()).strip()
-    if not value:
-        message = f"no value for {name}; type it, or pipe it in: inv secrets.set {name} < file"
-        raise Failure(ExitCode.SETTINGS_INVALID, message)
-    return value
-
-
-class _Tee(TextIOBase):
-    """Writes to a stream, and as HTML to a page."""
-
-    def __init__(self, stream: TextIO, page: TextIO) -> None:
-        self.stream, self.page = stream, page
-
-    def write(self, text: str) -> int:
-        self.page.write(html.escape(text, quote=False))
-        return self.stream.write(text)
-
-
-@contextmanager
-def on_the_runs_page(*, json: bool) -> Iterator[None]:
-    """In a GitHub workflow, show on the run's page too what is shown inside the block, unless it is JSON."""
-    path = os.environ.get("GITHUB_STEP_SUMMARY")
-    if json or not path:
-        yield
-        return
-    with open(path, "a", encoding="utf-8") as page:
-        page.write(f"`{shlex.join(['inv', *sys.argv[1:]])}`\n<pre>")
-        with redirect_stdout(_Tee(sys.stdout, page)), redirect_stderr(_Tee(sys.stderr, page)):
-            try:
-                yield
-            finally:
-                page.write("</pre>\n\n")
-
-
-@contextmanager
-def watching(title: str) -> Iterator[Callable[[str], None]]:
-    """A function that shows a line of progress with the time since the start; a spinner too, on a terminal.
-
-    The line that was shown last is not shown again, so a loop may say at each look what it sees.
-    """
-    started, said = time.monotonic(), ""
-
-    def say(line: str) -> None:
-        nonlocal said
-        if line == said:
-            return
-        said = line
-        progress.print(f"[dim]{time.monotonic() - started:5.0f} s[/]  {escape(line)}")
-        spinner.update(f"{title}: {escape(line)}")
-
-    with progress.status(title) as spinner:
-        yield say
-
-
-def confirm(question: str, *, yes: bool) -> None:
-    """Return when it may go on. Fails with DECLINED when the answer is no, or when nobody is there to ask."""
-    if yes:
-        return
-    if not sys.stdin.isatty():
-        raise Failure(ExitCode.DECLINED, "nobody to ask; add --yes if you mean it")
-    progress.print(f"{question} [bold]\\[y/N][/] ", end="")
-    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-        raise Failure(ExitCode.DECLINED, "declined; nothing was changed")
+    for note in getattr(error, "__notes__", ()):
+        progress.print(escape(note))
 
 
 def plan(planned: Plan, *, json: bool = False) -> None:
@@ -111,10 +43,12 @@ def plan(planned: Plan, *, json: bool = False) -> None:
         console.print(f"{kind} {planned.environment.run_name}: [{colour}]{part.change.value}[/]")
         for difference in part.differences:
             console.print(f"  {difference.key}: {_value(difference.before)} -> {_value(difference.after)}")
+    for resource in planned.removals:
+        console.print(f"[bold red]remove[/] {escape(str(resource))}")
     if planned.restarts:
         console.print("[bold red]This interrupts the service: it is stopped, and started again with the change.[/]")
-    elif planned.interrupts:
-        console.print("[bold red]This interrupts the service: its gateway is deleted, and made again.[/]")
+    elif any(part.change == Change.RESTART for part in planned.parts.values()):
+        console.print("[bold red]This interrupts the service: its gateway is deleted, and recreated.[/]")
     if (change := planned.price_change) is not None:
         console.print(f"GPUs: ${planned.price:.2f} an hour -> ${planned.price + change:.2f} ({change:+.2f})")
     if not planned.needs_machine:
@@ -135,7 +69,10 @@ def _offers(title: str, found: list[Offer], unsized: Failure | None, at_once: in
     table = _table(title, *(lines[0] if lines else ()))
     for line in lines:
         table.add_row(*line.values())
-    console.print(table if found else "[bold red]No offer: no cloud has what service.resources asks for.[/]")
+    if found:
+        console.table(table)
+    else:
+        console.print("[bold red]No offer: no cloud has what service.resources asks for.[/]")
     for subject, problem in sorted({problem for offer in found for problem in offer.problems.items()}):
         console.print(f"[yellow]{subject}{' (every offer)' if subject in everywhere else ''}[/]: {problem}")
     if unsized:
@@ -149,7 +86,7 @@ def status(now: Document, *, json: bool = False) -> None:
     table = _table("", "replica", "deployment", "status", "probes", "cloud", "region", "GPU", "$/h")
     for *words, price in (replica.values() for replica in now["replicas"]):
         table.add_row(*map(str, words), f"{price:.2f}")
-    console.print(table)
+    console.table(table)
     price = now["price_per_hour"]
     console.print(f"${price:.2f} an hour (${price * HOURS_A_MONTH:,.0f} a month), ${now['cost']:.2f} so far")
 
@@ -171,7 +108,11 @@ def smoke(report: Document, *, json: bool = False) -> None:
 
 def bench(report: Document, folder: Path, *, json: bool = False) -> None:
     """Show it, and leave it in `folder`: report.json for machines, report.svg for people."""
-    (folder / "report.json").write_text(dumps(report, indent=2) + "\n", encoding="utf-8")
+    written = folder / "report.json"
+    try:
+        written.write_text(dumps(report, indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise Failure(ExitCode.BENCH_FAILED, f"{written} can't be written: {error.strerror or error}") from None
     title = f"{report['model']} on {', '.join(report['gpus'])}: {report['requests']} requests"
     title += f", {report['concurrency']} at a time, {report['input_tokens']} tokens in, {report['output_tokens']} out"
     picture = Console(record=True, width=100, file=StringIO(), force_terminal=True)
@@ -179,7 +120,9 @@ def bench(report: Document, folder: Path, *, json: bool = False) -> None:
     picture.save_svg(str(folder / "report.svg"), title=title)
     if json:
         return _json(report)
-    console.print(f"[bold]{escape(title)}[/]", table(report), f"{folder}/report.json, {folder}/report.svg", sep="\n")
+    console.print(f"[bold]{escape(title)}[/]")
+    console.table(table(report))
+    console.print(escape(f"{folder}/report.json, {folder}/report.svg"))
 
 
 def findings(found: Iterable[Document], *, json: bool = False) -> None:
@@ -189,8 +132,8 @@ def findings(found: Iterable[Document], *, json: bool = False) -> None:
         for finding in found:
             seen.append(finding)
             if not json:
-                good = f"[green]✓[/] {finding['check']}: {escape(finding['text'])}"
-                console.print(good if finding["ok"] else f"[bold red]✗[/] {finding['check']}")
+                good = f"[green]{console.sign('✓', 'ok')}[/] {finding['check']}: {escape(finding['text'])}"
+                console.print(good if finding["ok"] else f"[bold red]{console.sign('✗', 'no')}[/] {finding['check']}")
     finally:
         if json:
             _json(seen)
@@ -230,8 +173,17 @@ def records(host: str, found: list[Document], *, json: bool = False) -> None:
         console.print(f"{host}: no records")
 
 
-def remains(run_name: str, found: list[str]) -> None:
-    console.print(f"{run_name}: {', '.join(found) if found else 'nothing to destroy'}")
+def existing(run_name: str, found: list[Resource]) -> None:
+    """What a destroy would remove."""
+    console.print(f"{run_name}: {escape(', '.join(map(str, found))) if found else 'nothing to destroy'}")
+
+
+def asleep(environment: Environment, run: Run) -> None:
+    """Say that a deployment has no replica, and how it is tried."""
+    name, most = environment.run_name, replica_bounds(environment.service)[1]
+    console.print(f"{name}: deployment {run.deployment_num} is [bold]asleep[/]: nothing answers, and no GPU is billed")
+    wake = "the first request to its endpoint starts a replica: send one" if most else "set service.replicas to 1"
+    console.print(f"Nobody has tried it yet. To try it, {wake}, then run inv smoke --env {environment.name}")
 
 
 def _json(data: Any) -> None:

@@ -1,13 +1,15 @@
-"""What a deploy would change, asked of dstack: `make`. And what speaks against it: the `refuse` functions."""
+"""What a deploy would change, asked of dstack. What speaks against it is in guards.py."""
 
 from dataclasses import asdict, dataclass, replace
 
-from deploy.answers import REFERENCE, Machine, ResourcePlan, RunPlan
-from deploy.api import Api, Say, during
+from deploy.answers import REFERENCE, Gateway, Machine, ResourcePlan, RunPlan
+from deploy.api import Api, during
 from deploy.changes import GATEWAY_IN_PLACE, Change, Part, judge_fleet, judge_gateway, judge_host, judge_service
-from deploy.checks import bounds
+from deploy.checks import replica_bounds
+from deploy.client import Say
 from deploy.environments import Document, Environment
 from deploy.errors import ExitCode, Failure
+from deploy.existing import Resource, forgotten
 from deploy.offers import assess
 
 GIVING_BACK_SECONDS = 120.0
@@ -15,7 +17,11 @@ GIVING_BACK_SECONDS = 120.0
 
 @dataclass(frozen=True)
 class Plan:
-    """`offers` in the order in which dstack tries them; `price` is what the run costs now, in USD per hour."""
+    """`offers` in the order in which dstack tries them; `price` is what the run costs now, in USD per hour.
+
+    `removals`: what exists and the files do not name any more; `dearer`: USD per hour of the cheapest offer that only
+    the limit excludes, where no other is left.
+    """
 
     environment: Environment
     parts: dict[str, Part]  # what is planned: fleet, gateway, records, service
@@ -23,6 +29,8 @@ class Plan:
     price: float
     fleet_plan: ResourcePlan
     run_plan: RunPlan
+    removals: tuple[Resource, ...] = ()
+    dearer: float | None = None
 
     @property
     def fleet(self) -> Part:
@@ -34,11 +42,18 @@ class Plan:
 
     @property
     def changes(self) -> bool:
-        return any(part.change != Change.UNCHANGED for part in self.parts.values())
+        return bool(self.removals) or any(part.change != Change.UNCHANGED for part in self.parts.values())
 
     @property
     def interrupts(self) -> bool:
-        return any(part.change == Change.RESTART for part in self.parts.values())
+        """Whether somebody who calls it now gets no answer for a while, or by the name that they use ever again."""
+        return bool(self.removals) or any(part.change == Change.RESTART for part in self.parts.values())
+
+    @property
+    def moves(self) -> bool:
+        """Whether this deploy itself changes something that dstack plans the service with."""
+        created = Change.CREATE in (self.fleet.change, self.service.change)
+        return created or self.restarts or self.registers or self.fleet.change != Change.UNCHANGED
 
     @property
     def restarts(self) -> bool:
@@ -58,7 +73,8 @@ class Plan:
 
     @property
     def needs_machine(self) -> bool:
-        return self.replaces or (self.service.change == Change.IN_PLACE and self.new_replicas > 0)
+        """Whether it rents one: not for a service that is asleep, or deployed with 0 replicas."""
+        return self.new_replicas > 0
 
     @property
     def new_replicas(self) -> int:
@@ -68,7 +84,7 @@ class Plan:
         """
         if not self.replaces and not self.service.fields & {"replicas", "groups"}:
             return 0
-        fewest, most = bounds(self.environment.service.get("replicas", 1))
+        fewest, most = replica_bounds(self.environment.service)
         return max(fewest, min(self.replicas, most)) - (0 if self.replaces else min(self.replicas, most))
 
     @property
@@ -82,7 +98,7 @@ class Plan:
         if self.service.change == Change.UNCHANGED:
             return 0.0
         have = self.replicas
-        kept = 0 if self.replaces else min(have, bounds(self.environment.service.get("replicas", 1))[1])
+        kept = 0 if self.replaces else min(have, replica_bounds(self.environment.service)[1])
         if self.new_replicas and not self.offers:
             return None
         rented = self.offers[0].price * self.new_replicas if self.new_replicas else 0.0
@@ -103,6 +119,7 @@ class Plan:
             "price_per_hour": self.price,
             "price_change_per_hour": self.price_change,
             **{name: asdict(part) for name, part in self.parts.items()},
+            "removals": [resource.as_json() for resource in self.removals],
             "offers": [offer.as_json() for offer in assess(self.environment, self.offers)[0]],
         }
 
@@ -110,44 +127,84 @@ class Plan:
 def make(api: Api, environment: Environment, say: Say, *, front: bool = True) -> Plan:
     """Ask dstack what applying `environment` would do, with `front` to gateway and records too. Changes nothing.
 
-    A machine that is being given back fills a place of the fleet until it is gone, and a full fleet has no offers: that
-    is waited for.
+    Files that dstack would refuse, then or when it makes a replica, are refused here. A machine that is being released
+    fills a place of the fleet until it is gone, and a full fleet has no offers: that is waited for.
     """
+    from deploy import schema  # dstack's models take longer to import than the rest takes to run
+
+    schema.check(environment)
     for _ in during(GIVING_BACK_SECONDS):
-        plan = _ask(api, environment, front)
+        plan = _ask(api, environment, say, front)
         instances = (plan.fleet_plan.current_resource or {}).get("instances", [])
         giving_back = any(instance["status"] == "terminating" for instance in instances)
         if plan.offers or not plan.needs_machine or not giving_back:
             break
-        say("waiting for a machine that is being given back")
+        say("waiting for a machine that is being released")
     return plan
 
 
-def _ask(api: Api, environment: Environment, front: bool) -> Plan:
-    current = api.run(environment.run_name)
+def _ask(api: Api, environment: Environment, say: Say, front: bool) -> Plan:
+    current, gateway = api.run(environment.run_name), api.gateway(environment.run_name)
     fleet_plan = api.plan("fleet", environment.fleet)
     run_plan = api.plan_run(environment.service, current)
-    fleet = judge_fleet(fleet_plan, serving=bool(current and current.active))
-    parts, settled = {"fleet": fleet}, True
-    if front and environment.gateway is not None:
-        parts["gateway"] = judge_gateway(plan_gateway(api, environment.gateway, environment.run_name))
-        settled = parts["gateway"].change in (Change.UNCHANGED, Change.CREATE)
-    if front and environment.dns is not None:
-        from deploy import dns  # boto3 takes longer to import than the rest takes to run
-
-        gateway = api.gateway(environment.run_name)
-        parts["records"] = dns.judge(environment, gateway.targets if gateway else (), settled=settled)
+    parts = {"fleet": judge_fleet(fleet_plan, serving=bool(current and current.active))}
+    parts |= _front(api, environment, gateway) if front else {}
     service = judge_service(run_plan)
     if "gateway" not in parts or parts["gateway"].change in (Change.UNCHANGED, Change.IN_PLACE):
         service = judge_host(service, current, environment.host)
-    parts["service"] = service
-    if fleet.change == Change.RESTART and service.change != Change.CREATE:
-        parts["service"] = replace(service, change=Change.RESTART)  # its fleet goes, and it with it
-    plan = Plan(environment, parts, run_plan.offers, current.price if current else 0.0, fleet_plan, run_plan)
-    if plan.needs_machine and fleet.change in (Change.CREATE, Change.RESTART):
-        # dstack finds no offers for a fleet that does not exist yet: ask what there is in the clouds
-        return replace(plan, offers=api.plan_run(environment.service, current, any_fleet=True).offers)
+    if parts["fleet"].change == Change.RESTART and service.change != Change.CREATE:
+        service = replace(service, change=Change.RESTART)  # its fleet goes, and it with it
+    removals = forgotten(api, environment, current, gateway, say) if front else ()
+    parts["service"], price = service, current.price if current else 0.0
+    plan = Plan(environment, parts, run_plan.offers, price, fleet_plan, run_plan, removals)
+    if not plan.needs_machine:
+        return plan
+    if plan.fleet.change != Change.UNCHANGED:
+        # dstack plans with the fleet as it is now: ask for what the fleet will allow
+        plan = replace(plan, offers=_offers(api, environment))
+    limit = environment.max_price_per_hour
+    if not plan.offers and limit:
+        unlimited = _offers(api, environment, unlimited=True)
+        plan = replace(plan, dearer=min((offer.price for offer in unlimited if offer.price > limit), default=None))
     return plan
+
+
+def _front(api: Api, environment: Environment, gateway: Gateway | None) -> dict[str, Part]:
+    """The parts of gateway and records, as far as the environment has them."""
+    parts, settled = {}, True
+    if environment.gateway is not None:
+        parts["gateway"] = judge_gateway(plan_gateway(api, environment.gateway, environment.run_name))
+        settled = parts["gateway"].change in (Change.UNCHANGED, Change.CREATE)
+    if environment.dns is not None:
+        from deploy import dns  # boto3 takes longer to import than the rest takes to run
+
+        parts["records"] = dns.judge(environment, gateway.targets if gateway else (), settled=settled)
+    return parts
+
+
+def _offers(api: Api, environment: Environment, *, unlimited: bool = False) -> list[Machine]:
+    """What the fleet, as its file says, lets the service rent, first tried first; or without the limit of its price."""
+    from deploy import combined
+
+    fleet = {key: value for key, value in environment.fleet.items() if not (unlimited and key == "max_price")}
+    return api.plan_run(combined.offered(environment.service, fleet), None, any_fleet=True).offers
+
+
+def replanned(api: Api, plan: Plan) -> RunPlan:
+    """dstack's plan of the service, asked again after this deploy itself changed what it depends on.
+
+    Fails with PLAN_OUTDATED when it would do anything that was not shown: somebody else changed something meanwhile.
+    """
+    environment = plan.environment
+    asked = api.plan_run(environment.service, api.run(environment.run_name))
+    now, shown = judge_service(asked), plan.service
+    expected = Change.CREATE if shown.change == Change.RESTART else shown.change
+    unseen = [difference.key for difference in now.differences if difference not in shown.differences]
+    if now.change not in (expected, Change.UNCHANGED) or unseen:
+        would = f"deploying it now is {now.change} ({', '.join(unseen) or now.keys}), and {shown.change} was shown"
+        why = f"somebody changed {environment.run_name} meanwhile: {would}"
+        raise Failure(ExitCode.PLAN_OUTDATED, f"{why}; run `inv plan` and decide again")
+    return asked
 
 
 def plan_gateway(api: Api, wanted: Document, name: str) -> ResourcePlan:
@@ -173,39 +230,3 @@ def plan_gateway(api: Api, wanted: Document, name: str) -> ResourcePlan:
 def tagged(gateway: Document, reference: str | None) -> Document:
     """The gateway's document with the tag that says how runs have to write it, see gateways.py."""
     return gateway | {"tags": (gateway.get("tags") or {}) | {REFERENCE: reference}} if reference else gateway
-
-
-def refuse(plan: Plan, *, allow_restart: bool, allow_recreation: bool = False) -> None:
-    """Fail with what speaks against applying `plan`, before anything is touched."""
-    environment = plan.environment
-    if plan.restarts and environment.protected and not allow_restart:
-        keys = ", ".join(part.keys for part in (plan.fleet, plan.service) if part.keys)
-        why = f"changing {keys} would restart {environment.run_name}, an outage of minutes, and it is protected"
-        mend = f"undo the change, or allow it: inv deploy --env {environment.name} --allow-restart"
-        raise Failure(ExitCode.RESTART_REFUSED, f"{why}; {mend}")
-    if "gateway" in plan.parts:
-        refuse_recreation(plan.parts["gateway"], environment, allow_recreation=allow_recreation)
-    if plan.needs_machine and not plan.offers:
-        clouds = ", ".join(environment.service.get("backends", ["the clouds"]))
-        living = "" if plan.service.change == Change.CREATE else "; the service goes on as it is"
-        why = f"nothing on {clouds} fits service.resources{living}"
-        raise Failure(ExitCode.NO_CAPACITY, f"{why}; ask for less, or try again in a few minutes")
-    limit, cheapest = environment.max_price_per_hour, min((offer.price for offer in plan.offers), default=0.0)
-    if plan.needs_machine and limit and cheapest > limit:
-        why = f"the cheapest offer is ${cheapest:.2f} an hour, max_price_per_hour is {limit:.2f}"
-        raise Failure(ExitCode.NO_CAPACITY, f"{why}; raise it, or try again later")
-
-
-def refuse_outage(environment: Environment, *, allowed: bool) -> None:
-    """Fail with RESTART_REFUSED when a protected service would be ended and nobody allowed that by name."""
-    if environment.protected and not allowed:
-        why = f"{environment.run_name} is protected, and this ends all requests to it"
-        raise Failure(ExitCode.RESTART_REFUSED, f"{why}; if that is meant, add --allow-outage")
-
-
-def refuse_recreation(part: Part, environment: Environment, *, allow_recreation: bool) -> None:
-    """Fail with GATEWAY_RECREATION_REFUSED when the gateway would be replaced and nobody allowed that."""
-    if part.change == Change.RESTART and not allow_recreation:
-        why = f"changing {part.keys} takes a new gateway: minutes in which {environment.host} answers nobody"
-        mend = f"undo it, or allow it: inv gateway.deploy --env {environment.name} --allow-recreation"
-        raise Failure(ExitCode.GATEWAY_RECREATION_REFUSED, f"{why}; {mend}")

@@ -11,7 +11,8 @@ from urllib.parse import urlsplit
 import requests
 
 from deploy.answers import Run
-from deploy.api import CONNECT_SECONDS, during
+from deploy.api import during
+from deploy.connection import CONNECT_SECONDS, Session, quoted
 from deploy.environments import Document, Environment
 from deploy.errors import ExitCode, Failure
 from deploy.status import deployed
@@ -31,9 +32,9 @@ def of(environment: Environment, run: Run | None, patience: float = 0.0) -> Docu
     _, url = deployed(environment, run)
     private = environment.gateway is not None and environment.gateway.get("public_ip") is False
     if private and not _resolves(url):
-        why = f"deployed, but {url} has no address on this machine, so nobody has asked it"
-        mend = f"run inv smoke --env {environment.name} where callers are, inside the VPC"
-        raise Failure(ExitCode.NOT_VERIFIED, f"{why}; {mend}")
+        why = f"deployed, not verified: the name in {url} does not resolve here"
+        fix = f"run inv smoke --env {environment.name} where callers are, inside the VPC"
+        raise Failure(ExitCode.NOT_VERIFIED, f"{why}; {fix}")
     if not (model := environment.service.get("model")):
         raise Failure(ExitCode.SETTINGS_INVALID, "service.model is missing, which says what to ask for; write it again")
     tools = bool(environment.service.get("env", {}).get("TOOL_FLAGS"))
@@ -70,7 +71,7 @@ def _once(session: requests.Session, url: str, model: str, tools: bool) -> Docum
     chats = {name: _ask(session, post, body | {"model": name, "max_tokens": 1}) for name in listed}  # LoRA adapters too
     for name, chat in chats.items():
         if not _list(chat, "choices"):
-            raise _failed(f"{post} answered for {name} without a choice: {chat.text[:200]}")
+            raise _failed(f"{post} answered for {name} without a choice: {quoted(chat.text)}")
     times = {"models_ms": round(models.elapsed / MILLISECOND), "chat_ms": round(chats[model].elapsed / MILLISECOND)}
     stream = _stream(session, post, body | {"max_tokens": 32, "stream": True})
     body |= {"messages": [{"role": "user", "content": "What is the weather in Paris?"}], "max_tokens": THINKING_TOKENS}
@@ -89,7 +90,7 @@ def _city(session: requests.Session, url: str, body: Document) -> int:
         json.loads(said)["city"]
     except (ValueError, KeyError, TypeError, IndexError):
         asked = "a tool (TOOL_FLAGS in dstack/service.dstack.yml)" if "tools" in body else "a JSON schema"
-        raise _failed(f"{url}, asked with {asked}, answers without a city: {answer.text[:400]}") from None
+        raise _failed(f"{url}, asked with {asked}, answers without a city: {quoted(answer.text, 400)}") from None
     return round(answer.elapsed / MILLISECOND)
 
 
@@ -107,7 +108,7 @@ def _stream(session: requests.Session, url: str, body: Document) -> Document:
                     deltas = [choice["delta"] for choice in choices]
                     text += "".join(delta.get("content") or delta.get("reasoning") or "" for delta in deltas)
         except (requests.RequestException, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise _failed(f"{url}: the stream broke off after {text!r}: {error}") from None
+            raise _failed(f"{url}: the stream broke off after {text!r}: {quoted(str(error))}") from None
     if not done or not text:
         raise _failed(f"{url}: the stream ended without {'text' if done else '[DONE]'}, after {text!r}")
     return {"first_token_ms": first_ms, "stream_ms": round((time.monotonic() - started) * 1000), "text": text}
@@ -119,8 +120,7 @@ def _patient(ask: Callable[[requests.Session], Document], token: str, patience: 
     What fails is asked again for `patience` seconds: a proxy may not have heard of a new replica yet, and a replica
     that leaves while a gateway scales cuts what it is answering.
     """
-    session = requests.Session()
-    session.headers["Authorization"] = f"Bearer {token}"
+    session = Session(token)
     for _ in during(patience):
         with suppress(Failure):
             return ask(session)
@@ -131,10 +131,13 @@ def _ask(session: requests.Session, url: str, body: Document | None = None) -> r
     """The answer to a POST of `body`, or to a GET without one; one that is streamed is still to be read."""
     method, stream = ("GET", False) if body is None else ("POST", "stream" in body)
     try:
-        answer = session.request(method, url, json=body, stream=stream, timeout=(CONNECT_SECONDS, ANSWER_SECONDS))
-        said = "" if answer.ok else answer.text[:200]
+        limits = (CONNECT_SECONDS, ANSWER_SECONDS)
+        answer = session.request(method, url, json=body, stream=stream, timeout=limits, allow_redirects=False)
+        said = "" if answer.ok else quoted(answer.text)
     except requests.RequestException as error:
-        raise _failed(f"the endpoint does not answer: {error}") from None
+        raise _failed(f"the endpoint does not answer: {quoted(str(error))}") from None
+    if answer.is_redirect:
+        raise _failed(f"{url} redirects to {answer.headers['location']}: does server.url have the right address?")
     if answer.status_code in (401, 403):
         raise _failed(f"{url} answers {answer.status_code}: is DSTACK_TOKEN a token of this project?")
     if not answer.ok:
@@ -147,7 +150,7 @@ def _list(answer: requests.Response, key: str) -> list[Document]:
     try:
         return [dict(entry) for entry in answer.json()[key]]
     except (ValueError, KeyError, TypeError):
-        raise _failed(f"{answer.url} is no OpenAI API, it answers: {answer.text[:200]}") from None
+        raise _failed(f"{answer.url} is no OpenAI API, it answers: {quoted(answer.text)}") from None
 
 
 def _failed(message: str) -> Failure:

@@ -66,4 +66,4 @@ def show(found: Line | list[Line], *, json: bool) -> None:
         needs = each["tensor_parallel_size_needed"] or "more than 8"
         style = "" if each["fits"] else "dim"
         table.add_row(f"{each['gpus']}x {each['gpu'] or 'GPU'}", *sizes, *counts, str(needs), style=style)
-    output.console.print(table)
+    output.console.table(table)

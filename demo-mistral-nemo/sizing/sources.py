@@ -11,9 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import requests
 from pydantic import ValidationError
 
+from deploy.connection import Session
 from deploy.environments import ROOT
 from deploy.errors import ExitCode, Failure
 from sizing.model import GIB, Model
@@ -80,8 +80,7 @@ def _file(config: str, name: str) -> Any:
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", config):
         raise ValueError("no such file or folder, and no id on Hugging Face (organisation/name)")
     url = f"{os.environ.get('HF_ENDPOINT', 'https://huggingface.co')}/{config}/resolve/main/{name}"
-    token = os.environ.get("HF_TOKEN")
-    response = requests.get(url, headers={"Authorization": f"Bearer {token}"} if token else {}, timeout=30)
+    response = Session(os.environ.get("HF_TOKEN", "")).get(url, timeout=30)
     if response.status_code in (401, 403):
         raise ValueError("Hugging Face does not show it; if it is gated: accept its terms, set HF_TOKEN")
     if response.status_code == 404:

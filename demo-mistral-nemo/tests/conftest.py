@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
 import yaml
+from answering import Server
 
 from deploy.answers import Run
+from deploy.api import Api
 from deploy.environments import ROOT, Environment, load
 
 VARIABLES = {"DSTACK_SERVER_URL": "https://dstack.example.com", "DSTACK_TOKEN": "t0ken"}
@@ -21,6 +25,8 @@ Write = Callable[[str, str], None]
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing here takes its time: look again at once."""
     monkeypatch.setattr("deploy.api.POLL_SECONDS", 0.01)
+    monkeypatch.setattr("deploy.client.PAUSES", (0.01,))
+    monkeypatch.setattr("deploy.rollout.POLL_SECONDS", 0.01)
 
 
 @pytest.fixture
@@ -49,6 +55,19 @@ def write(root: Path) -> Write:
 def environment(root: Path) -> Environment:
     """The environment `prod` of the copy."""
     return load("prod", root, VARIABLES)
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with Server() as server:
+        Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}).start()
+        yield server
+        server.shutdown()
+
+
+@pytest.fixture
+def api(server: Server, environment: Environment) -> Api:
+    return Api(replace(environment, server_url=server.url, project="main"))
 
 
 def machine(backend: str = "runpod", price: float = 0.4) -> dict[str, Any]:
@@ -100,6 +119,7 @@ def run_json(*jobs: dict[str, Any], status: str = "running", deployment: int = 0
     """The same, as dstack sends it."""
     spec = {"run_name": "x", "configuration": {"replicas": {"min": 1, "max": 1}}, "ssh_key_pub": "ssh-ed25519 first"}
     return {
+        "id": "run-1",
         "run_spec": spec,
         "status": status,
         "deployment_num": deployment,

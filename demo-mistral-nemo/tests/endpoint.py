@@ -15,7 +15,7 @@ class Endpoint(ThreadingHTTPServer):
 
     def __init__(self, answers: dict[str, Any], kind: Callable[[dict[str, Any]], str]) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
-        self.answers, self.kind = answers, kind
+        self.answers, self.kind, self.tokens = answers, kind, set[str | None]()  # `tokens`: what callers sent
         self.url = f"http://127.0.0.1:{self.server_port}/v1"
 
 
@@ -29,9 +29,12 @@ class Handler(BaseHTTPRequestHandler):
         self.answer(self.server.kind(json.loads(self.rfile.read(int(self.headers["Content-Length"])))))
 
     def answer(self, what: str) -> None:
+        self.server.tokens.add(self.headers["Authorization"])
         found = self.server.answers[what]
         status, text = found.pop(0) if isinstance(found, list) else found
         self.send_response(status)
+        if status == 302:
+            self.send_header("Location", "https://elsewhere.example.com/")
         self.end_headers()
         self.wfile.write(text.encode())
 

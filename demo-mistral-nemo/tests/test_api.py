@@ -3,67 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
 from typing import Any
 
 import pytest
+from answering import Server
 from conftest import job, run, run_json
 
 from deploy.answers import REFERENCE
 from deploy.api import Api
 from deploy.environments import Environment, Timeouts
 from deploy.errors import ExitCode, Failure
-from deploy.rollout import stop
+from deploy.existing import stop
 
 PLAN = {"action": "update", "run_spec": {}, "effective_run_spec": {}, "job_plans": []}
-
-
-class Server(ThreadingHTTPServer):
-    """Answers every POST with `status` and what `bodies` has for its path, else `body`; keeps what was asked."""
-
-    status, body = 200, b"{}"
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.bodies: dict[str, Any] = {}
-        self.asked: list[tuple[str, Any, str | None]] = []
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}"
-
-
-class Handler(BaseHTTPRequestHandler):
-    server: Server
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        self.server.asked.append((self.path, json.loads(body), self.headers["Authorization"]))
-        found = self.server.bodies.get(self.path.removeprefix("/api/project/main/"))
-        answer = self.server.body if found is None else json.dumps(found).encode()
-        self.send_response(self.server.status)
-        self.send_header("Content-Length", str(len(answer)))
-        self.end_headers()
-        self.wfile.write(answer)
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Keep quiet."""
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    with Server() as server:
-        Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}).start()
-        yield server
-        server.shutdown()
-
-
-@pytest.fixture
-def api(server: Server, environment: Environment) -> Api:
-    return Api(replace(environment, server_url=server.url, project="main"))
 
 
 @pytest.mark.parametrize(
@@ -152,9 +105,10 @@ def test_what_does_not_go_away_is_named_before_dstack_forgets_it(
     server: Server, environment: Environment, still: str
 ) -> None:
     hurried = replace(environment, server_url=server.url, timeouts=Timeouts(stop=1))
-    server.body = json.dumps(run_json(job())).encode()
+    server.body = json.dumps(run_json(job()) | {"name": "x", "spec": {}}).encode()
+    server.bodies |= {"runs/stop": None, "fleets/delete": None}
     api = Api(hurried)
-    end = {"run": lambda: stop(api, hurried, print), "fleet": lambda: api.delete("fleet", "x", print)}
+    end = {"run": lambda: stop(api, "x", print), "fleet": lambda: api.delete("fleet", "x", print)}
     with pytest.raises(Failure, match=f"{still} .* is still there after 1 s.*15 minutes") as failed:
         end[still]()
     assert failed.value.code == ExitCode.STILL_THERE
@@ -194,7 +148,7 @@ def test_a_run_writes_its_gateway_as_the_gateway_asks_for(
     server: Server, api: Api, environment: Environment, tags: dict[str, str] | None, current: str | None, written: str
 ) -> None:
     server.bodies["runs/get_plan"] = PLAN
-    server.bodies["gateways/get"] = {"status": "running", "configuration": {"tags": tags}}
+    server.bodies["gateways/get"] = {"name": "x", "status": "running", "configuration": {"tags": tags}}
     was = run(job())
     was.run_spec["configuration"]["gateway"] = current
     api.plan_run(environment.service | {"gateway": "x"}, was)
@@ -209,5 +163,5 @@ def test_the_plan_that_was_shown_is_the_plan_that_is_applied(
     server.bodies["runs/get_plan"] = PLAN | {"run_spec": spec, "current_resource": current}
     shown = api.plan_run(environment.service | {"gateway": False}, None)
     server.body = json.dumps(current).encode()
-    api.apply("run", shown)
+    api.apply_run(shown)
     assert server.asked[-1][1] == {"plan": {"run_spec": spec, "current_resource": current}, "force": False}

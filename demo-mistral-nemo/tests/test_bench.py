@@ -54,6 +54,35 @@ def test_without_uv_it_says_what_to_install(environment: Environment, monkeypatc
     assert failure.value.code == ExitCode.BENCH_FAILED
 
 
+@pytest.mark.parametrize("folder", ["file", "file/below", "/proc/none"])
+def test_a_folder_that_can_not_be_is_refused_before_any_load(
+    environment: Environment, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, folder: str
+) -> None:
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    monkeypatch.setattr("shutil.which", lambda name: name)
+    load = {"concurrency": 1, "requests": 1, "input_tokens": 1, "output_tokens": 1}
+    with pytest.raises(Failure, match=r"^--folder: .* is no folder to write to: ") as failure:
+        bench.of(environment, run(), tmp_path / folder, print, **load)
+    assert failure.value.code == ExitCode.SETTINGS_INVALID
+
+
+def test_a_report_that_can_not_be_left_is_said(tmp_path: Path) -> None:
+    (tmp_path / "report.json").mkdir()
+    with pytest.raises(Failure, match=r"report\.json can't be written") as failure:
+        output.bench({}, tmp_path)
+    assert failure.value.code == ExitCode.BENCH_FAILED
+
+
+def test_the_tool_needs_no_proxy_for_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.setenv("NO_PROXY", "intern.example.com")
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    here, there = bench.surroundings("http://127.0.0.1:3000/v1"), bench.surroundings("http://chat.example.com/v1")
+    assert here["no_proxy"] == here["NO_PROXY"] == "intern.example.com,localhost,127.0.0.1,::1"
+    assert there["NO_PROXY"] == "intern.example.com"
+    assert "HF_HUB_OFFLINE" not in here | there
+
+
 def test_one_failed_request_spoils_the_numbers(tmp_path: Path) -> None:
     (tmp_path / "profile_export_aiperf.json").write_text(json.dumps(SUMMARY), encoding="utf-8")
     records = [{"error": None}, {"error": {"code": 503, "message": "no replica"}}]

@@ -4,11 +4,16 @@ import pytest
 from conftest import VARIABLES, Write, read_yaml
 from dstack.api import Service
 
-from deploy.checks import bounds
-from deploy.environments import ROOT, Environment, load, merge
+from deploy.checks import bounds, replica_bounds
+from deploy.environments import ROOT, Document, Environment, load, merge
 from deploy.errors import ExitCode, Failure
 
 SLUG = read_yaml(ROOT / "dstack" / "service.dstack.yml")["name"]
+
+
+LAUGHS = "server: {project: p}\n" + "".join(
+    f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9) if n else 'x'}]\n" for n in range(9)
+)  # nine levels of nine aliases: 43 million values
 
 
 def refusal(root: Path, name: str = "dev", variables: dict[str, str] = VARIABLES) -> str:
@@ -64,6 +69,17 @@ def test_merging_changes_neither_side() -> None:
         ("server:\n  project: p\n oops", "line 3: not YAML"),
         ("- a\n- b", "must hold keys and values, holds list"),
         ("", "must hold keys and values, holds NoneType"),
+        ("server: {project: p}\nservice: &a {env: *a}", "its aliases make more than"),
+        (LAUGHS, "its aliases make more than"),
+        ("server: {project: p}\nservice: {port: !!int x}", "a value is not what its tag or its form says"),
+        ("server: {project: p}\nservice: {auth: !!bool x}", "a value is not what its tag or its form says"),
+        ("server: {project: p}\nservice: {a: !!map x}", "not YAML"),
+        ("server: {project: p}\nservice: " + "[" * 3000, "not YAML"),
+        ("server: {project: p}\nservice: {a: \0}", "not YAML"),
+        ("server: {project: p}\n--- {}", "not YAML: but found another document"),
+        ("? [a]\n: b", "not YAML: found unhashable key"),
+        ("{server: {project: p}, service: {backends: 3, https: 5}}", "service.backends: must be a list, is 3"),
+        ("{server: {project: p}, service: {https: 5}}", "service.https"),
     ],
 )
 def test_a_wrong_environment_is_refused_with_file_and_key(root: Path, write: Write, text: str, named: str) -> None:
@@ -151,22 +167,74 @@ def test_a_token_is_not_shown(environment: Environment) -> None:
 
 
 def test_secrets_are_found_wherever_they_are_referred_to(root: Path, write: Write) -> None:
-    text = "{server: {project: p}, service: {env: {A: '${{ secrets.b }}', B: 'x${{secrets.a}}', HF_TOKEN: null}}}"
+    env = "{A: '${{ secrets.b }}', B: 'x${{secrets.a}}', C: '$${{ secrets.c }}', HF_TOKEN: null}"
+    text = f"{{server: {{project: p}}, service: {{env: {env}}}}}"
     write("environments/dev.yml", text)
     assert load("dev", root, VARIABLES).secrets == ("a", "b")
 
 
 @pytest.mark.parametrize(
-    ("value", "expected"), [(2, (2, 2)), ("0..3", (0, 3)), ({"min": 1, "max": 4}, (1, 4)), ("3", (3, 3))]
+    ("value", "expected"),
+    [
+        (2, (2, 2)),
+        ("0..3", (0, 3)),
+        ({"min": 1, "max": 4}, (1, 4)),
+        ("3", (3, 3)),
+        ("1 .. 4", (1, 4)),
+        ("..4", (0, 4)),
+        ({"min": None, "max": 4}, (0, 4)),
+    ],
 )
 def test_ranges_are_read_as_dstack_reads_them(value: object, expected: tuple[int, int]) -> None:
     assert bounds(value) == expected
 
 
-@pytest.mark.parametrize("value", [None, True, "4..1", "..", "two", 1.5, -1])
+@pytest.mark.parametrize(
+    "value", [None, True, "4..1", "..", "two", 1.5, -1, "", "2..", [1], {}, {"max": [1]}, "9" * 5000]
+)
 def test_what_is_no_range_is_refused(value: object) -> None:
     with pytest.raises(ValueError, match="is not a number or a range"):
         bounds(value)
+
+
+@pytest.mark.parametrize(
+    ("service", "expected"),
+    [
+        ({}, (1, 1)),
+        ({"replicas": None}, (1, 1)),
+        ({"replicas": 0}, (0, 0)),
+        ({"replicas": "0..3"}, (0, 3)),
+        ({"groups": [{"replicas": 2}, {"replicas": "1..4"}]}, (3, 6)),
+        ({"groups": [{"count": 2}], "replicas": None}, (2, 2)),
+        ({"replicas": [{"count": 2}, {"replicas": 1}]}, (3, 3)),
+        ({"groups": []}, (0, 0)),
+    ],
+)
+def test_a_services_replicas_are_counted_over_its_groups(service: Document, expected: tuple[int, int]) -> None:
+    assert replica_bounds(service) == expected
+
+
+@pytest.mark.parametrize(
+    "service", [{"replicas": [1]}, {"groups": 3}, {"groups": [3]}, {"groups": [{"replicas": "x"}]}]
+)
+def test_replicas_that_can_not_be_counted_are_a_value_error(service: Document) -> None:
+    with pytest.raises(ValueError, match="is not a"):
+        replica_bounds(service)
+
+
+@pytest.mark.parametrize("line", ["replicas: null", "groups: [{replicas: 2, commands: [a]}]\n  replicas: null"])
+def test_a_service_without_replicas_is_loaded(root: Path, write: Write, line: str) -> None:
+    write("environments/dev.yml", f"server: {{project: p}}\nservice:\n  {line}\n")
+    assert "replicas" not in load("dev", root, VARIABLES).service
+
+
+def test_anchors_and_merge_keys_work(root: Path, write: Write) -> None:
+    merge_key = "<" * 2
+    service = f"env: &a {{A: 1}}\n  tags: {{{merge_key}: *a, B: 2}}\n  registry_auth: *a"
+    text = f"server: {{project: p}}\nservice:\n  {service}\n"
+    write("environments/dev.yml", text)
+    loaded = load("dev", root, VARIABLES).service
+    assert (loaded["tags"], loaded["registry_auth"]) == ({"A": 1, "B": 2}, {"A": 1})
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from conftest import job, run
 
-from deploy import changes, gateways, plans
+from deploy import changes, gateways, guards, plans
 from deploy.answers import Gateway, ResourcePlan
 from deploy.changes import Change, Difference, Part
 from deploy.environments import Environment, Timeouts
@@ -42,9 +42,9 @@ def test_a_change_of_the_gateway_is_judged(planned: ResourcePlan, expected: Chan
 def test_a_gateway_is_not_made_anew_unless_allowed(environment: Environment) -> None:
     part = changes.judge_gateway(plan({"region": "us-east-1"}, {"region": "us-east-2"}, "create"))
     with pytest.raises(Failure, match="changing region takes a new gateway") as refused:
-        plans.refuse_recreation(part, environment, allow_recreation=False)
+        guards.refuse_recreation(part, environment, allow_recreation=False)
     assert refused.value.code == ExitCode.GATEWAY_RECREATION_REFUSED
-    plans.refuse_recreation(part, environment, allow_recreation=True)
+    guards.refuse_recreation(part, environment, allow_recreation=True)
 
 
 def test_records_point_at_running_replicas_alone() -> None:
@@ -107,7 +107,7 @@ def test_who_has_no_running_gateway_is_told_why_and_not_to_end_those_that_run(en
     hurried = replace(environment, timeouts=Timeouts(gateway=1))
     lost = gateway(("running", "10.0.0.9"), ("terminated", None), configuration={"replicas": 2})
     lost.replicas[1]["status_message"] = "InsufficientInstanceCapacity"
-    with pytest.raises(Failure, match=r"InsufficientInstanceCapacity.*take back gateway.replicas") as failed:
+    with pytest.raises(Failure, match=r"InsufficientInstanceCapacity.*undo the change of gateway.replicas") as failed:
         gateways._watch(SimpleNamespace(gateway=lambda name: lost), hurried, print)  # type: ignore[arg-type]
     assert failed.value.code == ExitCode.GATEWAY_FAILED
 

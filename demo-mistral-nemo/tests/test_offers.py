@@ -14,6 +14,7 @@ from deploy import offers, output
 from deploy.answers import Machine, RunPlan
 from deploy.api import Api
 from deploy.environments import Environment
+from deploy.errors import Failure
 
 
 def machine(name: str, gib: int, price: float, backend: str = "runpod", disk_gib: int = 100) -> dict[str, Any]:
@@ -83,6 +84,47 @@ def test_what_every_offer_has_is_said_once_below_the_table(
     assert "cuda (every offer): " in shown
     assert "price: $0.60" in shown
     assert "look out for" not in offers.rows(found[:1])[0]
+
+
+@pytest.mark.parametrize(
+    ("image", "cuda"),
+    [
+        ("vllm/vllm-openai:v0.28.0", 13.0),
+        ("vllm/vllm-openai:v0.20.0", 13.0),
+        ("docker.io/vllm/vllm-openai:v0.28.0", 13.0),
+        ("vllm/vllm-openai:v0.28.0@sha256:0123", 13.0),
+        ("vllm/vllm-openai:v0.28.0-cu129", 12.9),
+        ("vllm/vllm-openai:v0.11.0-cu128@sha256:0123", 12.8),
+        ("mirror.example.com:5000/vllm-openai:v0.28.0-cu129", 12.9),
+        ("vllm/vllm-omni:v0.30.0", 13.0),
+        ("vllm/vllm-openai:v0.19.1", None),  # 12.x, the tag does not say which
+        ("vllm/vllm-openai@sha256:0123", None),
+        ("vllm/vllm-openai@sha256:ab-cu129", None),
+        ("vllm/vllm-openai:nightly", None),
+        ("vllm/vllm-openai", None),
+        ("vllm/vllm-omni:v0.14.0", None),
+        ("mirror.example.com:5000/vllm-openai", None),
+        ("", None),
+    ],
+)
+def test_cuda_is_what_the_images_name_says(image: str, cuda: float | None) -> None:
+    assert offers.cuda_of(image) == cuda
+
+
+def test_offers_are_asked_for_within_the_fleets_limits(
+    environment: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Any] = []
+
+    def plan(_: Api, service: Any, *__: Any, **___: Any) -> RunPlan:
+        asked.append(service)
+        return RunPlan.model_validate({"action": "create", "run_spec": {}, "effective_run_spec": {}})
+
+    monkeypatch.setattr(Api, "plan_run", plan)
+    offers.find(replace(environment, fleet=environment.fleet | {"max_price": 1.5, "regions": ["EU"]}))
+    assert [(service["max_price"], service["regions"]) for service in asked] == [(1.5, ["EU"])]
+    with pytest.raises(Failure, match=r"service\.replica: dstack has no such key"):
+        offers.find(replace(environment, service=environment.service | {"replica": 2}))
 
 
 @pytest.mark.parametrize(

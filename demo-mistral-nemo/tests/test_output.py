@@ -5,6 +5,7 @@ import pytest
 
 from deploy import output
 from deploy.errors import ExitCode, Failure
+from deploy.existing import Resource
 
 
 @pytest.fixture
@@ -17,13 +18,13 @@ def page(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 def test_the_page_of_a_workflows_run_has_what_the_terminal_has(page: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with output.on_the_runs_page(json=False), output.watching("deploying") as say:
-        output.remains("chat", ["run chat"])
+        output.existing("chat", [Resource("run", "chat", "running")])
         say("replica 0: </pre> & <b>ready</b>")
     shown = capsys.readouterr()
     text = page.read_text("utf-8")
-    assert text.startswith("`inv deploy --env prod`\n<pre>chat: run chat\n")
+    assert text.startswith("`inv deploy --env prod`\n<pre>chat: run chat (running)\n")
     assert text.endswith("replica 0: &lt;/pre&gt; &amp; &lt;b&gt;ready&lt;/b&gt;\n</pre>\n\n")
-    assert shown.out == "chat: run chat\n"
+    assert shown.out == "chat: run chat (running)\n"
     assert "<b>ready</b>" in shown.err
 
 
@@ -48,5 +49,5 @@ def test_json_is_for_the_next_command_and_not_for_the_page(page: Path, capsys: p
 def test_elsewhere_nothing_is_written(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("GITHUB_STEP_SUMMARY")
     with output.on_the_runs_page(json=False):
-        output.remains("chat", [])
+        output.existing("chat", [])
     assert not page.exists()

@@ -4,11 +4,12 @@ from typing import Any
 import pytest
 from conftest import job, offer, run_json
 
-from deploy import changes, plans
+from deploy import changes, guards, plans
 from deploy.answers import ResourcePlan, RunPlan
 from deploy.changes import Change, Difference, Part
 from deploy.environments import Environment
 from deploy.errors import ExitCode, Failure
+from deploy.existing import Resource
 from deploy.plans import Plan
 
 SPEC = {"run_name": "x", "ssh_key_pub": "k", "configuration": {"env": {"A": "1"}, "replicas": 1, "retry": None}}
@@ -85,7 +86,7 @@ def planned(environment: Environment, service: Change, *, offers: int = 1, fleet
 
 def refusal(plan: Plan, *, allow_restart: bool = False) -> Failure | None:
     try:
-        plans.refuse(plan, allow_restart=allow_restart)
+        guards.refuse(plan, allow_restart=allow_restart)
     except Failure as failure:
         return failure
     return None
@@ -106,16 +107,88 @@ def test_nothing_is_touched_when_there_is_no_offer(environment: Environment, cha
     refused = refusal(planned(environment, change, offers=0))
     assert refused is not None
     assert refused.code == ExitCode.NO_CAPACITY
-    assert ("the service goes on" in str(refused)) == (change == Change.ROLLING)
+    assert ("the service keeps running" in str(refused)) == (change == Change.ROLLING)
 
 
-def test_a_deploy_that_costs_more_than_the_limit_is_refused(environment: Environment) -> None:
-    limited = [replace(environment, max_price_per_hour=limit) for limit in (0.39, 0.4)]
-    refused, allowed = (refusal(planned(each, Change.CREATE)) for each in limited)
+def test_a_deploy_that_only_the_limit_keeps_from_its_offers_names_the_cheapest(environment: Environment) -> None:
+    limited = replace(environment, max_price_per_hour=0.39)
+    refused = refusal(replace(planned(limited, Change.CREATE, offers=0), dearer=0.4))
     assert refused is not None
-    assert (refused.code, allowed) == (ExitCode.NO_CAPACITY, None)
-    assert "max_price_per_hour is 0.39" in str(refused)
-    assert refusal(planned(limited[0], Change.IN_PLACE)) is None
+    assert refused.code == ExitCode.NO_CAPACITY
+    assert "the cheapest offer is $0.40 an hour, max_price_per_hour is 0.39" in str(refused)
+    assert refusal(replace(planned(limited, Change.IN_PLACE, offers=0), dearer=0.4)) is None
+
+
+def test_what_narrows_the_offers_is_named_where_there_is_none(environment: Environment) -> None:
+    narrow = replace(environment, service=environment.service | {"regions": ["eu-1"], "instance_types": ["x"]})
+    refused = refusal(planned(narrow, Change.CREATE, offers=0))
+    assert refused is not None
+    assert "service.resources with service.regions, service.instance_types" in str(refused)
+
+
+REMOVED = Resource("gateway", "x", "running, 1 of 1 replicas running, 10.0.0.5")
+
+
+def test_a_protected_environment_loses_nothing_unless_allowed(environment: Environment) -> None:
+    plan = replace(planned(environment, Change.UNCHANGED), removals=(REMOVED,))
+    refused = refusal(plan)
+    assert refused is not None
+    assert refused.code == ExitCode.REMOVAL_REFUSED
+    assert "gateway x" in str(refused)
+    guards.refuse(plan, allow_restart=False, allow_removal=True)
+    guards.refuse(replace(plan, environment=replace(environment, protected=False)), allow_restart=False)
+    assert (plan.changes, plan.exit_code) == (True, ExitCode.INTERRUPTING_CHANGES)
+
+
+@pytest.mark.parametrize(
+    ("replicas", "running", "rented"),
+    [(0, 0, 0), ("0..2", 0, 0), ("0..2", 1, 1), (0, 1, 0), ("1..2", 0, 1)],
+)
+def test_what_is_asleep_rents_nothing(environment: Environment, replicas: Any, running: int, rented: int) -> None:
+    asleep = replace(environment, service=environment.service | {"replicas": replicas})
+    asked = run_plan(run_json(*(job(replica=number) for number in range(running))), {}, offers=0)
+    parts = {"fleet": Part(Change.UNCHANGED), "service": Part(Change.ROLLING)}
+    plan = Plan(asleep, parts, [], 0.0, fleet_plan("0..2"), asked)
+    assert (plan.new_replicas, plan.needs_machine) == (rented, rented > 0)
+
+
+class Changed:
+    """A dstack server that plans this, whatever is asked."""
+
+    def __init__(self, asked: RunPlan) -> None:
+        self.asked = asked
+
+    def run(self, name: str) -> None:
+        return None
+
+    def plan_run(self, *_: Any) -> RunPlan:
+        return self.asked
+
+
+@pytest.mark.parametrize(
+    ("shown", "now", "accepted"),
+    [
+        (Part(Change.CREATE), run_plan(None, {}, "create"), True),
+        (Part(Change.CREATE), run_plan(run_json(job()), {}), True),  # a colleague deployed the same
+        (Part(Change.CREATE), run_plan(run_json(job()), {"env": {"A": "2"}}), False),
+        (Part(Change.RESTART), run_plan(None, {}, "create"), True),
+        (Part(Change.RESTART), run_plan(run_json(job()), {"retry": True}, "create"), False),
+        (Part(Change.ROLLING, (Difference("env.A", "1", "2"),)), run_plan(run_json(job()), {"env": {"A": "2"}}), True),
+        (Part(Change.ROLLING, (Difference("env.A", "0", "2"),)), run_plan(run_json(job()), {"env": {"A": "2"}}), False),
+        (Part(Change.IN_PLACE), run_plan(run_json(job()), {"env": {"A": "2"}}), False),
+    ],
+)
+def test_a_second_plan_that_does_what_was_not_shown_is_refused(
+    environment: Environment, shown: Part, now: RunPlan, accepted: bool
+) -> None:
+    plan = planned(environment, Change.CREATE)
+    plan.parts["service"] = shown
+    if accepted:
+        assert plans.replanned(Changed(now), plan) == now  # type: ignore[arg-type]
+        return
+    with pytest.raises(Failure, match="somebody changed") as refused:
+        plans.replanned(Changed(now), plan)  # type: ignore[arg-type]
+    assert refused.value.code == ExitCode.PLAN_OUTDATED
 
 
 @pytest.mark.parametrize("change", [Change.UNCHANGED, Change.IN_PLACE])
@@ -124,9 +197,10 @@ def test_what_needs_no_machine_needs_no_offer(environment: Environment, change: 
 
 
 def test_one_replica_more_takes_a_machine_although_none_is_replaced(environment: Environment) -> None:
-    two = replace(environment, service=environment.service | {"replicas": 2}, max_price_per_hour=0.39)
-    refused = [refusal(planned(two, Change.IN_PLACE, offers=offers)) for offers in (0, 1)]
-    assert [found.code for found in refused if found] == [ExitCode.NO_CAPACITY] * 2
+    two = replace(environment, service=environment.service | {"replicas": 2})
+    refused = refusal(planned(two, Change.IN_PLACE, offers=0))
+    assert refused is not None
+    assert refused.code == ExitCode.NO_CAPACITY
     assert planned(two, Change.IN_PLACE).price_change == 0.4
     assert not planned(two, Change.UNCHANGED).needs_machine  # dstack replaces what was lost by itself
     registered = planned(two, Change.IN_PLACE, offers=0)
@@ -192,7 +266,7 @@ def test_nobody_knows_the_price_of_a_replica_without_an_offer(environment: Envir
 
 def test_what_is_protected_is_ended_only_when_that_is_said(environment: Environment) -> None:
     with pytest.raises(Failure, match="--allow-outage") as refused:
-        plans.refuse_outage(environment, allowed=False)
+        guards.refuse_outage(environment, allowed=False)
     assert refused.value.code == ExitCode.RESTART_REFUSED
-    plans.refuse_outage(environment, allowed=True)
-    plans.refuse_outage(replace(environment, protected=False), allowed=False)
+    guards.refuse_outage(environment, allowed=True)
+    guards.refuse_outage(replace(environment, protected=False), allowed=False)

@@ -3,7 +3,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from conftest import job, run, run_json
+from conftest import job, offer, run, run_json
 
 from deploy.answers import ResourcePlan, Run, RunPlan
 from deploy.api import Api
@@ -12,7 +12,7 @@ from deploy.environments import Environment
 from deploy.errors import ExitCode, Failure
 from deploy.output import watching
 from deploy.plans import Plan
-from deploy.rollout import _watch, assess, deploy
+from deploy.rollout import assess, deploy, fewest, follow
 from deploy.status import attempts
 
 
@@ -94,7 +94,7 @@ def test_the_newest_attempt_comes_first_also_when_it_crashed(environment: Enviro
 
 
 class Away:
-    """A dstack server that shows a crash, and is away when the change is to be taken back."""
+    """A dstack server that shows a crash, and is away when the change is to be rolled back."""
 
     def __init__(self, *shown: Run) -> None:
         self.shown = list(shown)
@@ -104,19 +104,20 @@ class Away:
             raise Failure(ExitCode.SERVER_UNREACHABLE, "gone")
         return self.shown.pop(0)
 
-    def apply(self, kind: str, plan: RunPlan) -> dict[str, Any]:
-        return run_json(job(deployment=1, ended=("container_exited_with_error",) * 2), deployment=1)
+    def apply_run(self, plan: RunPlan) -> Run:
+        return run(job(deployment=1, ended=("container_exited_with_error",) * 2), deployment=1)
 
     def log_tail(self, *_: object) -> list[str]:
         return []
 
 
-def test_a_failure_keeps_its_reason_when_it_can_not_be_taken_back(environment: Environment) -> None:
+def test_a_failure_keeps_its_reason_when_it_can_not_be_rolled_back(environment: Environment) -> None:
     asked = {"action": "update", "run_spec": {}, "effective_run_spec": {}, "current_resource": run_json(job())}
     fleet = ResourcePlan(action="update", spec={}, effective_spec={})
     parts = {"fleet": Part(Change.UNCHANGED), "service": Part(Change.ROLLING)}
+    asked["job_plans"] = [{"offers": [offer()]}]
     planned = Plan(environment, parts, [], 0.0, fleet, RunPlan.model_validate(asked))
-    with pytest.raises(Failure, match=r"ended by itself.*not taken back: gone") as failed:
+    with pytest.raises(Failure, match=r"exited with code.*not rolled back: gone") as failed:
         deploy(cast(Api, Away()), planned, lambda line: None)
     assert failed.value.code == ExitCode.CRASHED
 
@@ -145,10 +146,10 @@ def test_each_replica_has_as_long_as_the_first(environment: Environment, monkeyp
     loading, waiting = job(streak=0), job(replica=1, status="submitted", placed=False)
     shown = [two(loading)] * 3 + [two(job()), two(job(), waiting)] + [two(job(), job(replica=1, streak=0))] * 3
     done = two(job(), job(replica=1))
-    assert _watch(cast(Api, Away(*shown, done)), environment, lambda line: None, two(loading)) == done
+    assert follow(cast(Api, Away(*shown, done)), environment, lambda line: None, two(loading)) == done
     shown = [two(job()), *[two(job(), waiting)] * 9]
     with pytest.raises(Failure) as failed:
-        _watch(cast(Api, Away(*shown)), environment, lambda line: None, two(loading))
+        follow(cast(Api, Away(*shown)), environment, lambda line: None, two(loading))
     assert failed.value.code == ExitCode.NO_CAPACITY
 
 
@@ -159,5 +160,159 @@ def test_a_machine_that_is_lost_buys_no_more_time(environment: Environment, monk
     without, having = run(job(status="submitted", placed=False)), run(job(status="provisioning"))
     api = cast(Api, Away(*[having, without] * 50))
     with pytest.raises(Failure) as failed:
-        _watch(api, environment, lambda line: None, without)
+        follow(api, environment, lambda line: None, without)
     assert failed.value.code == ExitCode.NOT_READY
+
+
+@pytest.mark.parametrize(
+    ("configuration", "expected"),
+    [
+        ({}, {"0": 1}),
+        ({"replicas": None}, {"0": 1}),
+        ({"replicas": {"min": 0, "max": 2}}, {"0": 0}),
+        ({"groups": [{"name": "a", "replicas": {"min": 2, "max": 2}}, {"name": "b", "replicas": 1}]}, {"a": 2, "b": 1}),
+    ],
+)
+def test_the_replicas_that_have_to_be_there_are_counted_by_group(configuration: Any, expected: dict[str, int]) -> None:
+    assert fewest(configuration) == expected
+
+
+def grouped(*jobs: dict[str, Any]) -> Run:
+    """A run of which the groups a and b are to have a replica each; jobs alternate between them."""
+    found = run(*jobs)
+    groups = [{"name": name, "replicas": {"min": 1, "max": 1}} for name in "ab"]
+    found.run_spec["configuration"] = {"groups": groups}
+    for number, one in enumerate(found.jobs):
+        one.group = "ab"[number % 2]
+    return found
+
+
+def test_each_group_of_replicas_has_to_arrive() -> None:
+    assert assess(grouped(job(), job(replica=1))).ready
+    assert not assess(grouped(job())).ready
+    assert not assess(grouped(job(), job(replica=1, streak=0), job(replica=2))).ready  # two of a, none of b
+
+
+def sleeping(*jobs: dict[str, Any], **values: Any) -> Run:
+    """A run that may have no replica."""
+    found = run(*jobs, **values)
+    found.run_spec["configuration"]["replicas"] = {"min": 0, "max": 2}
+    return found
+
+
+SCALED = job(status="none", ended=("scaled_down",))
+
+
+@pytest.mark.parametrize(
+    ("now", "asleep", "ready"),
+    [
+        (sleeping(status="pending"), True, True),
+        (sleeping(SCALED, status="pending"), True, True),
+        (sleeping(SCALED, status="pending", deployment=1), True, True),  # another value, while it sleeps
+        (sleeping(status="submitted"), False, False),
+        (sleeping(job(streak=0)), False, False),
+        (sleeping(job()), False, True),
+        (sleeping(job(), deployment=1), False, False),  # it scales down: the new value has not been tried
+        (sleeping(job(), status="pending", deployment=1), False, False),
+        (sleeping(job(status="none", ended=("failed_to_start_due_to_no_capacity",)), status="pending"), False, False),
+        (sleeping(job(status="none", ended=("container_exited_with_error",)), status="pending"), False, False),
+        (run(status="pending"), True, False),  # one that must have a replica waits for it
+    ],
+)
+def test_a_service_that_is_asleep_is_deployed_and_nothing_else_is(now: Run, asleep: bool, ready: bool) -> None:
+    assert (now.asleep, assess(now).ready) == (asleep, ready)
+
+
+class Server:
+    """A dstack server with a run that others change: `shown` are its states, the last one stays."""
+
+    def __init__(self, *shown: Run) -> None:
+        self.shown = list(shown)
+        self.done: list[str] = []
+
+    def run(self, name: str) -> Run:
+        return self.shown.pop(0) if len(self.shown) > 1 else self.shown[0]
+
+    def apply_run(self, plan: RunPlan) -> Run:
+        self.done.append("apply")
+        return run(job(streak=0), deployment=1)
+
+    def plan_run(self, configuration: Any, current: Run) -> RunPlan:
+        return RunPlan.model_validate({"action": "update", "run_spec": {}, "effective_run_spec": {}})
+
+    def stop_run(self, name: str) -> None:
+        self.done.append("stop")
+
+    def wait_gone(self, *_: object) -> None:
+        """It is gone."""
+
+    def log_tail(self, *_: object) -> list[str]:
+        return []
+
+
+def rolled(server: Server, environment: Environment, *, change: Change = Change.ROLLING, said: list[str]) -> Run:
+    """Deploy a plan of one `change` to a service that runs at deployment 0."""
+    current = run_json(job()) if change != Change.CREATE else None
+    asked = {"action": "update", "run_spec": {}, "effective_run_spec": {"run_name": "y"}, "current_resource": current}
+    fleet = ResourcePlan(action="update", spec={}, effective_spec={})
+    parts = {"fleet": Part(Change.UNCHANGED), "service": Part(change)}
+    offers = RunPlan.model_validate({**asked, "job_plans": [{"offers": [offer()]}]})
+    planned = Plan(environment, parts, offers.offers, 0.0, fleet, offers)
+    return deploy(cast(Api, server), planned, said.append)
+
+
+@pytest.mark.parametrize(
+    "theirs",
+    [run(job(deployment=2), deployment=2), run(job(streak=0, deployment=2), deployment=2), run(job(), id="run-2")],
+)
+def test_who_is_overtaken_ends_with_31_and_rolls_nothing_back(environment: Environment, theirs: Run) -> None:
+    server = Server(run(job(streak=0, deployment=1), deployment=1), theirs)
+    with pytest.raises(Failure, match="somebody else submitted") as failed:
+        rolled(server, environment, said=[])
+    assert failed.value.code == ExitCode.PLAN_OUTDATED
+    assert server.done == ["apply"]
+
+
+def test_who_fails_and_was_overtaken_meanwhile_rolls_nothing_back(
+    environment: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crashed = run(job(deployment=1, ended=("container_exited_with_error",) * 2), deployment=1)
+    server = Server(crashed, run(job(deployment=2), deployment=2))
+    with pytest.raises(Failure, match=r"nothing was rolled back: .* is somebody else's deployment 2") as failed:
+        rolled(server, environment, said=[])
+    assert failed.value.code == ExitCode.CRASHED
+    assert server.done == ["apply"]
+
+
+def test_what_fails_is_rolled_back(environment: Environment) -> None:
+    crashed = run(job(deployment=1, ended=("container_exited_with_error",) * 2), deployment=1)
+    server = Server(crashed)
+    with pytest.raises(Failure, match="rolled back, what served before keeps serving"):
+        rolled(server, environment, said=[])
+    assert server.done == ["apply", "apply"]
+
+
+@pytest.mark.parametrize("mistake", [ValueError("no number"), KeyError("replicas"), RuntimeError("bug")])
+def test_a_mistake_of_ours_leaves_nothing_running_either(
+    environment: Environment, monkeypatch: pytest.MonkeyPatch, mistake: Exception
+) -> None:
+    def wrong(now: Run) -> None:
+        raise mistake
+
+    monkeypatch.setattr("deploy.rollout.assess", wrong)
+    server, said = Server(run(job(streak=0, deployment=1), deployment=1)), list[str]()
+    with pytest.raises(type(mistake)):
+        rolled(server, environment, said=said)
+    assert server.done == ["apply", "apply"]
+    assert "rolled back, what served before keeps serving" in said[-1]
+
+
+def test_ctrl_c_rolls_nothing_back(environment: Environment, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(now: Run) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("deploy.rollout.assess", interrupted)
+    server = Server(run(job(streak=0, deployment=1), deployment=1))
+    with pytest.raises(KeyboardInterrupt):
+        rolled(server, environment, said=[])
+    assert server.done == ["apply"]

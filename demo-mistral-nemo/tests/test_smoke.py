@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -123,6 +124,28 @@ def test_a_proxy_that_has_not_heard_of_the_replica_yet_is_asked_again(endpoint: 
 def test_a_stream_that_a_leaving_replica_cut_is_asked_again_after_a_deploy(endpoint: Endpoint) -> None:
     endpoint.answers["stream"] = [(200, DELTAS), GOOD["stream"]]
     assert check(endpoint, patience=5)["text"] == "Hello"
+
+
+def test_a_web_page_is_quoted_in_one_line(endpoint: Endpoint) -> None:
+    page = "<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body>\r\n<hr>nginx</body>\r\n</html>\r\n"
+    for status in (502, 200):
+        endpoint.answers["models"] = (status, page)
+        with pytest.raises(Failure, match="502 Bad Gateway nginx") as failed:
+            check(endpoint)
+        assert "\n" not in str(failed.value)
+
+
+def test_a_redirect_is_not_followed_with_the_token(endpoint: Endpoint) -> None:
+    endpoint.answers["models"] = (302, "")
+    with pytest.raises(Failure, match=r"redirects to .*server\.url"):
+        check(endpoint)
+
+
+def test_netrc_does_not_replace_the_token(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "netrc").write_text("default login anonymous password me@example.com\n", encoding="utf-8")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    check(endpoint)
+    assert endpoint.tokens == {"Bearer t"}
 
 
 def test_a_port_where_nobody_listens_fails() -> None:
