@@ -14,14 +14,13 @@ from invoke.exceptions import Exit
 from deploy.errors import ExitCode, Failure
 
 # invoke's own flags that promise another outcome. They cover shell commands that a task runs through invoke, and no
-# task here runs any: each is refused, wherever it comes from. Flags about looks (--echo, --pty, --debug) may stay, and
-# those that choose tasks or list them (--list, --search-root, --no-dedupe) do what they say.
+# task here runs any: each is refused, wherever it comes from. Flags about looks and prompts (--echo, --pty, --debug,
+# --prompt-for-sudo-password) may stay; those that choose or list tasks (--list, --search-root, --no-dedupe) are kept.
 CORE_FLAGS = {  # by key in invoke's configuration
     "run.dry": ("--dry", "-R"),
     "run.warn": ("--warn-only", "-w"),
     "run.hide": ("--hide",),
     "timeouts.command": ("--command-timeout", "-T"),
-    "sudo.password": ("--prompt-for-sudo-password",),
 }
 PREVIEWS = {  # of tasks that change something and have no --dry-run
     "gateway.deploy": "inv plan shows what would change",
@@ -66,7 +65,7 @@ def convert(flag: Parameter, given: Any) -> Any:
     """The value of a flag. Fails with SETTINGS_INVALID for no number, or one that makes no sense."""
     if not _is_number(flag) or given == str(flag.default):
         return given if not _is_number(flag) else flag.default
-    name, least, most = f"--{flag.name.replace('_', '-')}", LEAST[flag.name], MOST.get(flag.name)
+    name, least, most = f"--{flag.name.replace('_', '-')}", LEAST.get(flag.name, 0), MOST.get(flag.name)
     limits = f"from {least} to {most:,}" if most else f"of at least {least}"
     try:
         number = int(given)

@@ -29,7 +29,6 @@ def flag(name: str, default: Any) -> Parameter:
         ("run.hide", "both", "--hide=both", "--hide is invoke's own"),
         ("timeouts.command", 5, "-T", "--command-timeout is invoke's own"),
         ("timeouts.command", 5, "--env", "covers nothing here; set INVOKE_TIMEOUTS_COMMAND=0"),
-        ("sudo.password", "x", "--prompt-for-sudo-password", "--prompt-for-sudo-password is invoke's own"),
     ],
 )
 def test_a_flag_of_invoke_that_promises_an_outcome_is_refused(
