@@ -20,6 +20,7 @@ from deploy.changes import Change, Difference, Part
 from deploy.client import Say
 from deploy.environments import Document, Environment
 from deploy.errors import ExitCode, Failure
+from deploy.prompts import ask_code
 
 TTL_SECONDS = 30  # how long a caller may go on using the address of a replaced gateway
 OWNER_PREFIX = "_owner"
@@ -99,7 +100,7 @@ def zone_of(environment: Environment) -> Zone:
     vpc = environment.dns.vpc_id if environment.dns else None
     of = f" of {vpc} in {region}" if vpc else ""
     with _explained(f"looking for the zone {domain}{of}"):
-        client = boto3.client("route53", region_name=region, config=RETRIES)
+        client = _client(region)
         named = _named(client, domain)
         of_vpc, more = [], {"VPCId": vpc, "VPCRegion": region} if vpc else {}
         while more:  # AWS's own zones are among them, of endpoints and service discovery: there can be many
@@ -116,7 +117,7 @@ def holding(domain: str, region: str, run_name: str, project: str) -> list[Zone]
     A zone that may not be read is none of them: what is in it was not written with these credentials.
     """
     with _explained(f"looking for zones {domain}"):
-        client = boto3.client("route53", region_name=region, config=RETRIES)
+        client = _client(region)
         ids = [zone["Id"].rsplit("/", 1)[-1] for zone in _named(client, domain)]
     zones = [Zone(client, found, f"{run_name}.{domain}", f"{project}/{run_name}") for found in ids]
     found = []
@@ -124,6 +125,14 @@ def holding(domain: str, region: str, run_name: str, project: str) -> list[Zone]
         with suppress(Failure):
             found += [zone] if owned(zone.read(), zone.host, zone.owner) else []
     return found
+
+
+def _client(region: str) -> Any:
+    """A client of Route 53. A profile that wants an MFA code asks on the terminal, or fails where there is none."""
+    session = boto3.Session(region_name=region)
+    providers = session._session.get_component("credential_provider")
+    providers.get_provider("assume-role")._prompter = ask_code
+    return session.client("route53", config=RETRIES)
 
 
 def _named(client: Any, domain: str) -> list[Document]:

@@ -61,6 +61,10 @@ def deploy(api: Api, plan: Plan, say: Say) -> Run:
     if not plan.restarts:  # what is stopped already is submitted anyway: dstack tries again until there is an offer
         refuse_offers(plan, asked.offers)
     run = api.apply_run(asked)
+    if asked.current and asked.action == "update" and run.id != asked.current.id:
+        stop(api, name, say)  # dstack starts a new run where the one to update has ended
+        why = f"somebody stopped {name} meanwhile; the run that this started in its place was stopped"
+        raise Failure(ExitCode.PLAN_OUTDATED, f"{why}; run `inv plan` and decide again")
     say(f"{name}: deployment {run.deployment_num} submitted ({plan.service.change})")
     try:
         return follow(api, environment, say, run)
@@ -74,11 +78,12 @@ def deploy(api: Api, plan: Plan, say: Say) -> Run:
 
 
 def _deploy_fleet(api: Api, plan: Plan, say: Say) -> None:
-    name, fleet = plan.environment.run_name, plan.fleet
-    if fleet.change == Change.RESTART or (fleet.change == Change.CREATE and fleet.differences):
+    name, fleet, planned = plan.environment.run_name, plan.fleet, plan.fleet_plan
+    if fleet.change == Change.RESTART or (fleet.change == Change.CREATE and planned.current_resource):
         api.delete("fleet", name, say)
+        planned = api.plan("fleet", plan.environment.fleet)
     if fleet.change != Change.UNCHANGED:
-        api.apply("fleet", api.plan("fleet", plan.environment.fleet))
+        api.apply("fleet", planned)
         say(f"fleet {name}: {fleet.change.value}")
 
 
