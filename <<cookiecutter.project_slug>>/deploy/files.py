@@ -38,9 +38,9 @@ def invalid(path: Path, problem: str) -> Failure:
 
 
 class _Loader(yaml.SafeLoader):
-    """Keeps a date as the text that was written, and refuses a key that stands twice in a mapping.
+    """Keeps dates and times as the text that was written, and refuses a key that stands twice in a mapping.
 
-    YAML would make an object of the date, which no variable can hold, and would forget the first of the keys.
+    YAML would make an object of a date and count the seconds of a time, and would forget the first of the keys.
     """
 
     yaml_implicit_resolvers = {  # noqa: RUF012  # yaml declares it without a type
@@ -55,7 +55,17 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+def _number(loader: _Loader, node: Any) -> Any:
+    """Return a number, and the text where YAML takes one for a time: 12:30, and 8000:22 of ports too."""
+    if ":" in node.value:
+        return node.value
+    whole = node.tag.endswith(":int")
+    return loader.construct_yaml_int(node) if whole else loader.construct_yaml_float(node)
+
+
 yaml.add_constructor("tag:yaml.org,2002:timestamp", _Loader.construct_yaml_str, _Loader)
+yaml.add_constructor("tag:yaml.org,2002:int", _number, _Loader)
+yaml.add_constructor("tag:yaml.org,2002:float", _number, _Loader)
 
 
 def _count(value: Any, counted: dict[int, int]) -> int:

@@ -60,7 +60,7 @@ def _not_json(kind: str, value: Any, path: Path = ()) -> str | None:
     where = f"{kind}.{spelled(path)}" if path else kind
     match value:
         case str():
-            return None if _is_text(value) else f"{where}: {value!r:.80} has half a character; write it again"
+            return None if _is_text(value) else f"{where}: {value!r:.80} has a character that can't be sent; remove it"
         case None | bool() | int():
             return None
         case float():
@@ -77,12 +77,11 @@ def _not_json(kind: str, value: Any, path: Path = ()) -> str | None:
 
 
 def _is_text(value: str) -> bool:
-    """Whether a text can be sent: YAML's escapes write halves of characters that can't."""
+    """Whether a text can be sent and kept: YAML's escapes write halves of characters, and the one that ends texts."""
     try:
-        value.encode()
+        return b"\0" not in value.encode()
     except UnicodeEncodeError:
         return False
-    return True
 
 
 def _not_env(env: Any) -> str | None:
@@ -93,8 +92,8 @@ def _not_env(env: Any) -> str | None:
         if isinstance(value, bool) or not isinstance(value, str | int | float):
             mend = f'write it in quotes, e.g. {name}: "{json.dumps(value) if isinstance(value, bool) else ""}"'
             return f"service.env.{name}: is {json.dumps(value):.80}, and a variable is text; {mend}"
-        if "\0" in f"{value}":
-            return f"service.env.{name}: has the character \\0, which no variable can hold; write it again"
+        if not name or "=" in name:
+            return f"service.env: {name!r} is no name of a variable; write NAME: value"
     return None
 
 

@@ -63,11 +63,14 @@ def test_every_environment_of_this_repository_is_taken(name: str) -> None:
         ({"env": {"A": True}}, 'service.env.A: is true, and a variable is text; write it in quotes, e.g. A: "true"'),
         ({"env": {"A": [1]}}, "service.env.A: is [1], and a variable is text; write it in quotes"),
         ({"env": {"A": float("nan")}}, "service.env.A: nan can't be sent to dstack; write it in quotes"),
-        ({"env": {"A": "a\0"}}, "service.env.A: has the character"),
+        ({"env": {"A": "a\0"}}, "service.env.A: 'a\\x00' has a character that can't be sent"),
+        ({"commands": ["a\0b"]}, "service.commands[0]: 'a\\x00b' has a character that can't be sent"),
+        ({"env": {"A=B": "a"}}, "service.env: 'A=B' is no name of a variable"),
+        ({"env": {"": "a"}}, "service.env: '' is no name of a variable"),
         ({"env": {1: "a"}}, "service.env: the key 1 is no text; write it in quotes"),
         ({"env": {"A": b"a"}}, "service.env.A: a bytes can't be sent"),
         ({"tags": {"a": {1, 2}}}, "service.tags.a: a set can't be sent"),
-        ({"env": {"A": "\ud800"}}, "service.env.A: '\\ud800' has half a character"),
+        ({"env": {"A": "\ud800"}}, "service.env.A: '\\ud800' has a character that can't be sent"),
     ],
 )
 def test_what_dstacks_models_refuse_is_named_with_its_key(root: Path, service: dict[str, Any], said: str) -> None:
@@ -200,9 +203,12 @@ def test_a_check_changes_no_document(root: Path) -> None:
     assert environment.fleet["nodes"] == {"min": 0, "max": 3}
 
 
-def test_a_date_is_text(root: Path, write: Write) -> None:
-    text = "{server: {project: p}, service: {env: {A: 2026-11-26, B: 2026-31-12, C: !!timestamp 2026-31-12}}}"
+def test_a_date_or_a_time_is_text(root: Path, write: Write) -> None:
+    dates = "A: 2026-11-26, B: 2026-31-12, C: !!timestamp 2026-31-12"
+    text = f"{{server: {{project: p}}, service: {{env: {{{dates}, D: 12:30:00, E: 1:30.5, F: 9, G: 0.5}}}}}}"
     write("environments/dev.yml", text)
     environment = load("dev", root, VARIABLES)
     schema.check(environment)
-    assert [environment.service["env"][key] for key in "ABC"] == ["2026-11-26", "2026-31-12", "2026-31-12"]
+    env = environment.service["env"]
+    assert [env[key] for key in "ABC"] == ["2026-11-26", "2026-31-12", "2026-31-12"]
+    assert [env[key] for key in "DEFG"] == ["12:30:00", "1:30.5", 9, 0.5]
