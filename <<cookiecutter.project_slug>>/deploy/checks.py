@@ -12,7 +12,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from deploy.environments import Dns, Document
 
-CHATS = << not cookiecutter.__pictures >>  # dstack has the key `model` for chats alone
+#% if cookiecutter.__pictures
+CHATS = False  # dstack has the key `model` for chats alone
+#% else
+CHATS = True  # a deploy asks the endpoint for `model`
+#% endif
 
 
 def first_problem(service: Document, fleet: Document, gateway: Document | None, dns: Dns | None) -> str | None:

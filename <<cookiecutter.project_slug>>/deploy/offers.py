@@ -26,6 +26,11 @@ HOURS_A_MONTH = 730
 HOST_CUDA = 12.8  # the oldest that dstack asks RunPod and Vast.ai for (its backends' compute.py)
 START_MINUTES = {"runpod": 20, "vastai": 10}  # image included, then dstack gives up (pipeline_tasks/common.py)
 DOWNLOAD_MBIT = 128  # a second: the slowest that dstack takes from Vast.ai (inet_down); RunPod promises nothing
+#% if cookiecutter.__pictures
+CUDA_13 = {"vllm/vllm-openai": (0, 20), "vllm/vllm-omni": (0, 30)}  # major and minor version of the image
+#% else
+CUDA_13 = {"vllm/vllm-openai": (0, 20)}  # major and minor version of the image
+#% endif
 IMAGE_GB, UNPACKED_GB = 11.8, 30.0  # vllm/vllm-openai, on the way and on the disk
 
 
@@ -149,12 +154,12 @@ def problems(environment: Environment, machine: Machine, weights_gib: float | No
 def cuda_of(image: str) -> float | None:
     """Return the version of CUDA in an image of vLLM; None for other images, and where its name does not say.
 
-    The tag's suffix says it, as in `-cu129`. Without one, vLLM has 13.0 from 0.20 on and vLLM-Omni in 0.30.
+    The tag's suffix says it, as in `-cu129`; without one, it is 13.0 from the version in CUDA_13 on.
     """
     repository, _, tag = image.partition("@")[0].rpartition(":")
     if found := re.search(r"-cu(\d\d)(\d)(?![0-9])", tag):
         return float(f"{found[1]}.{found[2]}")
-    oldest = {"vllm/vllm-openai": (0, 20), "vllm/vllm-omni": (0, 30)}.get(repository.removeprefix("docker.io/"))
+    oldest = CUDA_13.get(repository.removeprefix("docker.io/"))
     version = re.fullmatch(r"v(\d+)\.(\d+)(\.\d+)*", tag)
     if not oldest or not version or (int(version[1]), int(version[2])) < oldest:
         return None

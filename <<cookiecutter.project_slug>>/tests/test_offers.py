@@ -122,13 +122,15 @@ def test_what_every_offer_has_is_said_once_below_the_table(
         ("vllm/vllm-openai:v0.28.0-cu129", 12.9),
         ("vllm/vllm-openai:v0.11.0-cu128@sha256:0123", 12.8),
         ("mirror.example.com:5000/vllm-openai:v0.28.0-cu129", 12.9),
+#% if cookiecutter.__pictures
         ("vllm/vllm-omni:v0.30.0", 13.0),
+        ("vllm/vllm-omni:v0.14.0", None),
+#% endif
         ("vllm/vllm-openai:v0.19.1", None),  # 12.x, the tag does not say which
         ("vllm/vllm-openai@sha256:0123", None),
         ("vllm/vllm-openai@sha256:ab-cu129", None),
         ("vllm/vllm-openai:nightly", None),
         ("vllm/vllm-openai", None),
-        ("vllm/vllm-omni:v0.14.0", None),
         ("mirror.example.com:5000/vllm-openai", None),
         ("", None),
     ],
