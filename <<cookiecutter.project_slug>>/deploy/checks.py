@@ -14,11 +14,13 @@ if TYPE_CHECKING:
 
 #% if cookiecutter.__pictures
 CHATS = False  # dstack has the key `model` for chats alone
+
+
 #% else
 CHATS = True  # a deploy asks the endpoint for `model`
+
+
 #% endif
-
-
 def first_problem(service: Document, fleet: Document, gateway: Document | None, dns: Dns | None) -> str | None:
     """Return what dstack would refuse late, or accept with damage, with its key; None if all is well."""
     documents = {"service": service, "fleet": fleet} | ({} if gateway is None else {"gateway": gateway})

@@ -112,10 +112,11 @@ class Away:
 
 
 def test_a_failure_keeps_its_reason_when_it_can_not_be_rolled_back(environment: Environment) -> None:
-    asked = {"action": "update", "run_spec": {}, "effective_run_spec": {}, "current_resource": run_json(job())}
+    asked: dict[str, Any] = {"action": "update", "run_spec": {}, "effective_run_spec": {}}
+    asked |= {"current_resource": run_json(job())}
+    asked |= {"job_plans": [{"offers": [offer()]}]}
     fleet = ResourcePlan(action="update", spec={}, effective_spec={})
     parts = {"fleet": Part(Change.UNCHANGED), "service": Part(Change.ROLLING)}
-    asked["job_plans"] = [{"offers": [offer()]}]
     planned = Plan(environment, parts, [], 0.0, fleet, RunPlan.model_validate(asked))
     with pytest.raises(Failure, match=r"exited with code.*not rolled back: gone") as failed:
         deploy(cast(Api, Away()), planned, lambda line: None)
