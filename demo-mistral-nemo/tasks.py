@@ -116,9 +116,9 @@ def _deploy(environment: Environment, *, yes: bool, dry_run: bool, json: bool, f
 @command
 def gateway_deploy(environment: Environment, allow_recreation: bool = False, json: bool = False) -> None:
     """Bring the service's gateway to what the files say, and wait until it runs."""
-    api = deploy.api.Api(environment)
-    with deploy.output.watching(f"gateway {environment.run_name}") as say:
-        gateway = deploy.gateways.deploy(api, environment, say, allow_recreation=allow_recreation)
+    api, name = deploy.api.Api(environment), environment.run_name
+    with deploy.output.watching(f"gateway {name}") as say, deploy.billing.billed(api, environment, say):
+        gateway = deploy.gateways.deploy(api.patient(say), environment, say, allow_recreation=allow_recreation)
     deploy.output.gateway(environment.run_name, gateway, json=json)
 
 
@@ -247,7 +247,8 @@ def destroy(environment: Environment, yes: bool = False, dry_run: bool = False, 
         return
     deploy.guards.refuse_outage(environment, allowed=allow_outage)
     deploy.output.confirm(f"End {environment.run_name} and all requests to it?", yes=yes)
-    with deploy.output.watching(f"destroying {environment.run_name}") as say:
+    name = environment.run_name
+    with deploy.output.watching(f"destroying {name}") as say, deploy.billing.billed(api, environment, say):
         deploy.existing.remove(api, environment, resources, say)
         say("nothing of it is left, and nothing is billed any more")
 

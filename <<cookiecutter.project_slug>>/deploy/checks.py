@@ -14,13 +14,12 @@ if TYPE_CHECKING:
 
 #% if cookiecutter.__pictures
 CHATS = False  # dstack has the key `model` for chats alone
-
-
 #% else
 CHATS = True  # a deploy asks the endpoint for `model`
-
-
 #% endif
+RANGE = re.compile(r"([0-9]{0,9})(?:\.\.([0-9]{1,9}))?")
+
+
 def first_problem(service: Document, fleet: Document, gateway: Document | None, dns: Dns | None) -> str | None:
     """Return what dstack would refuse late, or accept with damage, with its key; None if all is well."""
     documents = {"service": service, "fleet": fleet} | ({} if gateway is None else {"gateway": gateway})
@@ -81,7 +80,7 @@ def bounds(value: Any) -> tuple[int, int]:
     text = value
     if isinstance(value, dict):
         text = f"{value.get('min') or 0}..{value.get('max', '')}"
-    found = re.fullmatch(r"([0-9]{0,9})(?:\.\.([0-9]{1,9}))?", str(text).replace(" ", ""))
+    found = RANGE.fullmatch(str(text).replace(" ", ""))
     if isinstance(value, bool) or not found or not (found[1] or found[2]):
         raise ValueError(f"{value!r} is not a number or a range such as 1..4")
     fewest = int(found[1] or 0)

@@ -154,8 +154,6 @@ def replica_addresses(service: Any, sizes: list[int]) -> str | None:
     from dstack._internal.utils.nodes_interpolator import validate_groups_ref_bounds, validate_groups_ref_member
 
     for path, text in texts(service):
-        if not _is_command(path) or "${{" not in text:
-            continue
         try:
             validate_groups_ref_member(text, "replicas")
             validate_groups_ref_bounds(text, sizes, member="replicas")

@@ -63,6 +63,14 @@ def test_what_dstack_leaves_as_it_stands_is_refused(service: dict[str, Any], key
     assert str(first_wrong("service", service)).startswith(f"service.{key}: ")
 
 
+def test_a_secret_for_a_command_goes_through_env() -> None:
+    assert "write it into env, NAME: ${{ secrets.a }}, and use $NAME" in str(
+        first_wrong("service", {"commands": ["b ${{ secrets.a }}"]})
+    )
+    wrong = str(first_wrong("service", {"image": "${{ secrets.a }}"}))
+    assert wrong.endswith("in env and registry_auth alone; write the value itself")
+
+
 @pytest.mark.parametrize(
     ("kind", "document"),
     [

@@ -7,7 +7,6 @@ from deploy.answers import Gateway, Run
 from deploy.api import Api
 from deploy.client import Say
 from deploy.environments import Environment
-from deploy.errors import Failure
 
 LAST_SECONDS = 10.0  # how long a server is asked again that answers badly just then
 
@@ -44,6 +43,6 @@ def _asked(api: Api, environment: Environment) -> str:
     name = environment.run_name
     try:
         return f"{bill(name, api.run(name), api.gateway(name))}; inv destroy --env {environment.name} ends it"
-    except Failure as failure:
+    except Exception as failure:  # whatever it is, it must not hide what ended the deploy
         look = f"look with `inv status --env {environment.name}`"
         return f"not known what runs of {name} and is billed: {failure}; {look}"
