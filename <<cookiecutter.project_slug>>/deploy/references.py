@@ -87,7 +87,7 @@ def _known(kind: str, path: Path, text: str) -> tuple[str, ...]:
         return ("run.project_name",)
     if kind != "service" or path[0] != "volumes":
         return ()
-    if len(path) == 2:  # NAME:PATH; a name with a slash is a folder of the host
+    if len(path) <= 2:  # NAME:PATH; a name with a slash is a folder of the host
         name, _, mounted = text.partition(":")
         return () if "/" in name or "${{" in mounted else VOLUME_NAMES
     return VOLUME_NAMES if path[2] == "name" else ()

@@ -60,7 +60,7 @@ def _not_json(kind: str, value: Any, path: Path = ()) -> str | None:
     where = f"{kind}.{spelled(path)}" if path else kind
     match value:
         case str():
-            return None if _is_text(value) else f"{where}: {value!r:.80} has a character that can't be sent; remove it"
+            return None if _is_text(value) else f"{where}: has a character that can't be sent; remove it"
         case None | bool() | int():
             return None
         case float():

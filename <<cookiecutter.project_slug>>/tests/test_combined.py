@@ -75,10 +75,11 @@ def test_offers_are_asked_for_with_the_limits_of_both() -> None:
 def test_each_group_is_asked_for_with_the_limits_of_the_fleet() -> None:
     groups = [{"replicas": 1, "commands": ["c"], "resources": {"gpu": gpu}} for gpu in ("24GB..", "80GB..")]
     for written in ({"groups": groups}, {"replicas": groups}):
-        found = offered(GROUPED | written, FLEET | {"resources": {"gpu": "48GB.."}, "spot_policy": "auto"})
+        service = GROUPED | written | {"reservation": "r", "spot_policy": "spot"}
+        found = offered(service, FLEET | {"resources": {"gpu": "48GB.."}, "spot_policy": "auto"})
         assert [group["resources"]["gpu"]["memory"]["min"] for group in found["groups"]] == [48, 80]
-        assert [group["spot_policy"] for group in found["groups"]] == ["on-demand", "on-demand"]
-        assert "spot_policy" not in found
+        assert [(group["spot_policy"], group["reservation"]) for group in found["groups"]] == [("spot", "r")] * 2
+        assert not found.keys() & {"spot_policy", "reservation"}  # dstack takes them at one level alone
 
 
 def test_the_repositorys_own_documents_agree(environment: Environment) -> None:
