@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from functools import partial
 from typing import Any, ClassVar
 
@@ -151,7 +152,7 @@ class Hunt(RuleBasedStateMachine):
         person, state = self.people[who], self.server.state
         watch = Watch(self.server, self.project.run_name)
         watch.look()
-        floor = min(watch.fewest, self._floor(person, words, trouble))
+        served, registered = watch.fewest, self._gateway()
         before = len(self.server.calls)
         self.transport.observer = watch.look
         done = person.inv(*words, troubles=[trouble] if trouble else [])
@@ -159,29 +160,28 @@ class Hunt(RuleBasedStateMachine):
         self._note(done)
         written = [call.path for call in self.server.calls[before:] if call.write and call.status == 200]
         visited = trouble is not None and trouble.kind == "visit"
+        floor = min(served, self._floor(person, done, trouble)) if registered == self._gateway() else 0
         story = Story(person, done, written, floor, watch, visited, state)
         for promise in PROMISES:
             self._check(partial(promise, story))
         self._check(lambda: shows_what_is_rented(person, state))
         return done
 
-    def _floor(self, person: Person, words: tuple[str, ...], trouble: Trouble | None) -> int:
-        """How many replicas have to serve while the command runs, by the plan as it is before."""
+    def _floor(self, person: Person, done: Done, trouble: Trouble | None) -> int:
+        """How many replicas have to serve while a command runs, by the plan that it showed."""
+        words, run = done.words, self.server.state.runs.get(self.project.run_name)
         if words[0] != "deploy":
             return 0 if words[0] == "destroy" else 1_000
         if trouble is not None and trouble.kind == "visit":
             return 0
-        planned = person.inv("plan", "--json")
-        if planned.code != 0 or planned.crash:
-            return 1_000 if planned.crash is None else 0
-        plan = json.loads(planned.output)
-        changes = [part["change"] for part in plan.values() if isinstance(part, dict) and "change" in part]
-        run = self.server.state.runs.get(self.project.run_name)
-        if "restart" in changes or run is None or run.finished:
+        if re.search(r"^(service|fleet) \S+: (restart|create)", done.output, re.MULTILINE) or run is None:
             return 0
-        if ("gateway" in person.file) != (run.gateway is not None):
-            return 0  # dstack registers the service elsewhere
         return min(run.desired, int(person.file["service"].get("replicas", 1)))
+
+    def _gateway(self) -> str | None:
+        """The gateway at which the service is registered: where that changes, dstack lets requests fail for a moment."""
+        run = self.server.state.runs.get(self.project.run_name)
+        return run.gateway if run else None
 
     def _note(self, done: Done) -> None:
         print(f"    inv {' '.join(done.words)} -> {done.code}, {done.calls} calls")

@@ -117,7 +117,7 @@ class Person:
         path.write_text(yaml.safe_dump(self.file), "utf-8")
         output, errors = StringIO(), StringIO()
         handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-        transport, crash = self.transport, None
+        transport, crash, code = self.transport, None, 0
         try:
             with (
                 transport.command(troubles or []),
@@ -130,12 +130,14 @@ class Person:
                 try:
                     code = _run(self.project.tasks.namespace, [*words, "--env", ENVIRONMENT])
                 except Killed:
-                    code = KILLED
+                    pass
                 except AssertionError:
                     raise
                 except Exception as error:  # Python would print it and end with 1
                     code, crash = 1, repr(error)
                 calls = transport.calls
+                if transport.killed:  # what the code under test made of that never happened
+                    code, crash = KILLED, None
         finally:
             for number, handler in handlers.items():
                 signal.signal(number, handler)

@@ -7,7 +7,12 @@ from typing import Any
 
 from dstack._internal.core.models.configurations import ServiceConfiguration
 from dstack._internal.core.models.runs import RunSpec
-from dstack._internal.server.schemas.runs import ApplyRunPlanRequest, GetRunPlanRequest, StopRunsRequest
+from dstack._internal.server.schemas.runs import (
+    ApplyRunPlanRequest,
+    GetRunPlanRequest,
+    ListRunsRequest,
+    StopRunsRequest,
+)
 from dstack._internal.server.services.runs import spec as specs
 from dstack._internal.server.services.services import _get_service_spec
 
@@ -28,8 +33,11 @@ def get(state: State, body: dict[str, Any]) -> dict[str, Any]:
 
 
 def every(state: State, body: dict[str, Any]) -> list[dict[str, Any]]:
-    wanted = [run for run in state.runs.values() if not (body.get("only_active") and run.finished)]
-    return [run_json(state, run) for run in sorted(wanted, key=lambda run: -run.submitted)]
+    """The newest first, with or without their replicas."""
+    asked = ListRunsRequest.model_validate(body)
+    wanted = [run for run in state.runs.values() if not (asked.only_active and run.finished)]
+    left_out: dict[str, Any] = {} if asked.include_jobs else {"jobs": [], "latest_job_submission": None}
+    return [run_json(state, run) | left_out for run in sorted(wanted, key=lambda run: -run.submitted)][: asked.limit]
 
 
 def plan(state: State, body: dict[str, Any], key: str) -> dict[str, Any]:

@@ -63,6 +63,8 @@ class Server:
             return 403, {"detail": {"msg": "Invalid token", "code": "invalid_credentials"}}
         if path == "/api/server/get_info":
             return 200, {"server_version": VERSION}
+        if path == "/api/runs/list":
+            return 200, runs.every(self.state, body)
         if path in (f"/api/projects/{PROJECT}/get", "/api/projects/list"):
             return 200, _project() if path.endswith("get") else [_project()]
         if not path.startswith(f"/api/project/{PROJECT}/"):
@@ -77,8 +79,6 @@ class Server:
         match name.split("/"):
             case ["runs", "get"]:
                 return runs.get(state, body)
-            case ["runs", "list"]:
-                return runs.every(state, body)
             case ["runs", "get_plan"]:
                 return runs.plan(state, body, key)
             case ["runs", "apply"]:
