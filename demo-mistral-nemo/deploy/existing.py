@@ -1,0 +1,169 @@
+"""What of a service exists, whatever its files say now: looked for by owner and name.
+
+A file forgets: its gateway or dns section is taken out, its zone changes, the service is renamed. What was made for the
+old file runs on, and a gateway or a run of it is billed. It is found here, shown by `inv plan` as "remove", removed by
+`inv deploy` after the service answers, and by `inv destroy`.
+
+Run and fleet of an earlier name are known by the mark that is stored with them (Environment.marked), a gateway by the
+name that it shares with its run, records by the TXT beside them that names their owner.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from deploy.answers import Gateway, Run
+from deploy.api import Api
+from deploy.client import Say
+from deploy.environments import Document, Environment
+from deploy.errors import Failure
+
+if TYPE_CHECKING:
+    from deploy.dns import Zone
+
+ORDER = ("run", "fleet", "records", "gateway")  # GPUs first; records before the address that they point at is freed
+
+
+@dataclass(frozen=True)
+class Resource:
+    """Something that exists in dstack or Route 53. `kind`: one of ORDER; `name`: the host for records."""
+
+    kind: str
+    name: str
+    detail: str
+    zone: Zone | None = field(default=None, compare=False)  # of records: where they are; None: it could not be asked
+
+    def __str__(self) -> str:
+        return f"{'records of' if self.kind == 'records' else self.kind} {self.name} ({self.detail})"
+
+    def as_json(self) -> Document:
+        return {"kind": self.kind, "name": self.name, "detail": self.detail}
+
+
+def everything(api: Api, environment: Environment, say: Say = lambda line: None) -> list[Resource]:
+    """What exists of the service, under its name and earlier ones, in the order in which it is to be removed."""
+    run, gateway = api.run(environment.run_name), api.gateway(environment.run_name)
+    found = [*_of_name(api, environment.run_name, run, gateway)]
+    found += _records(environment, run, gateway, say) + earlier(api, environment, say)
+    return sorted(found, key=lambda resource: ORDER.index(resource.kind))
+
+
+def own(api: Api, environment: Environment, say: Say, *kinds: str) -> list[Resource]:
+    """What exists of these kinds under the service's present name, in the order in which it is to be removed."""
+    found = [one for one in everything(api, environment, say) if one.kind in kinds]
+    return [one for one in found if one.name.partition(".")[0] == environment.run_name]
+
+
+def forgotten(
+    api: Api, environment: Environment, run: Run | None, gateway: Gateway | None, say: Say
+) -> tuple[Resource, ...]:
+    """What exists of the service that its files do not name any more."""
+    found = []
+    if gateway and environment.gateway is None:
+        why = f"environments/{environment.name}.yml has no gateway"
+        found.append(Resource("gateway", environment.run_name, f"{gateway.summary}; {why}"))
+    found += _stale(environment, run, gateway, say) + earlier(api, environment, say)
+    return tuple(sorted(found, key=lambda resource: ORDER.index(resource.kind)))
+
+
+def earlier(api: Api, environment: Environment, say: Say) -> list[Resource]:
+    """What exists under earlier names of the service."""
+    runs = {str(run.run_spec["run_name"]): run for run in api.active_runs() if _marked(environment, run.run_spec)}
+    names = {*runs, *(fleet.name for fleet in api.fleets() if _marked(environment, fleet.spec))}
+    found: list[Resource] = []
+    for name in sorted(names - {environment.run_name}):
+        run, gateway = api.run(name), api.gateway(name)
+        found += _of_name(api, name, run, gateway)
+        found += [records for domain in _domains(run, gateway) for records in _held(environment, name, *domain, say)]
+    return found
+
+
+def _marked(environment: Environment, spec: Document) -> bool:
+    return environment.owns(spec.get("configuration_path"))
+
+
+def _of_name(api: Api, name: str, run: Run | None, gateway: Gateway | None) -> Iterator[Resource]:
+    if run and run.active:
+        yield Resource("run", name, f"{run.status}, ${run.price:.2f} an hour")
+    if api.exists("fleet", name):
+        yield Resource("fleet", name, "rents nothing by itself")
+    if gateway:
+        cloud = gateway.configuration.get("backend", "its cloud")
+        yield Resource("gateway", name, f"{gateway.summary}, billed by {cloud}")
+
+
+def _records(environment: Environment, run: Run | None, gateway: Gateway | None, say: Say) -> list[Resource]:
+    """The records of the environment's own name: those that its file asks for, and stale ones."""
+    found: list[Resource] = []
+    if environment.dns is not None:
+        from deploy import dns  # boto3 takes longer to import than the rest takes to run
+
+        try:
+            zone = dns.zone_of(environment)
+            found += [Resource("records", environment.host, "in Route 53", zone)] if zone.read() else []
+        except Failure as failure:  # the GPUs go first: by the time of the records the reason is shown
+            found.append(Resource("records", environment.host, f"perhaps: {failure}"))
+    return found + _stale(environment, run, gateway, say)
+
+
+def _stale(environment: Environment, run: Run | None, gateway: Gateway | None, say: Say) -> list[Resource]:
+    """Records of the service in zones that its file does not name, found by their owner."""
+    wanted = environment.gateway["domain"] if environment.gateway and environment.dns else None
+    domains = [found for found in _domains(run, gateway) if found[0] != wanted]
+    return [records for domain in domains for records in _held(environment, environment.run_name, *domain, say)]
+
+
+def _domains(run: Run | None, gateway: Gateway | None) -> list[tuple[str, str]]:
+    """Domain and region of each zone in which a run may have records: its gateway's, and that of its own address."""
+    if gateway is None:
+        return []
+    region = str(gateway.configuration["region"])
+    domains = [str(gateway.configuration.get("domain") or "")]
+    domains += [run.host.partition(".")[2]] if run and run.active and run.gateway and run.host else []
+    return [(domain, region) for domain in dict.fromkeys(domains) if "." in domain]
+
+
+def _held(environment: Environment, name: str, domain: str, region: str, say: Say) -> Iterable[Resource]:
+    from deploy import dns
+
+    try:
+        zones = dns.holding(domain, region, name, environment.project)
+    except Failure as failure:  # who keeps the records elsewhere may have no access to Route 53 at all
+        say(f"records of {name}.{domain} not looked for: {failure}")
+        return []
+    return [Resource("records", zone.host, f"in a zone {domain} that no file names", zone) for zone in zones]
+
+
+def remove(api: Api, environment: Environment, resources: Iterable[Resource], say: Say) -> None:
+    """Remove each in its turn. One that can't be removed keeps none of the others; its Failure is raised at the end."""
+    failures: list[Failure] = []
+    for resource in resources:
+        try:
+            _remove(api, environment, resource, say)
+        except Failure as failure:
+            say(f"{resource.kind} {resource.name}: not removed: {failure}")
+            failures.append(failure)
+    if failures:
+        raise Failure(failures[0].code, "; ".join(map(str, failures)))
+
+
+def _remove(api: Api, environment: Environment, resource: Resource, say: Say) -> None:
+    if resource.kind == "run":
+        stop(api, resource.name, say)
+    elif resource.kind == "records":
+        from deploy import dns
+
+        dns.delete(resource.zone or dns.zone_of(environment), say)
+    else:
+        api.delete(resource.kind, resource.name, say)
+
+
+def stop(api: Api, name: str, say: Say) -> None:
+    """Stop the run and wait until it has ended; streams in flight have the 10 seconds that dstack's runner gives."""
+    run = api.run(name)
+    if run and run.active and run.status != "terminating":
+        api.stop_run(name)
+    api.wait_gone(f"run {name}", lambda: not ((run := api.run(name)) and run.active))
+    say(f"{name}: stopped")

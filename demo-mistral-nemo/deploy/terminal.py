@@ -1,0 +1,163 @@
+"""Standard output for what was asked for, standard error for progress; a workflow's page for both.
+
+Whatever the terminal is like, narrow, without a size, with another encoding, gone, the task itself goes on.
+"""
+
+import html
+import os
+import shlex
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout, suppress
+from io import TextIOBase, TextIOWrapper
+from typing import TextIO
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+UNLIMITED = 10_000  # columns of what is no terminal: a file or the next command
+
+
+class Terminal(Console):
+    """Standard output or standard error, as lines that are as long as they are."""
+
+    def __init__(self, *, stderr: bool = False) -> None:
+        known = dict(os.environ)
+        self.columns = int(known.get("COLUMNS", "")) if known.get("COLUMNS", "").isdecimal() else 0
+        if not self.columns:
+            known.pop("COLUMNS", None)  # rich would take 0 at its word, and show nothing
+        super().__init__(stderr=stderr, highlight=False, soft_wrap=True, _environ=known)
+
+    def on_broken_pipe(self) -> None:
+        """Drop the rest where the reader has gone, as in `| head`: the task has its own end and its own exit code."""
+        stream = sys.__stderr__ if self.stderr else sys.__stdout__
+        with suppress(OSError, ValueError, AttributeError):  # closed already, or no file at all
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, stream.fileno())  # type: ignore[union-attr]
+            os.close(nowhere)
+
+    def sign(self, usual: str, plain: str) -> str:
+        """Return `usual`, or `plain` where the terminal's encoding has no such character."""
+        try:
+            usual.encode(self.encoding)
+        except (LookupError, UnicodeEncodeError):
+            return plain
+        return usual
+
+    def table(self, table: Table) -> None:
+        """Show a table, folded between words; where that is too wide, a line for each of its cells."""
+        width = self.width if self.columns or self.is_terminal else UNLIMITED
+        wide = self.options.update_width(UNLIMITED)
+        each = [[self.measure(cell, options=wide) for cell in (c.header, *c.cells)] for c in table.columns]
+        least, most = ([max(getattr(m, side) for m in column) for column in each] for side in ("minimum", "maximum"))
+        between = self.measure(table, options=wide).maximum - sum(most)
+        if (widths := shared_out(width - between, least, most)) is None:
+            return self._records(table)
+        for column, columns in zip(table.columns, widths, strict=True):  # rich would cut words to make it fit
+            column.width = columns
+        if width != self.width:  # which is no terminal, and won't change its size
+            self.width = width
+        self.print(table, soft_wrap=False, crop=False)
+
+    def _records(self, table: Table) -> None:
+        """Show each value of a table beside its column's name."""
+        if table.title:
+            self.print(table.title)
+        headers = [str(column.header) for column in table.columns]
+        for row in zip(*(column.cells for column in table.columns), strict=True):
+            cells = [cell if isinstance(cell, str) else "" for cell in row]  # bars need room that is not there
+            texts = [(header, cell) for header, cell in zip(headers, cells, strict=True) if cell]
+            if any(headers):
+                self.print("".join(f"{header}: {cell}\n" for header, cell in texts))
+            else:
+                self.print("  ".join(cell for _, cell in texts))
+
+
+def shared_out(room: int, least: Sequence[int], most: Sequence[int]) -> list[int] | None:
+    """Return widths between `least` and `most` that fit into `room` together, None if there are none."""
+    if sum(least) > room:
+        return None
+    widths = list(least)
+    while sum(widths) < min(room, sum(most)):
+        lacking = [full - width for full, width in zip(most, widths, strict=True)]
+        widths[lacking.index(max(lacking))] += 1
+    return widths
+
+
+console = Terminal()
+progress = Terminal(stderr=True)
+
+
+def print_anything() -> None:
+    """Show `?` for what the terminal's encoding can't show, instead of ending with an error."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
+@contextmanager
+def watching(title: str) -> Iterator[Callable[[str], None]]:
+    """Yield a function that shows a line of progress with the time since the start; a spinner too, on a terminal.
+
+    The line that was shown last is not shown again, so a loop may say at each look what it sees.
+    """
+    started, said = time.monotonic(), ""
+
+    def say(line: str) -> None:
+        nonlocal said
+        if line == said:
+            return
+        said = line
+        progress.print(f"[dim]{time.monotonic() - started:5.0f} s[/]  {escape(line)}")
+        spinner.update(f"{title}: {escape(line)}")
+
+    with progress.status(title) as spinner:
+        yield say
+
+
+class _Tee(TextIOBase):
+    """Writes to a stream, and as HTML to a page."""
+
+    def __init__(self, stream: TextIO | None, page: TextIO) -> None:
+        self.stream, self.page = stream, page
+
+    def write(self, text: str) -> int:
+        with suppress(OSError):  # a page that is full stops nothing
+            self.page.write(html.escape(text, quote=False))
+        return self.stream.write(text) if self.stream else len(text)
+
+    def flush(self) -> None:
+        if self.stream:
+            self.stream.flush()
+
+
+@contextmanager
+def on_the_runs_page(*, json: bool) -> Iterator[None]:
+    """In a GitHub workflow, show on the run's page too what is shown inside the block, unless it is JSON.
+
+    A page that can't be written is said on standard error, and nothing else.
+    """
+    path = os.environ.get("GITHUB_STEP_SUMMARY")
+    with ExitStack() as stack:
+        if path and not json:
+            try:
+                page = open(path, "a", encoding="utf-8")  # noqa: SIM115  # `_end` closes it
+                page.write(f"`{shlex.join(['inv', *sys.argv[1:]])}`\n<pre>")
+                page.flush()
+            except OSError as error:
+                why = f"GITHUB_STEP_SUMMARY is {path}, which can't be written ({error.strerror or error})"
+                progress.print(f"[yellow]warning:[/] {escape(why)}; nothing is shown on the run's page")
+            else:
+                stack.callback(_end, page)
+                stack.enter_context(redirect_stderr(_Tee(sys.stderr, page)))
+                stack.enter_context(redirect_stdout(_Tee(sys.stdout, page)))
+        yield
+
+
+def _end(page: TextIO) -> None:
+    with suppress(OSError):  # of a disk that is full by now
+        page.write("</pre>\n\n")
+    with suppress(OSError):
+        page.close()

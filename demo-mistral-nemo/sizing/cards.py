@@ -1,0 +1,36 @@
+"""GPU memory as torch sees it: less than a card is sold with, and less than its driver shows."""
+
+from dataclasses import dataclass
+
+SMALLEST_SHARE = 0.915  # of what a card is sold with: an L4 has 22.03 GiB of 24, an L40S 44.40 of 48
+DRIVER_GIB = 0.75  # between nvidia-smi's total and torch's: 0.46 on an L4 to 0.75 on an H100 (81559 MiB)
+
+
+@dataclass(frozen=True, order=True)
+class Card:
+    """GPUs of one kind in one machine; `gib` of one of them, as torch sees it."""
+
+    gib: float
+    name: str = ""
+    count: int = 1
+
+
+# totals in vLLM's and torch's own messages; ECC takes its part of GDDR cards (L4, L40S), the driver the rest
+COMMON = [Card(22.03, "L4"), Card(23.52, "RTX4090"), Card(23.58, "RTX3090"), Card(31.36, "RTX5090")]
+COMMON += [Card(39.39, "A100"), Card(44.40, "L40S"), Card(79.18, "H100"), Card(79.25, "A100")]
+
+
+def listed(name: str, memory_mib: int, count: int) -> Card:
+    """GPUs as dstack lists them; on the low side where a card isn't known.
+
+    RunPod's have the memory that they are sold with (L40S: 49152 MiB), Vast.ai's that of the driver (46068).
+    """
+    gib = memory_mib / 1024
+    known = [card.gib for card in COMMON if card.name == name and card.gib <= gib]
+    unknown = gib * SMALLEST_SHARE if memory_mib % 1024 == 0 else gib - DRIVER_GIB
+    return Card(max(known, default=round(unknown, 2)), name, count)
+
+
+def of_size(gib: float, count: int) -> Card:
+    """The card that has exactly so much, nameless when none is known to."""
+    return Card(gib, next((card.name for card in COMMON if abs(card.gib - gib) < 0.005), ""), count)

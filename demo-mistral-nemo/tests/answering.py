@@ -1,0 +1,73 @@
+"""A server on loopback that answers as a test says: what a dstack server says, or what one gets instead of it."""
+
+from __future__ import annotations
+
+import json
+import socket
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What happens to a call instead of its answer. `lost`: it is carried out, and the connection is closed."""
+
+    status: int = 200
+    body: bytes = b""
+    headers: dict[str, str] = field(default_factory=dict)
+    lost: bool = False
+
+
+class Server(ThreadingHTTPServer):
+    """Answers every POST with `status` and what `bodies` has for its path, else `body`; keeps what was asked.
+
+    A body that is a function is called with what was asked. `faults` are what happens to the next calls.
+    """
+
+    status, body = 200, b"{}"
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.bodies: dict[str, Any] = {}
+        self.faults: list[Fault] = []
+        self.asked: list[tuple[str, Any, str | None]] = []
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
+    @property
+    def paths(self) -> list[str]:
+        """What was asked, in order, below the project."""
+        return [path.removeprefix("/api/project/main/") for path, _, _ in self.asked]
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Server
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.server.asked.append((self.path, body, self.headers["Authorization"]))
+        fault = self.server.faults.pop(0) if self.server.faults else None
+        answer = self._answer(body) if fault is None or fault.lost else fault
+        if fault and fault.lost:
+            self.close_connection = True
+            self.connection.shutdown(socket.SHUT_RDWR)
+            return
+        self.send_response(answer.status)
+        for name, value in answer.headers.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(answer.body)))
+        self.end_headers()
+        self.wfile.write(answer.body)
+
+    def _answer(self, body: Any) -> Fault:
+        found = self.server.bodies.get(self.path.removeprefix("/api/project/main/"), self.server.body)
+        found = found(body) if callable(found) else found
+        if isinstance(found, Fault):
+            return found
+        return Fault(self.server.status, found if isinstance(found, bytes) else json.dumps(found).encode())
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Keep quiet."""

@@ -1,0 +1,134 @@
+"""A copy of this repository to spoil, and answers of a dstack server to judge; nothing here uses a network."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pytest
+import yaml
+from answering import Server
+
+from deploy.answers import Run
+from deploy.api import Api
+from deploy.environments import ROOT, Environment, load
+
+VARIABLES = {"DSTACK_SERVER_URL": "https://dstack.example.com", "DSTACK_TOKEN": "t0ken"}
+Write = Callable[[str, str], None]
+
+
+@pytest.fixture(autouse=True)
+def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing here takes its time: look again at once."""
+    monkeypatch.setattr("deploy.api.POLL_SECONDS", 0.01)
+    monkeypatch.setattr("deploy.client.PAUSES", (0.01,))
+    monkeypatch.setattr("deploy.rollout.POLL_SECONDS", 0.01)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """dstack/ and environments/ of this repository, copied, with the server that VARIABLES names."""
+    for folder in ("dstack", "environments"):
+        shutil.copytree(ROOT / folder, tmp_path / folder)
+    for path in (tmp_path / "environments").glob("*.yml"):
+        document = read_yaml(path)
+        document["server"].pop("url", None)
+        path.write_text(yaml.safe_dump(document), encoding="utf-8")
+    return tmp_path
+
+
+@pytest.fixture
+def write(root: Path) -> Write:
+    """write("environments/dev.yml", text) replaces a file of the copy."""
+
+    def replace(name: str, text: str) -> None:
+        (root / name).write_text(text, encoding="utf-8")
+
+    return replace
+
+
+@pytest.fixture
+def environment(root: Path) -> Environment:
+    """The environment `prod` of the copy."""
+    return load("prod", root, VARIABLES)
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with Server() as server:
+        Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}).start()
+        yield server
+        server.shutdown()
+
+
+@pytest.fixture
+def api(server: Server, environment: Environment) -> Api:
+    return Api(replace(environment, server_url=server.url, project="main"))
+
+
+def machine(backend: str = "runpod", price: float = 0.4) -> dict[str, Any]:
+    gpu = {"name": "A40", "memory_mib": 49152}
+    instance = {"name": "A40", "resources": {"gpus": [gpu]}}
+    return {"backend": backend, "region": "CA-MTL-1", "price": price, "instance_type": instance}
+
+
+def offer(availability: str = "available") -> dict[str, Any]:
+    """An offer as dstack lists it."""
+    found = machine()
+    found["instance"] = found.pop("instance_type")
+    return {**found, "availability": availability}
+
+
+def job(
+    *,
+    replica: int = 0,
+    deployment: int = 0,
+    status: str = "running",
+    streak: int = 1,
+    ended: tuple[str, ...] = (),
+    placed: bool = True,
+) -> dict[str, Any]:
+    """A replica: attempts that `ended` for these reasons, then one in `status` whose probe passed `streak` times."""
+
+    def attempt(number: int, status: str, reason: str | None) -> dict[str, Any]:
+        return {
+            "id": f"job-{replica}-{number}",
+            "deployment_num": deployment,
+            "status": status,
+            "submitted_at": f"2026-11-01T00:00:{number:02}Z",
+            "termination_reason": reason,
+            "job_provisioning_data": machine() if placed else None,
+            "probes": [{"success_streak": streak}] if status == "running" else [],
+        }
+
+    attempts = [attempt(number, "failed", reason) for number, reason in enumerate(ended)]
+    attempts += [] if status == "none" else [attempt(len(ended), status, None)]
+    return {"job_spec": {"replica_num": replica, "probes": [{"ready_after": 1}]}, "job_submissions": attempts}
+
+
+def run(*jobs: dict[str, Any], **values: Any) -> Run:
+    """A run with these replicas."""
+    return Run.model_validate(run_json(*jobs, **values))
+
+
+def run_json(*jobs: dict[str, Any], status: str = "running", deployment: int = 0, **values: Any) -> dict[str, Any]:
+    """The same, as dstack sends it."""
+    spec = {"run_name": "x", "configuration": {"replicas": {"min": 1, "max": 1}}, "ssh_key_pub": "ssh-ed25519 first"}
+    return {
+        "id": "run-1",
+        "run_spec": spec,
+        "status": status,
+        "deployment_num": deployment,
+        "jobs": list(jobs),
+        "cost": 1.25,
+        "service": {"url": "/proxy/services/main/x/"},
+        **values,
+    }
+
+
+def read_yaml(path: Path) -> Any:
+    return yaml.safe_load(path.read_text(encoding="utf-8"))

@@ -1,0 +1,182 @@
+"""What exists is found by owner and name, whatever the files say, and is removed in an order that leaves nothing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from conftest import job, run, run_json
+
+from deploy import dns, existing
+from deploy.answers import Fleet, Gateway, Run
+from deploy.environments import Environment
+from deploy.errors import ExitCode, Failure
+
+MARK = "dstack/service.dstack.yml#chat/prod"
+
+
+def gateway(domain: str = "ai.internal") -> Gateway:
+    configuration = {"domain": domain, "region": "eu-central-1", "backend": "aws"}
+    listed = [{"status": "running", "hostname": "10.0.0.5"}]
+    return Gateway.model_validate({"status": "running", "configuration": configuration, "replicas": listed})
+
+
+def named(name: str, mark: str = MARK, **values: Any) -> Run:
+    found = run(job(), **values)
+    found.run_spec |= {"run_name": name, "configuration_path": mark}
+    return found
+
+
+class Server:
+    """A dstack project with these runs, fleets and gateways, by name; a name in `broken` can't be removed."""
+
+    def __init__(self, runs: dict[str, Run], fleets: dict[str, Fleet], gateways: dict[str, Gateway]) -> None:
+        self.runs, self.kept, self.gateways = runs, fleets, gateways
+        self.broken: set[str] = set()
+        self.done: list[str] = []
+
+    def run(self, name: str) -> Run | None:
+        return self.runs.get(name)
+
+    def active_runs(self) -> list[Run]:
+        return [found for found in self.runs.values() if found.active]
+
+    def fleets(self) -> list[Fleet]:
+        return list(self.kept.values())
+
+    def gateway(self, name: str) -> Gateway | None:
+        return self.gateways.get(name)
+
+    def exists(self, kind: str, name: str) -> bool:
+        return name in (self.kept if kind == "fleet" else self.gateways)
+
+    def stop_run(self, name: str) -> None:
+        self.done.append(f"run {name}")
+
+    def wait_gone(self, *_: object) -> None:
+        """It is gone."""
+
+    def delete(self, kind: str, name: str, say: Any) -> None:
+        if f"{kind} {name}" in self.broken:
+            raise Failure(ExitCode.SERVER_UNREACHABLE, f"{kind} {name}: 502")
+        self.done.append(f"{kind} {name}")
+
+
+class Zones:
+    """Route 53: hosts that have records of this project."""
+
+    def __init__(self, *hosts: str) -> None:
+        self.hosts = set(hosts)
+        self.deleted: list[str] = []
+
+    def holding(self, domain: str, region: str, run_name: str, project: str) -> list[dns.Zone]:
+        host = f"{run_name}.{domain}"
+        return [dns.Zone(None, "Z1", host, f"{project}/{run_name}")] if host in self.hosts else []
+
+    def delete(self, zone: dns.Zone, say: Any) -> None:
+        self.deleted.append(zone.host)
+
+
+@pytest.fixture
+def service(environment: Environment) -> Environment:
+    """An environment `prod` of the repository `chat`, whose file has neither gateway nor records."""
+    return replace(environment, run_name="chat", project="main", service_id="chat", gateway=None, dns=None)
+
+
+@pytest.fixture
+def zones(monkeypatch: pytest.MonkeyPatch) -> Zones:
+    found = Zones("chat.ai.internal", "talk.ai.internal")
+    monkeypatch.setattr(dns, "holding", found.holding)
+    monkeypatch.setattr(dns, "delete", found.delete)
+    return found
+
+
+def words(found: Any) -> list[str]:
+    return [f"{resource.kind} {resource.name}" for resource in found]
+
+
+def fleet(name: str, mark: str = MARK) -> Fleet:
+    return Fleet(name=name, spec={"configuration_path": mark}, status="active")
+
+
+def forgotten(server: Any, service: Environment, name: str = "chat") -> list[str]:
+    return words(existing.forgotten(server, service, server.run(name), server.gateway(name), lambda line: None))
+
+
+def test_a_gateway_that_the_file_has_no_more_is_forgotten_with_its_records(service: Environment, zones: Zones) -> None:
+    server = Server({"chat": named("chat")}, {"chat": fleet("chat")}, {"chat": gateway()})
+    assert forgotten(server, service) == ["records chat.ai.internal", "gateway chat"]
+
+
+def test_what_the_file_names_is_not_forgotten(service: Environment, zones: Zones) -> None:
+    server = Server({"chat": named("chat")}, {"chat": fleet("chat")}, {"chat": gateway()})
+    complete = replace(service, gateway={"domain": "ai.internal", "region": "eu-central-1"}, dns=dns_section())
+    assert forgotten(server, complete) == []
+
+
+def dns_section() -> Any:
+    from deploy.environments import Dns
+
+    return Dns(vpc_id="vpc-1")
+
+
+def test_records_in_a_zone_that_the_file_has_no_more_are_forgotten(service: Environment, zones: Zones) -> None:
+    elsewhere = replace(service, gateway={"domain": "new.internal", "region": "eu-central-1"}, dns=dns_section())
+    served = named("chat", service={"url": "http://chat.ai.internal"})
+    served.run_spec["configuration"]["gateway"] = "chat"
+    server = Server({"chat": served}, {}, {"chat": gateway("new.internal")})
+    assert forgotten(server, elsewhere) == ["records chat.ai.internal"]
+
+
+def test_an_earlier_name_of_the_service_is_known_by_its_mark(service: Environment, zones: Zones) -> None:
+    runs = {"talk": named("talk"), "other": named("other", "dstack/service.dstack.yml#other/prod")}
+    runs |= {"dev": named("dev", "dstack/service.dstack.yml#chat/dev"), "plain": named("plain", "x.yml")}
+    server = Server(runs, {"talk": fleet("talk"), "older": fleet("older")}, {"talk": gateway()})
+    expected = ["run talk", "fleet older", "fleet talk", "records talk.ai.internal", "gateway talk"]
+    assert forgotten(server, service) == expected
+
+
+def test_without_a_mark_of_its_own_nothing_is_taken_for_an_earlier_name(service: Environment, zones: Zones) -> None:
+    server = Server({"talk": named("talk", "dstack/service.dstack.yml")}, {}, {})
+    assert forgotten(server, replace(service, service_id="")) == []
+
+
+def test_who_may_not_read_route_53_still_sees_the_rest(service: Environment, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object) -> list[dns.Zone]:
+        raise Failure(ExitCode.DNS_REFUSED, "no credentials")
+
+    monkeypatch.setattr(dns, "holding", refused)
+    server = Server({}, {}, {"chat": gateway()})
+    assert forgotten(server, service) == ["gateway chat"]
+
+
+def test_gpus_go_first_and_records_before_the_address_is_freed(service: Environment, zones: Zones) -> None:
+    server: Any = Server({"chat": named("chat")}, {"chat": fleet("chat")}, {"chat": gateway()})
+    found = existing.everything(server, service)
+    assert words(found) == ["run chat", "fleet chat", "records chat.ai.internal", "gateway chat"]
+    existing.remove(server, service, found, lambda line: None)
+    assert (server.done, zones.deleted) == (["run chat", "fleet chat", "gateway chat"], ["chat.ai.internal"])
+
+
+def test_what_can_not_be_removed_keeps_none_of_the_others(service: Environment, zones: Zones) -> None:
+    server: Any = Server({"chat": named("chat")}, {"chat": fleet("chat")}, {"chat": gateway()})
+    server.broken = {"fleet chat"}
+    with pytest.raises(Failure, match="502") as failed:
+        existing.remove(server, service, existing.everything(server, service), lambda line: None)
+    assert failed.value.code == ExitCode.SERVER_UNREACHABLE
+    assert (server.done, zones.deleted) == (["run chat", "gateway chat"], ["chat.ai.internal"])
+
+
+def test_the_mark_names_repository_and_environment(service: Environment) -> None:
+    assert service.marked("dstack/service.dstack.yml") == MARK
+    assert service.owns(MARK)
+    assert service.owns(f"{MARK} more=later")
+    assert not any(service.owns(path) for path in (None, "", "dstack/service.dstack.yml", f"{MARK}x"))
+
+
+def test_a_mark_is_no_change_of_a_service() -> None:
+    from deploy.changes import differences
+
+    before = run_json()["run_spec"]
+    assert not list(differences(before, before | {"configuration_path": MARK}))

@@ -1,0 +1,53 @@
+import sys
+from pathlib import Path
+
+import pytest
+
+from deploy import output
+from deploy.errors import ExitCode, Failure
+from deploy.existing import Resource
+
+
+@pytest.fixture
+def page(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """The page of a GitHub workflow's run, while `inv deploy --env prod` runs."""
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary.md"))
+    monkeypatch.setattr(sys, "argv", ["/somewhere/inv", "deploy", "--env", "prod"])
+    return tmp_path / "summary.md"
+
+
+def test_the_page_of_a_workflows_run_has_what_the_terminal_has(page: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with output.on_the_runs_page(json=False), output.watching("deploying") as say:
+        output.existing("chat", [Resource("run", "chat", "running")])
+        say("replica 0: </pre> & <b>ready</b>")
+    shown = capsys.readouterr()
+    text = page.read_text("utf-8")
+    assert text.startswith("`inv deploy --env prod`\n<pre>chat: run chat (running)\n")
+    assert text.endswith("replica 0: &lt;/pre&gt; &amp; &lt;b&gt;ready&lt;/b&gt;\n</pre>\n\n")
+    assert shown.out == "chat: run chat (running)\n"
+    assert "<b>ready</b>" in shown.err
+
+
+def test_what_failed_is_on_the_page_too(page: Path) -> None:
+    def fail() -> None:
+        with output.on_the_runs_page(json=False):
+            output.failure(Failure(ExitCode.NO_CAPACITY, "no GPU to be had"))
+            raise SystemExit
+
+    with pytest.raises(SystemExit):
+        fail()
+    assert page.read_text("utf-8").endswith("error: no GPU to be had\n</pre>\n\n")
+
+
+def test_json_is_for_the_next_command_and_not_for_the_page(page: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with output.on_the_runs_page(json=True):
+        output.records("chat.ai.internal", [], json=True)
+    assert capsys.readouterr().out == "[]\n"
+    assert not page.exists()
+
+
+def test_elsewhere_nothing_is_written(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("GITHUB_STEP_SUMMARY")
+    with output.on_the_runs_page(json=False):
+        output.existing("chat", [])
+    assert not page.exists()

@@ -1,0 +1,272 @@
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from conftest import job, offer, run_json
+
+from deploy import changes, guards, plans
+from deploy.answers import ResourcePlan, RunPlan
+from deploy.changes import Change, Difference, Part
+from deploy.environments import Environment
+from deploy.errors import ExitCode, Failure
+from deploy.existing import Resource
+from deploy.plans import Plan
+
+SPEC = {"run_name": "x", "ssh_key_pub": "k", "configuration": {"env": {"A": "1"}, "replicas": 1, "retry": None}}
+
+
+def run_plan(current: dict[str, Any] | None, after: dict[str, Any], action: str = "update", offers: int = 1) -> RunPlan:
+    return RunPlan.model_validate(
+        {
+            "action": action,
+            "run_spec": {},
+            "effective_run_spec": SPEC | {"configuration": SPEC["configuration"] | after},  # type: ignore[operator]
+            "current_resource": current | {"run_spec": SPEC} if current else None,
+            "job_plans": [{"offers": [offer()] * offers, "total_offers": offers}],
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    ("status", "action", "after", "expected"),
+    [
+        ("running", "update", {}, Change.UNCHANGED),
+        ("running", "update", {"replicas": 2}, Change.IN_PLACE),
+        ("running", "update", {"env": {"A": "2"}}, Change.ROLLING),
+        ("running", "update", {"env": {"A": "2"}, "replicas": 2}, Change.ROLLING),
+        ("running", "create", {"retry": {"duration": 1}}, Change.RESTART),
+        ("pending", "create", {"retry": {"duration": 1}}, Change.RESTART),
+        ("terminating", "create", {}, Change.CREATE),
+        ("failed", "create", {}, Change.CREATE),
+        ("terminated", "create", {"env": {"A": "2"}}, Change.CREATE),
+    ],
+)
+def test_a_change_of_the_service_is_judged(status: str, action: str, after: dict[str, Any], expected: Change) -> None:
+    assert changes.judge_service(run_plan(run_json(job(), status=status), after, action)).change == expected
+
+
+def test_a_service_that_never_ran_is_created() -> None:
+    assert changes.judge_service(run_plan(None, {}, "create")) == Part(Change.CREATE, ())
+
+
+def test_differences_are_named_as_in_the_file() -> None:
+    part = changes.judge_service(run_plan(run_json(job()), {"env": {"A": "2", "B": "3"}}))
+    assert part.differences == (Difference("env.A", "1", "2"), Difference("env.B", None, "3"))
+
+
+def fleet_plan(after: str, action: str = "update", status: str | None = "active") -> ResourcePlan:
+    current = {"status": status, "spec": {"configuration": {"nodes": "0..2"}}} if status else None
+    effective = {"configuration": {"nodes": after}}
+    return ResourcePlan.model_validate(
+        {"action": action, "spec": {}, "effective_spec": effective, "current_resource": current}
+    )
+
+
+@pytest.mark.parametrize(
+    ("plan", "serving", "expected"),
+    [
+        (fleet_plan("0..2"), True, Change.UNCHANGED),
+        (fleet_plan("0..3"), True, Change.IN_PLACE),
+        (fleet_plan("0..3", "create"), True, Change.RESTART),
+        (fleet_plan("0..3", "create"), False, Change.CREATE),
+        (fleet_plan("0..2", "create", None), False, Change.CREATE),
+        (fleet_plan("0..2", "create", "terminating"), False, Change.CREATE),
+    ],
+)
+def test_a_change_of_the_fleet_is_judged(plan: ResourcePlan, serving: bool, expected: Change) -> None:
+    assert changes.judge_fleet(plan, serving=serving).change == expected
+
+
+def planned(environment: Environment, service: Change, *, offers: int = 1, fleet: Change = Change.UNCHANGED) -> Plan:
+    asked = run_plan(None if service == Change.CREATE else run_json(job()), {}, offers=offers)
+    difference = (Difference("replicas.min" if service == Change.IN_PLACE else "retry", None, True),)
+    parts = {"fleet": Part(fleet, ()), "service": Part(service, difference)}
+    return Plan(environment, parts, asked.offers, 0.0, fleet_plan("0..2"), asked)
+
+
+def refusal(plan: Plan, *, allow_restart: bool = False) -> Failure | None:
+    try:
+        guards.refuse(plan, allow_restart=allow_restart)
+    except Failure as failure:
+        return failure
+    return None
+
+
+def test_a_protected_service_is_not_restarted_unless_allowed(environment: Environment) -> None:
+    assert environment.protected
+    refused = refusal(planned(environment, Change.RESTART))
+    assert refused is not None
+    assert refused.code == ExitCode.RESTART_REFUSED
+    assert "retry" in str(refused)
+    assert refusal(planned(environment, Change.RESTART), allow_restart=True) is None
+    assert refusal(planned(environment, Change.ROLLING)) is None
+
+
+@pytest.mark.parametrize("change", [Change.CREATE, Change.ROLLING])
+def test_nothing_is_touched_when_there_is_no_offer(environment: Environment, change: Change) -> None:
+    refused = refusal(planned(environment, change, offers=0))
+    assert refused is not None
+    assert refused.code == ExitCode.NO_CAPACITY
+    assert ("the service keeps running" in str(refused)) == (change == Change.ROLLING)
+
+
+def test_a_deploy_that_only_the_limit_keeps_from_its_offers_names_the_cheapest(environment: Environment) -> None:
+    limited = replace(environment, max_price_per_hour=0.39)
+    refused = refusal(replace(planned(limited, Change.CREATE, offers=0), dearer=0.4))
+    assert refused is not None
+    assert refused.code == ExitCode.NO_CAPACITY
+    assert "the cheapest offer is $0.40 an hour, max_price_per_hour is 0.39" in str(refused)
+    assert refusal(replace(planned(limited, Change.IN_PLACE, offers=0), dearer=0.4)) is None
+
+
+def test_what_narrows_the_offers_is_named_where_there_is_none(environment: Environment) -> None:
+    narrow = replace(environment, service=environment.service | {"regions": ["eu-1"], "instance_types": ["x"]})
+    refused = refusal(planned(narrow, Change.CREATE, offers=0))
+    assert refused is not None
+    assert "service.resources with service.regions, service.instance_types" in str(refused)
+
+
+REMOVED = Resource("gateway", "x", "running, 1 of 1 replicas running, 10.0.0.5")
+
+
+def test_a_protected_environment_loses_nothing_unless_allowed(environment: Environment) -> None:
+    plan = replace(planned(environment, Change.UNCHANGED), removals=(REMOVED,))
+    refused = refusal(plan)
+    assert refused is not None
+    assert refused.code == ExitCode.REMOVAL_REFUSED
+    assert "gateway x" in str(refused)
+    guards.refuse(plan, allow_restart=False, allow_removal=True)
+    guards.refuse(replace(plan, environment=replace(environment, protected=False)), allow_restart=False)
+    assert (plan.changes, plan.exit_code) == (True, ExitCode.INTERRUPTING_CHANGES)
+
+
+@pytest.mark.parametrize(
+    ("replicas", "running", "rented"),
+    [(0, 0, 0), ("0..2", 0, 0), ("0..2", 1, 1), (0, 1, 0), ("1..2", 0, 1)],
+)
+def test_what_is_asleep_rents_nothing(environment: Environment, replicas: Any, running: int, rented: int) -> None:
+    asleep = replace(environment, service=environment.service | {"replicas": replicas})
+    asked = run_plan(run_json(*(job(replica=number) for number in range(running))), {}, offers=0)
+    parts = {"fleet": Part(Change.UNCHANGED), "service": Part(Change.ROLLING)}
+    plan = Plan(asleep, parts, [], 0.0, fleet_plan("0..2"), asked)
+    assert (plan.new_replicas, plan.needs_machine) == (rented, rented > 0)
+
+
+class Changed:
+    """A dstack server that plans this, whatever is asked."""
+
+    def __init__(self, asked: RunPlan) -> None:
+        self.asked = asked
+
+    def run(self, name: str) -> None:
+        return None
+
+    def plan_run(self, *_: Any) -> RunPlan:
+        return self.asked
+
+
+@pytest.mark.parametrize(
+    ("shown", "now", "accepted"),
+    [
+        (Part(Change.CREATE), run_plan(None, {}, "create"), True),
+        (Part(Change.CREATE), run_plan(run_json(job()), {}), True),  # a colleague deployed the same
+        (Part(Change.CREATE), run_plan(run_json(job()), {"env": {"A": "2"}}), False),
+        (Part(Change.RESTART), run_plan(None, {}, "create"), True),
+        (Part(Change.RESTART), run_plan(run_json(job()), {"retry": True}, "create"), False),
+        (Part(Change.ROLLING, (Difference("env.A", "1", "2"),)), run_plan(run_json(job()), {"env": {"A": "2"}}), True),
+        (Part(Change.ROLLING, (Difference("env.A", "0", "2"),)), run_plan(run_json(job()), {"env": {"A": "2"}}), False),
+        (Part(Change.IN_PLACE), run_plan(run_json(job()), {"env": {"A": "2"}}), False),
+    ],
+)
+def test_a_second_plan_that_does_what_was_not_shown_is_refused(
+    environment: Environment, shown: Part, now: RunPlan, accepted: bool
+) -> None:
+    plan = planned(environment, Change.CREATE)
+    plan.parts["service"] = shown
+    if accepted:
+        assert plans.replanned(Changed(now), plan) == now  # type: ignore[arg-type]
+        return
+    with pytest.raises(Failure, match="somebody changed") as refused:
+        plans.replanned(Changed(now), plan)  # type: ignore[arg-type]
+    assert refused.value.code == ExitCode.PLAN_OUTDATED
+
+
+@pytest.mark.parametrize("change", [Change.UNCHANGED, Change.IN_PLACE])
+def test_what_needs_no_machine_needs_no_offer(environment: Environment, change: Change) -> None:
+    assert refusal(planned(environment, change, offers=0)) is None
+
+
+def test_one_replica_more_takes_a_machine_although_none_is_replaced(environment: Environment) -> None:
+    two = replace(environment, service=environment.service | {"replicas": 2})
+    refused = refusal(planned(two, Change.IN_PLACE, offers=0))
+    assert refused is not None
+    assert refused.code == ExitCode.NO_CAPACITY
+    assert planned(two, Change.IN_PLACE).price_change == 0.4
+    assert not planned(two, Change.UNCHANGED).needs_machine  # dstack replaces what was lost by itself
+    registered = planned(two, Change.IN_PLACE, offers=0)
+    registered.parts["service"] = Part(Change.IN_PLACE, (Difference("gateway", "x", "main/x"),))
+    assert not registered.needs_machine
+
+
+def test_offers_that_dstack_would_not_try_are_no_offers() -> None:
+    asked = run_plan(None, {})
+    asked.listed[0].availability = "no_quota"
+    assert asked.offers == []
+
+
+@pytest.mark.parametrize(
+    ("fleet", "service", "code"),
+    [
+        (Change.UNCHANGED, Change.UNCHANGED, 0),
+        (Change.IN_PLACE, Change.UNCHANGED, ExitCode.CHANGES),
+        (Change.UNCHANGED, Change.ROLLING, ExitCode.CHANGES),
+        (Change.UNCHANGED, Change.RESTART, ExitCode.INTERRUPTING_CHANGES),
+        (Change.RESTART, Change.RESTART, ExitCode.INTERRUPTING_CHANGES),
+    ],
+)
+def test_the_plan_says_by_exit_code_what_it_found(
+    environment: Environment, fleet: Change, service: Change, code: int
+) -> None:
+    assert planned(environment, service, fleet=fleet).exit_code == code
+
+
+def priced(environment: Environment, change: Change, replicas: Any, running: int, offers: int = 1) -> float | None:
+    """The change of price when `running` replicas at 0.40 have offers at 0.40 or, for a new card, 0.90."""
+    environment.service["replicas"] = replicas
+    current = run_json(*(job(replica=number) for number in range(running)))
+    asked = run_plan(current if running else None, {}, offers=offers)
+    for one in asked.listed:
+        one.price = 0.9 if change == Change.ROLLING else 0.4
+    parts = {"fleet": Part(Change.UNCHANGED), "service": Part(change, (Difference("replicas.min", None, replicas),))}
+    return Plan(environment, parts, asked.offers, 0.4 * running, fleet_plan("0..2"), asked).price_change
+
+
+@pytest.mark.parametrize(
+    ("change", "replicas", "running", "expected"),
+    [
+        (Change.UNCHANGED, 2, 1, 0.0),  # one is being replaced
+        (Change.CREATE, "2..4", 0, 0.8),
+        (Change.IN_PLACE, 3, 1, 0.8),
+        (Change.IN_PLACE, 1, 3, -0.8),
+        (Change.IN_PLACE, "1..4", 3, 0.0),
+        (Change.ROLLING, "1..4", 3, 1.5),
+        (Change.RESTART, 1, 1, 0.0),
+    ],
+)
+def test_the_plan_says_what_a_deploy_adds_to_the_price(
+    environment: Environment, change: Change, replicas: Any, running: int, expected: float
+) -> None:
+    assert priced(environment, change, replicas, running) == pytest.approx(expected)
+
+
+def test_nobody_knows_the_price_of_a_replica_without_an_offer(environment: Environment) -> None:
+    assert priced(environment, Change.ROLLING, 1, 1, offers=0) is None
+    assert priced(environment, Change.IN_PLACE, 1, 2, offers=0) == pytest.approx(-0.4)
+
+
+def test_what_is_protected_is_ended_only_when_that_is_said(environment: Environment) -> None:
+    with pytest.raises(Failure, match="--allow-outage") as refused:
+        guards.refuse_outage(environment, allowed=False)
+    assert refused.value.code == ExitCode.RESTART_REFUSED
+    guards.refuse_outage(environment, allowed=True)
+    guards.refuse_outage(replace(environment, protected=False), allowed=False)
