@@ -104,6 +104,7 @@ def test_what_only_dstack_apply_does_is_refused_by_name(root: Path, service: dic
         ({"probes": [{"type": "http", "timeout": "10m"}]}, "service.probes[0].timeout: is 600 s"),
         ({"entrypoint": "sh 'a"}, "service.entrypoint: can't be split into words"),
         ({"retry": {"duration": -1}}, "service.retry.duration: must not be negative"),
+        ({"volumes": ["a:/x y"]}, "service.volumes[0]: '/x y' is no path that a container takes"),
         ({"volumes": ["a:/x", "a:/y"]}, "service.volumes: a is mounted twice"),
         ({"volumes": ["a:/x//y"]}, None),
         (
