@@ -13,6 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from tests.invariants.person import Done, Person, Project, server
 from tests.invariants.promises import PROMISES, BrokenPromiseError, Story, Watch, leftovers, shows_what_is_rented
 from tests.invariants.stand_in.market import OFFERS
+from tests.invariants.stand_in.state import Conditions
 from tests.invariants.transport import Transport, Trouble
 
 WHO = st.sampled_from([0, 1])
@@ -35,13 +36,21 @@ FAULTS = st.one_of(
     st.builds(Trouble, st.sampled_from(["interrupt", "terminate", "kill"]), CALLS),
 )
 TROUBLE = st.one_of(st.none(), FAULTS)
+VALUE = "service.env.ROLLOUT"  # what every deploy is known by
 FIELDS: dict[str, list[Any]] = {  # of the environment file: the values that a person writes there
-    "service.replicas": [1, 1, 2, 3, 0],
-    "service.stop_duration": ["5m", "5m", "4m"],
-    "max_price_per_hour": [None, None, 1.0, 0.42, 0.3],
-    "gateway": [None, None, {}],
-    "fleet.max_price": [None, None, 1.0],
+    "service.replicas": [1, 2, 3, 0],
+    "service.stop_duration": ["5m", "4m"],
+    "max_price_per_hour": [None, 1.0, 0.42, 0.3],
+    "gateway": [None, {}],
+    "fleet.max_price": [None, 1.0],
 }
+WRITES = st.one_of(
+    st.just((VALUE, None)),
+    *(st.tuples(st.just(key), st.sampled_from(values)) for key, values in sorted(FIELDS.items())),
+)
+WEATHER = st.sampled_from(  # capacity, how many of the cheapest offers are gone, and what new containers do
+    [(True, 0, "")] * 3 + [(False, 0, ""), (True, 2, ""), (True, 4, ""), (True, 0, "crash"), (True, 0, "hang")]
+)
 
 
 class Hunt(RuleBasedStateMachine):
@@ -60,8 +69,9 @@ class Hunt(RuleBasedStateMachine):
         for person in self.people:
             person.file["fleet"] = {"nodes": "0..6"}
 
-    @rule(who=WHO, trouble=TROUBLE)
-    def deploy(self, who: int, trouble: Trouble | None) -> None:
+    @rule(who=WHO, writes=st.lists(WRITES, max_size=2), trouble=TROUBLE)
+    def deploy(self, who: int, writes: list[tuple[str, Any]], trouble: Trouble | None) -> None:
+        self._write(who, writes)
         self._do(who, "deploy", "--yes", trouble=trouble)
 
     @rule(who=WHO, trouble=TROUBLE)
@@ -72,53 +82,46 @@ class Hunt(RuleBasedStateMachine):
     def plan(self, who: int, trouble: Trouble) -> None:
         self._do(who, "plan", trouble=trouble)
 
-    @rule(who=WHO, at=CALLS, words=st.sampled_from(["deploy", "deploy", "destroy"]))
-    def deploy_while_somebody_else_works(self, who: int, at: int, words: str) -> None:
+    @rule(who=WHO, at=CALLS, word=st.sampled_from(["deploy", "deploy", "destroy"]))
+    def deploy_while_somebody_else_works(self, who: int, at: int, word: str) -> None:
         other = self.people[1 - who]
-        visit = Trouble("visit", at, visitor=lambda: self._note(other.inv(words, "--yes")))
+        for one in (who, 1 - who):
+            self._write(one, [(VALUE, None)])
+        visit = Trouble("visit", at, visitor=lambda: self._note(other.inv(word, "--yes")))
         self._do(who, "deploy", "--yes", trouble=visit)
-
-    @rule(who=WHO)
-    def write_a_new_value(self, who: int) -> None:
-        self.writings += 1
-        self.people[who].file["service"]["env"]["ROLLOUT"] = self.writings
-
-    @rule(who=WHO, field=st.sampled_from(sorted(FIELDS)), data=st.data())
-    def write_a_field(self, who: int, field: str, data: st.DataObject) -> None:
-        value = data.draw(st.sampled_from(FIELDS[field]), label=field)
-        document = self.people[who].file
-        *outer, key = field.split(".")
-        for name in outer:
-            document = document.setdefault(name, {})
-        if value is None:
-            document.pop(key, None)
-        else:
-            document[key] = value
 
     @rule(who=WHO)
     def take_the_file_of_the_other(self, who: int) -> None:
         self.people[who].file = json.loads(json.dumps(self.people[1 - who].file))
 
-    @rule(capacity=st.booleans(), sold_out=st.sampled_from([0, 0, 2, 4]))
-    def clouds_change(self, capacity: bool, sold_out: int) -> None:
-        self.server.state.conditions.capacity = capacity
-        self.server.state.conditions.sold_out = sold_out
-
-    @rule(crashing=st.booleans(), unready=st.booleans())
-    def containers_change(self, crashing: bool, unready: bool) -> None:
-        self.server.state.conditions.crashing = crashing
-        self.server.state.conditions.unready = unready
+    @rule(weather=WEATHER)
+    def clouds_and_containers_change(self, weather: tuple[bool, int, str]) -> None:
+        conditions = self.server.state.conditions
+        conditions.capacity, conditions.sold_out, containers = weather
+        conditions.crashing, conditions.unready = containers == "crash", containers == "hang"
 
     @rule(seconds=st.sampled_from([3.0, 20.0, 120.0]))
     def time_passes(self, seconds: float) -> None:
         self.server.advance(seconds)
 
-    @rule(who=WHO)
-    def settle(self, who: int) -> None:
-        """Nothing goes wrong any more: a second deploy ends with 0 at the latest, and a third changes nothing."""
+    def teardown(self) -> None:
+        """Whatever happened: without faults deploys come to rest, and destroy ends with 0 and leaves nothing."""
+        if not hasattr(self, "people"):
+            return
         self._heal()
-        limit = self.people[who].file.get("max_price_per_hour")
-        if limit is not None and limit < OFFERS[0].price:
+        self._settle(self.writings % 2)
+        codes = []
+        for person in self.people + self.people:
+            codes.append(person.inv("destroy", "--yes").code)
+            if codes[-1] == 0:
+                break
+        if codes[-1] != 0 or leftovers(self.server.state):
+            self._break("leftover", f"destroy ended with {codes}, and left {leftovers(self.server.state)}")
+
+    def _settle(self, who: int) -> None:
+        """A second deploy ends with 0 at the latest, and a third changes nothing."""
+        limits = [self.people[who].file.get("max_price_per_hour"), self.people[who].file["fleet"].get("max_price")]
+        if any(limit is not None and limit < OFFERS[0].price for limit in limits):
             return
         for number in (1, 2, 3):
             before = len(self.server.calls)
@@ -129,23 +132,23 @@ class Hunt(RuleBasedStateMachine):
             if number == 3 and (done.code != 0 or writes):
                 self._break("convergence", f"the third deploy ended with {done.code}, called {writes}: {done.errors}")
 
-    def teardown(self) -> None:
-        """Whatever happened: without faults, destroy ends with 0 and leaves nothing."""
-        if not hasattr(self, "people"):
-            return
-        self._heal()
-        codes = []
-        for person in self.people + self.people:
-            codes.append(person.inv("destroy", "--yes").code)
-            if codes[-1] == 0:
-                break
-        if codes[-1] != 0 or leftovers(self.server.state):
-            self._break("leftover", f"destroy ended with {codes}, and left {leftovers(self.server.state)}")
+    def _write(self, who: int, writes: list[tuple[str, Any]]) -> None:
+        """Write into somebody's file; None takes a line away, and the value is one that nobody has written before."""
+        for key, value in writes:
+            *outer, name = key.split(".")
+            document = self.people[who].file
+            for part in outer:
+                document = document.setdefault(part, {})
+            if key == VALUE:
+                self.writings += 1
+                document[name] = self.writings
+            elif value is None:
+                document.pop(name, None)
+            else:
+                document[name] = value
 
     def _heal(self) -> None:
-        conditions = self.server.state.conditions
-        conditions.capacity, conditions.sold_out = True, 0
-        conditions.crashing = conditions.unready = False
+        self.server.state.conditions = Conditions()
 
     def _do(self, who: int, *words: str, trouble: Trouble | None) -> Done:
         """Run a command and look whether it kept its promises."""
@@ -179,7 +182,7 @@ class Hunt(RuleBasedStateMachine):
         return min(run.desired, int(person.file["service"].get("replicas", 1)))
 
     def _gateway(self) -> str | None:
-        """The gateway at which the service is registered: where that changes, dstack lets requests fail for a moment."""
+        """The gateway that knows the service: where that changes, dstack lets requests fail for a moment."""
         run = self.server.state.runs.get(self.project.run_name)
         return run.gateway if run else None
 

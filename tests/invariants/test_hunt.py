@@ -11,7 +11,7 @@ from tests.invariants.machine import Hunt
 from tests.invariants.person import Project
 
 EXAMPLES = int(os.environ.get("HUNT_EXAMPLES", "40"))
-STEPS = int(os.environ.get("HUNT_STEPS", "12"))
+STEPS = int(os.environ.get("HUNT_STEPS", "8"))
 SEED = int(os.environ.get("HUNT_SEED", "1"))
 IGNORED = frozenset(filter(None, os.environ.get("HUNT_IGNORE", "").split(",")))
 SHRINKS = os.environ.get("HUNT_SHRINK", "yes") == "yes"

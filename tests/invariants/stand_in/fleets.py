@@ -124,4 +124,8 @@ def _instance(fleet: Fleet, machine: Machine) -> dict[str, Any]:
         "created": timestamp(machine.created),
         "region": machine.offer.region,
         "price": machine.price,
+        "unreachable": False,
+        "health_status": "healthy",
+        "total_blocks": 1,
+        "busy_blocks": int(machine.status == "busy"),
     }

@@ -18,6 +18,6 @@ def answer_of(error: Exception) -> tuple[int, Any]:
     if isinstance(error, ServerClientError):
         return 400, {"detail": get_server_client_error_details(error)}
     if isinstance(error, ValidationError):
-        found = error.errors(include_url=False, include_context=False, include_input=False)
+        found = error.errors(include_url=False, include_context=False)
         return 422, {"detail": [{**one, "loc": ["body", *one["loc"]]} for one in found]}
     raise error

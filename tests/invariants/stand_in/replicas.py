@@ -12,6 +12,7 @@ from dstack._internal.server.services import jobs as job_services
 from dstack._internal.server.services.docker import ImageConfig
 from dstack._internal.server.services.jobs.configurators import service
 from dstack._internal.utils.interpolator import InterpolatorError
+from gpuhunt import CPUArchitecture
 
 from tests.invariants.stand_in import market
 from tests.invariants.stand_in.state import Attempt, Fleet, Machine, Offer, Run, State, as_json
@@ -29,7 +30,7 @@ def specs_of(spec: Any, replica: int) -> Any:
     """dstack's JobSpec of a run's replica; no registry is asked for the image."""
     configurator = service.ServiceJobConfigurator(run_spec=spec, secrets={}, replica_group_name=None)
     configurator._image_config = ImageConfig()
-    configurator._image_cpu_architectures = set()
+    configurator._image_cpu_architectures = {CPUArchitecture.X86}
     [made] = asyncio.run(configurator.get_job_specs(replica_num=replica))
     return made
 

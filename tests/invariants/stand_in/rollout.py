@@ -5,6 +5,8 @@ The order of decisions is that of `dstack._internal.server.background.pipeline_t
 
 from __future__ import annotations
 
+from typing import Any
+
 from dstack._internal.core.models.runs import JobTerminationReason, RunTerminationReason
 from dstack._internal.server.background.pipeline_tasks.runs.active import ROLLING_DEPLOYMENT_MAX_SURGE
 from dstack._internal.server.background.pipeline_tasks.runs.pending import _get_retry_delay
@@ -28,8 +30,14 @@ def step(state: State, run: Run) -> None:
 
 def bounds(run: Run) -> tuple[int, int]:
     """The fewest and the most replicas that the run's spec allows."""
-    replicas = run.spec.configuration.replicas
-    return int(replicas.min or 0), int(replicas.max if replicas.max is not None else replicas.min or 0)
+    return bounds_of(run.spec.configuration)
+
+
+def bounds_of(configuration: Any) -> tuple[int, int]:
+    """The same of a service's configuration, which may leave its replicas out. Groups are beyond the stand-in."""
+    [group] = configuration.replica_groups
+    fewest = int(group.replicas.min or 0)
+    return fewest, fewest if group.replicas.max is None else int(group.replicas.max)
 
 
 def _terminate(state: State, run: Run) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from dstack._internal.core.models.configurations import ServiceConfiguration
 from dstack._internal.core.models.runs import RunSpec
+from dstack._internal.core.models.services import OpenAIChatModel
 from dstack._internal.server.schemas.runs import (
     ApplyRunPlanRequest,
     GetRunPlanRequest,
@@ -19,7 +20,7 @@ from dstack._internal.server.services.services import _get_service_spec
 from tests.invariants.stand_in import market
 from tests.invariants.stand_in.refusals import STALE, ResourceNotExistsError, ServerClientError
 from tests.invariants.stand_in.replicas import fleet_of, job_spec, offers_in, submit
-from tests.invariants.stand_in.rollout import bounds
+from tests.invariants.stand_in.rollout import bounds, bounds_of
 from tests.invariants.stand_in.state import PROJECT, USER, Gateway, Run, State, as_json
 from tests.invariants.stand_in.written import run_json
 
@@ -46,7 +47,6 @@ def plan(state: State, body: dict[str, Any], key: str) -> dict[str, Any]:
     effective = _effective(asked.run_spec, key)
     current = state.runs.get(effective.run_name)
     update = current is not None and not current.finished and specs.can_update_run_spec(current.spec, effective)
-    fewest = int(effective.configuration.replicas.min or 0) if effective.configuration.replicas else 1
     fleet = fleet_of(state, effective)
     found = offers_in(state, effective, fleet) if fleet else []
     if asked.for_offers_only and not effective.merged_profile.fleets:
@@ -62,7 +62,7 @@ def plan(state: State, body: dict[str, Any], key: str) -> dict[str, Any]:
         "user": USER,
         "run_spec": as_json(asked.run_spec),
         "effective_run_spec": as_json(effective),
-        "job_plans": [{"job_spec": job_spec(effective, num)[1], **job_plan} for num in range(max(fewest, 1))],
+        "job_plans": [{"job_spec": job_spec(effective, 0)[1], **job_plan}],
         "current_resource": run_json(state, current) if current else None,
         "action": "update" if update else "create",
     }
@@ -141,15 +141,17 @@ def _service(spec: RunSpec, gateway: Gateway | None) -> dict[str, Any]:
     """Where the service answers. Raises ServerClientError for what takes a gateway."""
     if gateway is not None:
         domain = gateway.configuration.domain
-        url, model = f"http://{spec.run_name}.{domain}", f"http://gateway.{domain}"
+        url, models = f"http://{spec.run_name}.{domain}", f"http://gateway.{domain}"
     else:
-        replicas = spec.configuration.replicas
-        if replicas and replicas.min != replicas.max:
+        fewest, most = bounds_of(spec.configuration)
+        if fewest != most:
             raise ServerClientError("Auto-scaling is not supported when running services without a gateway.")
         if spec.configuration.rate_limits:
             raise ServerClientError("Rate limits are not supported when running services without a gateway.")
-        url, model = f"/proxy/services/{PROJECT}/{spec.run_name}/", f"/proxy/models/{PROJECT}/"
+        url, models = f"/proxy/services/{PROJECT}/{spec.run_name}/", f"/proxy/models/{PROJECT}/"
+    if isinstance(spec.configuration.model, OpenAIChatModel):
+        models = url.rstrip("/") + spec.configuration.model.prefix
     written: dict[str, Any] = as_json(
-        _get_service_spec(configuration=spec.configuration, service_url=url, model_url=model)
+        _get_service_spec(configuration=spec.configuration, service_url=url, model_url=models)
     )
     return written
