@@ -104,7 +104,6 @@ def test_what_only_dstack_apply_does_is_refused_by_name(root: Path, service: dic
         ({"probes": [{"type": "http", "timeout": "10m"}]}, "service.probes[0].timeout: is 600 s"),
         ({"entrypoint": "sh 'a"}, "service.entrypoint: can't be split into words"),
         ({"retry": {"duration": -1}}, "service.retry.duration: must not be negative"),
-        ({"volumes": ["a:/x y"]}, "service.volumes[0]: '/x y' is no path that a container takes"),
         ({"volumes": ["a:/x", "a:/y"]}, "service.volumes: a is mounted twice"),
         ({"volumes": ["a:/x//y"]}, None),
         (
@@ -121,6 +120,28 @@ def test_what_the_server_refuses_later_is_refused_here(root: Path, service: dict
         check(root, service=service)
     else:
         assert said in refusal(root, service=service)
+
+
+@pytest.mark.parametrize(
+    ("service", "said"),
+    [
+        ({"env": {"A": "${{ secret.a }}"}}, "service.env.A: ${{ secret.a }} is nothing that dstack knows"),
+        (
+            {"spot_policy": "spot"},
+            "service.spot_policy: 'spot', and fleet.spot_policy: 'on-demand' have nothing in common",
+        ),
+        ({"backends": ["aws"]}, "service.backends: ['aws'], and fleet.backends"),
+        ({"resources": {"cpu": "arm:2.."}, "docker": True, "image": None}, "service.docker: dstack has Docker on x86"),
+    ],
+)
+def test_references_and_the_fleets_limits_are_checked(root: Path, service: dict[str, Any], said: str) -> None:
+    assert said in refusal(root, service=service)
+
+
+def test_a_list_of_variables_is_refused(environment: Environment) -> None:
+    """dstack takes A without a value in a list from the shell of whoever runs `dstack apply`."""
+    with pytest.raises(Failure, match=r"service\.env: must be a mapping, is \['A'\]"):
+        schema.check(replace(environment, service=environment.service | {"env": ["A"]}))
 
 
 @pytest.mark.parametrize(
