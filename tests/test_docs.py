@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 import sys
 from importlib import import_module
 
+import pytest
 import yaml
 from invoke.collection import Collection
 
@@ -16,6 +18,7 @@ from tests.rendered import ROOT
 
 README = (ROOT / "README.md").read_text("utf-8")
 COOKIECUTTER = json.loads((ROOT / "cookiecutter.json").read_text("utf-8"))
+TROUBLE = (ROOT / "docs" / "what-can-go-wrong.md").read_text("utf-8")
 PROMPTS = [name for name in COOKIECUTTER if not name.startswith("_")]
 
 
@@ -35,6 +38,20 @@ def test_every_prompt_is_in_the_readme_in_order() -> None:
 def test_every_task_is_in_the_readme() -> None:
     for name in Collection.from_module(import_module("tasks")).task_names:
         assert f"inv {name}" in README, name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("words", sorted(set(re.findall(r"pytest (tests/[^`\n]+)", TROUBLE))))
+def test_every_proof_of_what_is_done_about_trouble_is_a_test(words: str) -> None:
+    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider", *words.split()]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+
+
+def test_every_proof_in_a_generated_repository_is_one_of_its_tests() -> None:
+    named = set(re.findall(r"`tests/(test_\w+\.py)`", TROUBLE))
+    assert len(named) > 2
+    assert named <= {path.name for path in (ROOT / "demo-mistral-nemo" / "tests").iterdir()}
 
 
 def test_the_test_command_is_the_one_that_ci_runs() -> None:
