@@ -95,7 +95,8 @@ def apply(state: State, body: dict[str, Any], key: str) -> dict[str, Any]:
     return run_json(state, run)
 
 
-def stop(state: State, body: dict[str, Any]) -> None:
+def stop(state: State, body: dict[str, Any]) -> Any:
+    """Answers null, as dstack says that it did what it was told."""
     asked = StopRunsRequest.model_validate(body)
     for run in state.runs.values():
         if run.name in asked.runs_names and not run.finished:

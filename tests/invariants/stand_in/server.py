@@ -56,7 +56,7 @@ class Server:
             return endpoint.answer(self.state, host, path, body)
         status, answered = self._api(path, token, body)
         self.calls.append(Call(path.removeprefix("/api/").removeprefix(f"project/{PROJECT}/"), status))
-        return status, "application/json", b"" if answered is _NOTHING else json.dumps(answered).encode()
+        return status, "application/json", json.dumps(answered).encode()
 
     def _api(self, path: str, token: str | None, body: dict[str, Any]) -> tuple[int, Any]:
         if token not in self.keys:
@@ -84,8 +84,7 @@ class Server:
             case ["runs", "apply"]:
                 return runs.apply(state, body, key)
             case ["runs", "stop"]:
-                runs.stop(state, body)
-                return _NOTHING
+                return runs.stop(state, body)
             case ["instances", "list"]:
                 return fleets.instances(state)
             case ["secrets", "list"]:
@@ -99,16 +98,9 @@ class Server:
                 if verb == "list":
                     return module.every(state)
                 if verb == "delete":
-                    return module.delete(state, body) or _NOTHING
+                    return module.delete(state, body)
                 return {"get": module.get, "get_plan": module.plan, "apply": module.apply}[verb](state, body)
         raise AssertionError(f"the stand-in does not know {name}")
-
-
-class _Nothing:
-    """An empty answer, which is how dstack says that it did what it was told."""
-
-
-_NOTHING = _Nothing()
 
 
 def _project() -> dict[str, Any]:
