@@ -62,6 +62,21 @@ def test(c: Context, fast: bool = False) -> None:  # noqa: PT028
         c.run(f"{python('pytest')} -m vllm")  # one at a time: vLLM takes all that there is
 
 
+@task(
+    help={
+        "examples": "how many stories of up to 8 commands each; 40 take a minute or two",
+        "seed": "another one tells other stories, the same one the same",
+        "every": "and of all single faults at single calls each N-th; 1 takes an hour, 0 none (default)",
+    }
+)
+def hunt(c: Context, examples: int = 1000, seed: int = 1, every: int = 0) -> None:
+    """Look for an order of events in which `inv` breaks a promise, with a stand-in for the dstack server."""
+    chosen = {"HUNT_EXAMPLES": str(examples), "HUNT_SEED": str(seed), "HUNT_EVERY": str(every)}
+    files = ["test_hunt.py"] + ["test_every_call.py"] * (every > 0)
+    paths = " ".join(f"tests/invariants/{file}" for file in files)
+    c.run(f"{python('pytest')} --timeout 0 {paths}", env=chosen)
+
+
 @task
 def lint(c: Context) -> None:
     """Run ruff and mypy on the template's own code."""
