@@ -88,6 +88,9 @@ class Api:
         configuration = {key: value for key, value in service.items() if not (any_fleet and key == "fleets")}
         if isinstance(service.get("gateway"), str):
             configuration["gateway"] = self._reference(service["gateway"], current)
+        if not service.get("gateway") and "https" not in service and current and current.active:
+            # it means nothing without a gateway, and dstack restarts a service whose `https` changes
+            configuration["https"] = current.run_spec["configuration"].get("https")
         spec: Document = {
             "run_name": service["name"],
             "configuration": configuration,

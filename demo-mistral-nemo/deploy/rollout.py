@@ -10,7 +10,7 @@ continues.
 import time
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from deploy.answers import JOB_OVER, Job, Run, Submission
 from deploy.api import POLL_SECONDS, Api
@@ -41,6 +41,7 @@ class Stand:
     failure: Failure | None = None
     crashed: Submission | None = None  # the last whose container exited with an error
     arrived: int = 0
+    surplus: int = 0  # replicas that the change takes away and that are still there
 
 
 def deploy(api: Api, plan: Plan, say: Say) -> Run:
@@ -93,8 +94,11 @@ def assess(run: Run) -> Stand:
     crashed = _by_age(one for one in submissions if one.termination_reason == "container_exited_with_error")
     replicas = [job for job in run.replicas if job.latest.deployment_num == run.deployment_num]
     older = len(run.replicas) - len(replicas)
+    limits = limits_of(run.run_spec["configuration"])
     arrived = Counter(job.group for job in replicas if job.ready)
-    short = sum((Counter(fewest(run.run_spec["configuration"])) - arrived).values())  # replicas that have to come yet
+    short = sum((Counter({group: least for group, (least, _) in limits.items()}) - arrived).values())  # yet to come
+    most = Counter({group: most for group, (_, most) in limits.items()})
+    surplus = (Counter(job.group for job in replicas) - most).total()
     missing = [job for job in replicas if not job.ready]
     placed = sum(job.latest.machine is not None for job in missing)
     refused = [one for one in run.newest if one.termination_reason == NO_CAPACITY]
@@ -108,7 +112,9 @@ def assess(run: Run) -> Stand:
     asleep = run.asleep and not short
     summary = _summary(run, replicas, older, crashed=bool(crashed), asleep=asleep)
     last = crashed[-1] if crashed else None
-    return Stand(ready or asleep, has_machine, summary, crashed=last, arrived=arrived.total())
+    found = Stand(ready or asleep, has_machine, summary, crashed=last, arrived=arrived.total())
+    more = f"{summary}; {surplus} more than there are to be, until dstack stops it"
+    return replace(found, ready=False, surplus=surplus, summary=more) if ready and surplus else found
 
 
 def _summary(run: Run, replicas: list[Job], older: int, *, crashed: bool, asleep: bool) -> str:
@@ -123,12 +129,12 @@ def _summary(run: Run, replicas: list[Job], older: int, *, crashed: bool, asleep
     return said + (f"; {older} of the previous deployment still serving" if older else "")
 
 
-def fewest(configuration: Document) -> dict[str, int]:
-    """How many replicas each group has to have at least, from a run's configuration as dstack answers it."""
+def limits_of(configuration: Document) -> dict[str, tuple[int, int]]:
+    """The least and the most replicas of each group, from a run's configuration as dstack answers it."""
     if groups := configuration.get("groups"):
-        return {str(group["name"]): bounds(group["replicas"])[0] for group in groups}
+        return {str(group["name"]): bounds(group["replicas"]) for group in groups}
     replicas = configuration.get("replicas")
-    return {"0": 1 if replicas is None else bounds(replicas)[0]}
+    return {"0": (1, 1) if replicas is None else bounds(replicas)}
 
 
 def follow(api: Api, environment: Environment, say: Say, run: Run) -> Run:
@@ -141,13 +147,15 @@ def follow(api: Api, environment: Environment, say: Say, run: Run) -> Run:
     while True:
         stand = assess(now)
         say(stand.summary if now.deployment_num == number else "waiting for the server to show the new deployment")
-        if stand.ready and now.deployment_num == number:
+        waited = time.monotonic() - since
+        if now.deployment_num == number and (stand.ready or (stand.surplus and waited > environment.timeouts.stop)):
             return now
         if stand.arrived > arrived:  # the next replica has as long as this one had
             since, had_machine, arrived = time.monotonic(), False, stand.arrived
         if stand.has_machine and not had_machine:  # one that is lost again, with its image say, buys no more time
             since, had_machine = time.monotonic(), True
-        if failure := stand.failure or _too_late(environment, had_machine, time.monotonic() - since):
+        late = None if stand.surplus else _too_late(environment, had_machine, time.monotonic() - since)
+        if failure := stand.failure or late:
             for line in api.log_tail(name, stand.crashed.id) if stand.crashed else []:
                 say(f"  | {line}")
             raise failure

@@ -30,7 +30,7 @@ def check(environment: Environment) -> None:
         if problem := _problem(kind, document):
             raise _invalid(environment, [kind], problem)
     if problem := checks.undeployable(environment.service, environment.fleet, environment.gateway):
-        raise _invalid(environment, ["service", "fleet"], problem)
+        raise _invalid(environment, ["service"] if problem.startswith("service.") else ["service", "fleet"], problem)
     if problem := conflict(environment.service, environment.fleet):
         raise _invalid(environment, ["service", "fleet"], problem)
 

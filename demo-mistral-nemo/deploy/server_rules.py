@@ -36,12 +36,8 @@ def _retry(spec: Any) -> str | None:
 
 
 def _volumes(spec: Any) -> str | None:
-    from dstack._internal.server.services.docker import is_valid_docker_volume_target
-
     names: list[str] = []
-    for index, volume in enumerate(spec.configuration.volumes):
-        if not is_valid_docker_volume_target(volume.path):
-            return f"service.volumes[{index}]: {volume.path!r} is no path that a container takes; write e.g. /data"
+    for volume in spec.configuration.volumes:
         name = getattr(volume, "name", [])
         names += [name] if isinstance(name, str) else name
     if twice := next((name for name in names if names.count(name) > 1), None):

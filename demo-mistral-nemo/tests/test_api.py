@@ -131,6 +131,18 @@ def test_a_colleagues_plan_uses_the_key_that_the_run_was_made_with(
     assert server.asked[0][1]["run_spec"]["ssh_key_pub"] == key
 
 
+@pytest.mark.parametrize(("status", "kept"), [("running", "auto"), ("failed", None)])
+def test_a_service_that_leaves_its_gateway_keeps_https_which_means_nothing_then(
+    server: Server, api: Api, environment: Environment, status: str, kept: str | None
+) -> None:
+    server.bodies["runs/get_plan"] = PLAN
+    service = {key: value for key, value in environment.service.items() if key != "https"} | {"gateway": False}
+    served = run(job(), status=status)
+    served.run_spec["configuration"]["https"] = "auto"
+    api.plan_run(service, served)
+    assert server.asked[0][1]["run_spec"]["configuration"].get("https") == kept
+
+
 @pytest.mark.parametrize(
     ("tags", "current", "written"),
     [

@@ -12,7 +12,7 @@ from deploy.environments import Environment
 from deploy.errors import ExitCode, Failure
 from deploy.output import watching
 from deploy.plans import Plan
-from deploy.rollout import assess, deploy, fewest, follow
+from deploy.rollout import assess, deploy, follow, limits_of
 from deploy.status import attempts
 
 
@@ -168,14 +168,35 @@ def test_a_machine_that_is_lost_buys_no_more_time(environment: Environment, monk
 @pytest.mark.parametrize(
     ("configuration", "expected"),
     [
-        ({}, {"0": 1}),
-        ({"replicas": None}, {"0": 1}),
-        ({"replicas": {"min": 0, "max": 2}}, {"0": 0}),
-        ({"groups": [{"name": "a", "replicas": {"min": 2, "max": 2}}, {"name": "b", "replicas": 1}]}, {"a": 2, "b": 1}),
+        ({}, {"0": (1, 1)}),
+        ({"replicas": None}, {"0": (1, 1)}),
+        ({"replicas": {"min": 0, "max": 2}}, {"0": (0, 2)}),
+        (
+            {"groups": [{"name": "a", "replicas": {"min": 2, "max": 3}}, {"name": "b", "replicas": 1}]},
+            {"a": (2, 3), "b": (1, 1)},
+        ),
     ],
 )
-def test_the_replicas_that_have_to_be_there_are_counted_by_group(configuration: Any, expected: dict[str, int]) -> None:
-    assert fewest(configuration) == expected
+def test_replicas_are_counted_by_group(configuration: Any, expected: dict[str, tuple[int, int]]) -> None:
+    assert limits_of(configuration) == expected
+
+
+def test_a_replica_too_many_is_waited_for_until_it_is_gone() -> None:
+    stand = assess(run(job(), job(replica=1)))
+    assert (stand.ready, stand.surplus) == (False, 1)
+    assert "1 more than there are to be" in stand.summary
+    none = run(job())
+    none.run_spec["configuration"]["replicas"] = {"min": 0, "max": 0}
+    assert not assess(none).ready
+
+
+def test_one_that_stays_keeps_nobody_waiting_for_ever(
+    environment: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = count(step=200.0)
+    monkeypatch.setattr("deploy.rollout.time", SimpleNamespace(monotonic=lambda: next(clock), sleep=lambda _: None))
+    many = run(job(), job(replica=1))
+    assert follow(cast(Api, Away(*[many] * 9)), environment, lambda line: None, many) == many
 
 
 def grouped(*jobs: dict[str, Any]) -> Run:

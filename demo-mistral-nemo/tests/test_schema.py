@@ -123,6 +123,28 @@ def test_what_the_server_refuses_later_is_refused_here(root: Path, service: dict
 
 
 @pytest.mark.parametrize(
+    ("service", "said"),
+    [
+        ({"env": {"A": "${{ secret.a }}"}}, "service.env.A: ${{ secret.a }} is nothing that dstack knows"),
+        (
+            {"spot_policy": "spot"},
+            "service.spot_policy: 'spot', and fleet.spot_policy: 'on-demand' have nothing in common",
+        ),
+        ({"backends": ["aws"]}, "service.backends: ['aws'], and fleet.backends"),
+        ({"resources": {"cpu": "arm:2.."}, "docker": True, "image": None}, "service.docker: dstack has Docker on x86"),
+    ],
+)
+def test_references_and_the_fleets_limits_are_checked(root: Path, service: dict[str, Any], said: str) -> None:
+    assert said in refusal(root, service=service)
+
+
+def test_a_list_of_variables_is_refused(environment: Environment) -> None:
+    """dstack takes A without a value in a list from the shell of whoever runs `dstack apply`."""
+    with pytest.raises(Failure, match=r"service\.env: must be a mapping, is \['A'\]"):
+        schema.check(replace(environment, service=environment.service | {"env": ["A"]}))
+
+
+@pytest.mark.parametrize(
     ("fleet", "said"),
     [
         ({"nodez": 3}, "fleet.nodez: dstack has no such key; did you mean nodes?"),
