@@ -13,7 +13,7 @@ from deploy.answers import Fleet, Gateway, Run
 from deploy.environments import Environment
 from deploy.errors import ExitCode, Failure
 
-MARK = "dstack/service.dstack.yml#chat/prod"
+MARK = "dstack/service.dstack.yml#nemo/prod"
 
 
 def gateway(domain: str = "ai.internal") -> Gateway:
@@ -80,13 +80,13 @@ class Zones:
 
 @pytest.fixture
 def service(environment: Environment) -> Environment:
-    """An environment `prod` of the repository `chat`, whose file has neither gateway nor records."""
-    return replace(environment, run_name="chat", project="main", service_id="chat", gateway=None, dns=None)
+    """An environment `prod` of the repository `nemo`, whose file has neither gateway nor records."""
+    return replace(environment, run_name="nemo", project="main", service_id="nemo", gateway=None, dns=None)
 
 
 @pytest.fixture
 def zones(monkeypatch: pytest.MonkeyPatch) -> Zones:
-    found = Zones("chat.ai.internal", "talk.ai.internal")
+    found = Zones("nemo.ai.internal", "talk.ai.internal")
     monkeypatch.setattr(dns, "holding", found.holding)
     monkeypatch.setattr(dns, "delete", found.delete)
     return found
@@ -100,17 +100,17 @@ def fleet(name: str, mark: str = MARK) -> Fleet:
     return Fleet(name=name, spec={"configuration_path": mark}, status="active")
 
 
-def forgotten(server: Any, service: Environment, name: str = "chat") -> list[str]:
+def forgotten(server: Any, service: Environment, name: str = "nemo") -> list[str]:
     return words(existing.forgotten(server, service, server.run(name), server.gateway(name), lambda line: None))
 
 
 def test_a_gateway_that_the_file_has_no_more_is_forgotten_with_its_records(service: Environment, zones: Zones) -> None:
-    server = Server({"chat": named("chat")}, {"chat": fleet("chat")}, {"chat": gateway()})
-    assert forgotten(server, service) == ["records chat.ai.internal", "gateway chat"]
+    server = Server({"nemo": named("nemo")}, {"nemo": fleet("nemo")}, {"nemo": gateway()})
+    assert forgotten(server, service) == ["records nemo.ai.internal", "gateway nemo"]
 
 
 def test_what_the_file_names_is_not_forgotten(service: Environment, zones: Zones) -> None:
-    server = Server({"chat": named("chat")}, {"chat": fleet("chat")}, {"chat": gateway()})
+    server = Server({"nemo": named("nemo")}, {"nemo": fleet("nemo")}, {"nemo": gateway()})
     complete = replace(service, gateway={"domain": "ai.internal", "region": "eu-central-1"}, dns=dns_section())
     assert forgotten(server, complete) == []
 
@@ -123,15 +123,15 @@ def dns_section() -> Any:
 
 def test_records_in_a_zone_that_the_file_has_no_more_are_forgotten(service: Environment, zones: Zones) -> None:
     elsewhere = replace(service, gateway={"domain": "new.internal", "region": "eu-central-1"}, dns=dns_section())
-    served = named("chat", service={"url": "http://chat.ai.internal"})
-    served.run_spec["configuration"]["gateway"] = "chat"
-    server = Server({"chat": served}, {}, {"chat": gateway("new.internal")})
-    assert forgotten(server, elsewhere) == ["records chat.ai.internal"]
+    served = named("nemo", service={"url": "http://nemo.ai.internal"})
+    served.run_spec["configuration"]["gateway"] = "nemo"
+    server = Server({"nemo": served}, {}, {"nemo": gateway("new.internal")})
+    assert forgotten(server, elsewhere) == ["records nemo.ai.internal"]
 
 
 def test_an_earlier_name_of_the_service_is_known_by_its_mark(service: Environment, zones: Zones) -> None:
     runs = {"talk": named("talk"), "other": named("other", "dstack/service.dstack.yml#other/prod")}
-    runs |= {"dev": named("dev", "dstack/service.dstack.yml#chat/dev"), "plain": named("plain", "x.yml")}
+    runs |= {"dev": named("dev", "dstack/service.dstack.yml#nemo/dev"), "plain": named("plain", "x.yml")}
     server = Server(runs, {"talk": fleet("talk"), "older": fleet("older")}, {"talk": gateway()})
     expected = ["run talk", "fleet older", "fleet talk", "records talk.ai.internal", "gateway talk"]
     assert forgotten(server, service) == expected
@@ -147,25 +147,25 @@ def test_who_may_not_read_route_53_still_sees_the_rest(service: Environment, mon
         raise Failure(ExitCode.DNS_REFUSED, "no credentials")
 
     monkeypatch.setattr(dns, "holding", refused)
-    server = Server({}, {}, {"chat": gateway()})
-    assert forgotten(server, service) == ["gateway chat"]
+    server = Server({}, {}, {"nemo": gateway()})
+    assert forgotten(server, service) == ["gateway nemo"]
 
 
 def test_gpus_go_first_and_records_before_the_address_is_freed(service: Environment, zones: Zones) -> None:
-    server: Any = Server({"chat": named("chat")}, {"chat": fleet("chat")}, {"chat": gateway()})
+    server: Any = Server({"nemo": named("nemo")}, {"nemo": fleet("nemo")}, {"nemo": gateway()})
     found = existing.everything(server, service)
-    assert words(found) == ["run chat", "fleet chat", "records chat.ai.internal", "gateway chat"]
+    assert words(found) == ["run nemo", "fleet nemo", "records nemo.ai.internal", "gateway nemo"]
     existing.remove(server, service, found, lambda line: None)
-    assert (server.done, zones.deleted) == (["run chat", "fleet chat", "gateway chat"], ["chat.ai.internal"])
+    assert (server.done, zones.deleted) == (["run nemo", "fleet nemo", "gateway nemo"], ["nemo.ai.internal"])
 
 
 def test_what_can_not_be_removed_keeps_none_of_the_others(service: Environment, zones: Zones) -> None:
-    server: Any = Server({"chat": named("chat")}, {"chat": fleet("chat")}, {"chat": gateway()})
-    server.broken = {"fleet chat"}
+    server: Any = Server({"nemo": named("nemo")}, {"nemo": fleet("nemo")}, {"nemo": gateway()})
+    server.broken = {"fleet nemo"}
     with pytest.raises(Failure, match="502") as failed:
         existing.remove(server, service, existing.everything(server, service), lambda line: None)
     assert failed.value.code == ExitCode.SERVER_UNREACHABLE
-    assert (server.done, zones.deleted) == (["run chat", "gateway chat"], ["chat.ai.internal"])
+    assert (server.done, zones.deleted) == (["run nemo", "gateway nemo"], ["nemo.ai.internal"])
 
 
 def test_the_mark_names_repository_and_environment(service: Environment) -> None:
