@@ -73,8 +73,11 @@ class Stage:
         return done
 
     def heal(self) -> None:
-        """Clouds and new containers are well from now on."""
+        """Clouds and containers are well from now on, and a model that never finished to load does."""
         self.server.state.conditions = Conditions()
+        for run in self.server.state.runs.values():
+            for attempt in run.attempts:
+                attempt.ill = "" if attempt.ill == "unready" else attempt.ill
 
     def settle(self, who: int) -> None:
         """Without faults a second deploy ends with 0 at the latest, and a third changes nothing."""

@@ -11,7 +11,6 @@ import pytest
 from tests.invariants.person import Project
 from tests.invariants.promises import BrokenPromiseError
 from tests.invariants.stage import VALUE, Stage
-from tests.invariants.stand_in.server import Server
 from tests.invariants.transport import Kind, Trouble
 
 EVERY = int(os.environ.get("HUNT_EVERY", "29"))  # a prime: each kind of fault meets each stretch of calls in turn
@@ -106,7 +105,7 @@ def test_one_fault_at_one_call_breaks_no_promise(hunted: Project, scene: str) ->
     combinations = [trouble for at in range(1, MOST + 1) for trouble in troubles(at)]
     found: dict[str, str] = {}
     for trouble in combinations[len(scene) % EVERY :: EVERY]:
-        stage = Stage(hunted, copied(prepared.server), writings=prepared.writings)
+        stage = Stage(hunted, copy.deepcopy(prepared.server), writings=prepared.writings)
         for person, before in zip(stage.people, prepared.people, strict=True):
             person.file = copy.deepcopy(before.file)
         try:
@@ -116,7 +115,3 @@ def test_one_fault_at_one_call_breaks_no_promise(hunted: Project, scene: str) ->
         except BrokenPromiseError as broken:
             found.setdefault(str(broken).splitlines()[0], f"{trouble}\n{broken}")
     assert not found, f"{len(found)} faults\n" + "\n\n".join(list(found.values())[:SHOWN])
-
-
-def copied(server: Server) -> Server:
-    return copy.deepcopy(server)
