@@ -92,8 +92,10 @@ def tells_what_runs(story: Story) -> None:
         return
     if any(call in ("runs/apply", "gateways/apply") for call in story.written):
         _hold("cost", bool(_COST.search(done.errors)), done, "without a word on what is billed")
-    billed = [one for one in story.state.machines.values() if one.offer is not None and one.status != "terminating"]
-    _hold("bill", not _FREE.search(done.errors) or not billed, done, f"{len(billed)} machines are billed")
+    used = [one for run in story.state.runs.values() for one in run.attempts if one.active and one.machine is not None]
+    _hold("bill", not _FREE.search(done.errors) or not used, done, f"{len(used)} machines are billed")
+    serving = endpoint.values(story.state, story.person.project.run_name)
+    _hold("serving", "keeps serving" not in done.errors or bool(serving), done, "nobody answers")
 
 
 def destroys_all(story: Story) -> None:
