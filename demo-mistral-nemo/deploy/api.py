@@ -44,7 +44,7 @@ class Api:
     def patient(self, say: Say, seconds: float = PATIENCE_SECONDS) -> Api:
         """Return the same, which asks again for so many seconds where an answer is bad or lost, and says so."""
         patient = Api(self._environment, patience=seconds, say=say)
-        patient._client.reached = self._client.reached
+        patient._client.reached, patient._client.known = self._client.reached, self._client.known
         return patient
 
     def server_version(self) -> str:

@@ -17,7 +17,7 @@ from deploy import refusals
 from deploy.connection import CONNECT_SECONDS, Session
 from deploy.environments import Document, Environment
 from deploy.errors import Failure
-from deploy.refusals import Asked, Passing
+from deploy.refusals import Asked, Foreign, Passing
 
 ANSWER_SECONDS = 120  # a plan asks the clouds for offers
 PAUSES = (2.0, 4.0, 8.0)  # seconds before the next try; the last one repeats
@@ -33,7 +33,8 @@ class Client:
         self.url, self.project = environment.server_url, environment.project
         self._name, self._patience, self._say = environment.name, patience, say
         self._hint = "run `inv server` in another terminal" if environment.name == "dev" else "is the VPN up?"
-        self.reached = False  # a server that never answered is not waited for
+        # a server that never answered is not waited for, and one that never answered as dstack does is none
+        self.reached = self.known = False
         self._session = Session(environment.token)
         self._session.headers["X-API-VERSION"] = version("dstack")  # answers come in the form of that version
 
@@ -44,7 +45,7 @@ class Client:
             try:
                 return self._once(path, body, shape)
             except Passing as failure:
-                if not self.reached or time.monotonic() >= until:
+                if self._hopeless(failure) or time.monotonic() >= until:
                     raise
                 self._wait(tries, failure)
 
@@ -59,7 +60,7 @@ class Client:
             try:
                 return self._once(path, body, shape)
             except Passing as failure:
-                if not self.reached:
+                if self._hopeless(failure):
                     raise
                 self._wait(tries, failure)
                 found = done()
@@ -73,12 +74,15 @@ class Client:
             if found is not None:
                 return found
 
+    def _hopeless(self, failure: Passing) -> bool:
+        return not self.reached or (isinstance(failure, Foreign) and not self.known)
+
     def _wait(self, tries: int, failure: Failure) -> None:
         self._say(f"{failure} (asking again)")
         time.sleep(PAUSES[min(tries, len(PAUSES) - 1)])
 
     def _once(self, path: str, body: Document | None, shape: Any) -> Any:
-        asked = Asked(self.url, path, self.project, self._name, self._hint)
+        asked = Asked(self.url, path, self.project, self._name, self._hint, self.known)
         limits = (CONNECT_SECONDS, ANSWER_SECONDS)
         try:
             response = self._session.post(self.url + path, json=body or {}, timeout=limits, allow_redirects=False)
@@ -90,9 +94,11 @@ class Client:
         if response.status_code != requests.codes.ok:
             raise refusals.of_answer(asked, response)
         try:
-            return TypeAdapter(shape).validate_json(response.content)
+            answer = TypeAdapter(shape).validate_json(response.content)
         except ValidationError:
             raise refusals.of_shape(asked, response.text) from None
+        self.known = True
+        return answer
 
 
 def _sent(error: requests.RequestException) -> bool:

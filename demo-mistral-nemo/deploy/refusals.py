@@ -22,7 +22,11 @@ class Missing(Failure):
 
 
 class Passing(Failure):
-    """The answer says nothing about the question: the server restarts, is busy, is not reached, or is another one."""
+    """The answer says nothing about the question: the server restarts, is busy, or its answer was lost."""
+
+
+class Foreign(Passing):
+    """This is no answer of a dstack server. One that answered before may be hidden behind a page for a while."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,7 @@ class Asked:
     project: str
     environment: str
     hint: str  # what to try when the server is not reached
+    known: bool  # it has answered as a dstack server does
 
     @property
     def file(self) -> str:
@@ -95,13 +100,16 @@ def of_shape(asked: Asked, text: str) -> Failure:
     """Return what a successful answer means that does not hold what dstack answers to this call."""
     shown = f"it answers {quoted(text)!r}" if text.strip() else "it answers nothing"
     message = f"{asked.url} is no dstack server that this repository understands: {shown} to {asked.path}"
-    return Passing(ExitCode.SERVER_UNREACHABLE, f"{message}; {_check(asked)}")
+    return Foreign(ExitCode.SERVER_UNREACHABLE, f"{message}; {_check(asked)}")
 
 
 def of_exception(asked: Asked, error: Exception) -> Failure:
     """Return what it means that there is no complete answer."""
     why = f"no dstack server answers at {asked.url} ({type(error).__name__}); {asked.hint}"
     text = str(error)
+    if "Connection aborted" in text:
+        other = "" if asked.known or asked.url.startswith("https:") else "; does it want https://?"
+        return Passing(ExitCode.SERVER_UNREACHABLE, f"the answer of {asked.url} was lost ({_reason(error)}){other}")
     if isinstance(error, requests.exceptions.InvalidJSONError):
         return Failure(ExitCode.SETTINGS_INVALID, f"{asked.file} over dstack/: a value can't be sent as JSON: {error}")
     if "CERTIFICATE_VERIFY_FAILED" in text:
@@ -120,9 +128,9 @@ def _redirected(asked: Asked, response: requests.Response) -> Failure:
     address = "{0.scheme}://{0.netloc}".format(urlsplit(target))
     if urlsplit(target).path == asked.path and address != asked.url:
         remedy = f"write {address} in server.url of {asked.file}, or in DSTACK_SERVER_URL"
-        return Passing(ExitCode.SERVER_UNREACHABLE, f"{asked.url} redirects to {address}; {remedy}")
+        return Foreign(ExitCode.SERVER_UNREACHABLE, f"{asked.url} redirects to {address}; {remedy}")
     message = f"{asked.url} is no dstack server: it redirects to {quoted(target)}"
-    return Passing(ExitCode.SERVER_UNREACHABLE, f"{message}; {_check(asked)}")
+    return Foreign(ExitCode.SERVER_UNREACHABLE, f"{message}; {_check(asked)}")
 
 
 def _not_from_dstack(asked: Asked, response: requests.Response) -> Failure:
@@ -135,9 +143,16 @@ def _not_from_dstack(asked: Asked, response: requests.Response) -> Failure:
         return Passing(ExitCode.SERVER_UNREACHABLE, f"{asked.url} answers {status}; {asked.hint}")
     if status == 400 and "HTTPS port" in response.text:
         remedy = "write https:// in server.url or DSTACK_SERVER_URL"
-        return Passing(ExitCode.SERVER_UNREACHABLE, f"{asked.url} wants https; {remedy}")
+        return Foreign(ExitCode.SERVER_UNREACHABLE, f"{asked.url} wants https; {remedy}")
     message = f"{asked.url} answers {status} ({reason}) and is no dstack server"
-    return Passing(ExitCode.SERVER_UNREACHABLE, f"{message}; {_check(asked)}")
+    return Foreign(ExitCode.SERVER_UNREACHABLE, f"{message}; {_check(asked)}")
+
+
+def _reason(error: Exception) -> str:
+    """Return the name of the innermost error: requests wraps it in several others."""
+    while isinstance(inner := next((one for one in error.args[::-1] if isinstance(one, Exception)), None), Exception):
+        error = inner
+    return type(error).__name__
 
 
 def _check(asked: Asked) -> str:

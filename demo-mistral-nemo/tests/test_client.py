@@ -23,6 +23,7 @@ PAGE = b"<html>sign in</html>"
 @pytest.mark.parametrize("fault", PASSING, ids=str)
 def test_what_passes_is_asked_again_by_the_patient_and_by_nobody_else(server: Server, api: Api, fault: Fault) -> None:
     server.bodies["runs/get"] = run_json(job())
+    assert api.run("x") is not None
     server.faults = [fault, fault]
     said: list[str] = []
     found = api.patient(said.append).run("x")
@@ -48,6 +49,24 @@ def test_patience_ends(server: Server, api: Api) -> None:
     with pytest.raises(Failure, match="answers 502"):
         api.patient(lambda line: None, 0.05).run("x")
     assert len(server.paths) > 1
+
+
+BUSY = [Fault(502), Fault(429), Fault(lost=True), Fault(500, b'{"detail": "database is locked"}')]
+
+
+@pytest.mark.parametrize("fault", BUSY, ids=str)
+def test_a_bad_answer_to_the_first_question_is_no_verdict_either(server: Server, api: Api, fault: Fault) -> None:
+    server.bodies["runs/get"] = run_json(job())
+    server.faults = [fault]
+    assert api.patient(print).run("x") is not None
+
+
+def test_what_never_was_a_dstack_server_is_not_waited_for(server: Server, api: Api) -> None:
+    server.body = PAGE
+    for ask in (api.patient(print).run, api.patient(print).stop_run):
+        with pytest.raises(Failure, match="is no dstack server"):
+            ask("x")
+    assert len(server.paths) == 2
 
 
 def test_a_server_that_never_answered_is_not_waited_for(environment: Environment) -> None:
