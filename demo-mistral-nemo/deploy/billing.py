@@ -23,6 +23,9 @@ def bill(name: str, run: Run | None, gateway: Gateway | None) -> str:
         said = f"{name} is {run.status} without a machine: no GPU is billed yet, and one is when a cloud has it"
     else:
         said = f"{name} does not run: no GPU is billed"
+    releasing = [job for job in run.jobs if job.latest.status == "terminating" and job.latest.machine] if run else []
+    if releasing:
+        said += f"; {len(releasing)} more being released, and billed until the cloud has it back"
     if gateway:
         kind = gateway.configuration.get("instance_type") or "instance"
         said += f"; gateway {name} is billed by {gateway.configuration.get('backend')}: {gateway.wanted} x {kind}"

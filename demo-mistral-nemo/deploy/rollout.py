@@ -9,7 +9,7 @@ continues.
 
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 
 from deploy.answers import JOB_OVER, Job, Run, Submission
@@ -58,7 +58,7 @@ def deploy(api: Api, plan: Plan, say: Say) -> Run:
     _deploy_fleet(api, plan, say)
     asked = replanned(api, plan) if plan.moves else plan.run_plan
     if judge_service(asked).change == Change.UNCHANGED and asked.current:
-        return follow(api, environment, say, asked.current)
+        return follow(api, environment, say, asked.current, {one.id for one in crashes(asked.current)})
     if not plan.restarts:  # what is stopped already is submitted anyway: dstack tries again until there is an offer
         refuse_offers(plan, asked.offers)
     run = api.apply_run(asked)
@@ -88,10 +88,18 @@ def _deploy_fleet(api: Api, plan: Plan, say: Say) -> None:
         say(f"fleet {name}: {fleet.change.value}")
 
 
-def assess(run: Run) -> Stand:
-    """Where the rollout of the run's latest deployment stands, from dstack's account of it and nothing else."""
+def crashes(run: Run) -> list[Submission]:
+    """Attempts of the latest deployment whose container exited with an error, oldest first."""
     submissions = [one for job in run.jobs for one in job.submissions if one.deployment_num == run.deployment_num]
-    crashed = _by_age(one for one in submissions if one.termination_reason == "container_exited_with_error")
+    return _by_age(one for one in submissions if one.termination_reason == "container_exited_with_error")
+
+
+def assess(run: Run, earlier: Collection[str] = ()) -> Stand:
+    """Where the rollout of the run's latest deployment stands, from dstack's account of it and nothing else.
+
+    `earlier` are the ids of crashes that count no more: they were there before anybody followed this deployment.
+    """
+    crashed = [one for one in crashes(run) if one.id not in earlier]
     replicas = [job for job in run.replicas if job.latest.deployment_num == run.deployment_num]
     older = len(run.replicas) - len(replicas)
     limits = limits_of(run.run_spec["configuration"])
@@ -105,10 +113,10 @@ def assess(run: Run) -> Stand:
     between = sum(one.status in JOB_OVER for one in refused)  # two attempts
     wanted = min(len(missing) + between, short if arrived else max(short, 1))
     has_machine = bool(missing) and placed >= wanted
-    if not run.active or len(crashed) >= CRASHES:
+    ready = run.status == "running" and bool(arrived) and not short and not older
+    if not run.active or (len(crashed) >= CRASHES and not ready):
         failure, last = _failure(run, crashed), crashed[-1] if crashed else None
         return Stand(False, has_machine, f"{run.status}: {_reason(run)}", failure, last)
-    ready = run.status == "running" and bool(arrived) and not short and not older
     asleep = run.asleep and not short
     summary = _summary(run, replicas, older, crashed=bool(crashed), asleep=asleep)
     last = crashed[-1] if crashed else None
@@ -137,15 +145,17 @@ def limits_of(configuration: Document) -> dict[str, tuple[int, int]]:
     return {"0": (1, 1) if replicas is None else bounds(replicas)}
 
 
-def follow(api: Api, environment: Environment, say: Say, run: Run) -> Run:
+def follow(api: Api, environment: Environment, say: Say, run: Run, earlier: Collection[str] = ()) -> Run:
     """Wait until every replica of the deployment that `run` is at passes its probes, or until it is asleep.
+
+    `earlier`: ids of crashes that count no more, see `assess`.
 
     Raises the Failure that ended it: PLAN_OUTDATED as soon as another deployment has taken its place.
     """
     name, number, since = environment.run_name, run.deployment_num, time.monotonic()
     now, had_machine, arrived = run, False, 0
     while True:
-        stand = assess(now)
+        stand = assess(now, earlier)
         say(stand.summary if now.deployment_num == number else "waiting for the server to show the new deployment")
         waited = time.monotonic() - since
         if now.deployment_num == number and (stand.ready or (stand.surplus and waited > environment.timeouts.stop)):
@@ -197,7 +207,10 @@ def _roll_back(api: Api, plan: Plan, submitted: Run, say: Say) -> str:
     if before and before.id == run.id:
         asked = before.run_spec["configuration"] | ({"gateway": before.gateway} if before.gateway else {})
         api.apply_run(api.plan_run(asked, run))
-        return "rolled back, what served before keeps serving"
+        served = before.asleep or any(job.ready for job in before.replicas)
+        return (
+            f"rolled back, what {'served before keeps serving' if served else 'was there before did not serve either'}"
+        )
     stop(api, name, say)
     return "stopped, its GPUs are not billed any more"
 

@@ -22,6 +22,7 @@ GATEWAY = Gateway(
         (run(job(status="submitted", placed=False), status="submitted"), None, "no GPU is billed yet, and one is when"),
         (run(status="pending"), None, "x is asleep: no GPU is billed"),
         (run(status="terminated"), None, "x does not run: no GPU is billed"),
+        (run(job(status="terminating"), status="pending"), None, "; 1 more being released, and billed until"),
         (None, None, "x does not run: no GPU is billed"),
         (None, GATEWAY, "x does not run: no GPU is billed; gateway x is billed by aws: 2 x t3.medium"),
     ],

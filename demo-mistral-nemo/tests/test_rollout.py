@@ -12,8 +12,10 @@ from deploy.environments import Environment
 from deploy.errors import ExitCode, Failure
 from deploy.output import watching
 from deploy.plans import Plan
-from deploy.rollout import assess, deploy, follow, limits_of
+from deploy.rollout import assess, crashes, deploy, follow, limits_of
 from deploy.status import attempts
+
+CRASHED_TWICE = ("container_exited_with_error",) * 2
 
 
 @pytest.mark.parametrize(
@@ -105,7 +107,7 @@ class Away:
         return self.shown.pop(0)
 
     def apply_run(self, plan: RunPlan) -> Run:
-        return run(job(deployment=1, ended=("container_exited_with_error",) * 2), deployment=1)
+        return run(job(deployment=1, ended=CRASHED_TWICE, status="submitted"), deployment=1)
 
     def log_tail(self, *_: object) -> list[str]:
         return []
@@ -272,9 +274,9 @@ class Server:
         return []
 
 
-def rolled(server: Server, environment: Environment, *, change: Change = Change.ROLLING, said: list[str]) -> Run:
-    """Deploy a plan of one `change` to a service that runs at deployment 0."""
-    current = run_json(job()) if change != Change.CREATE else None
+def rolled(server: Server, environment: Environment, *, said: list[str], before: dict[str, Any] | None = None) -> Run:
+    """Deploy a rolling update to a service that runs at deployment 0 with the replica `before`, a ready one."""
+    current, change = run_json(before or job()), Change.ROLLING
     asked = {"action": "update", "run_spec": {}, "effective_run_spec": {"run_name": "y"}, "current_resource": current}
     fleet = ResourcePlan(action="update", spec={}, effective_spec={})
     parts = {"fleet": Part(Change.UNCHANGED), "service": Part(change)}
@@ -298,7 +300,7 @@ def test_who_is_overtaken_ends_with_31_and_rolls_nothing_back(environment: Envir
 def test_who_fails_and_was_overtaken_meanwhile_rolls_nothing_back(
     environment: Environment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    crashed = run(job(deployment=1, ended=("container_exited_with_error",) * 2), deployment=1)
+    crashed = run(job(deployment=1, ended=CRASHED_TWICE, status="submitted"), deployment=1)
     server = Server(crashed, run(job(deployment=2), deployment=2))
     with pytest.raises(Failure, match=r"nothing was rolled back: .* is somebody else's deployment 2") as failed:
         rolled(server, environment, said=[])
@@ -307,7 +309,7 @@ def test_who_fails_and_was_overtaken_meanwhile_rolls_nothing_back(
 
 
 def test_what_fails_is_rolled_back(environment: Environment) -> None:
-    crashed = run(job(deployment=1, ended=("container_exited_with_error",) * 2), deployment=1)
+    crashed = run(job(deployment=1, ended=CRASHED_TWICE, status="submitted"), deployment=1)
     server = Server(crashed)
     with pytest.raises(Failure, match="rolled back, what served before keeps serving"):
         rolled(server, environment, said=[])
@@ -318,7 +320,7 @@ def test_what_fails_is_rolled_back(environment: Environment) -> None:
 def test_a_mistake_of_ours_leaves_nothing_running_either(
     environment: Environment, monkeypatch: pytest.MonkeyPatch, mistake: Exception
 ) -> None:
-    def wrong(now: Run) -> None:
+    def wrong(now: Run, earlier: Any) -> None:
         raise mistake
 
     monkeypatch.setattr("deploy.rollout.assess", wrong)
@@ -330,7 +332,7 @@ def test_a_mistake_of_ours_leaves_nothing_running_either(
 
 
 def test_ctrl_c_rolls_nothing_back(environment: Environment, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(now: Run) -> None:
+    def interrupted(now: Run, earlier: Any) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("deploy.rollout.assess", interrupted)
@@ -338,3 +340,24 @@ def test_ctrl_c_rolls_nothing_back(environment: Environment, monkeypatch: pytest
     with pytest.raises(KeyboardInterrupt):
         rolled(server, environment, said=[])
     assert server.done == ["apply"]
+
+
+def test_what_crashed_and_serves_again_is_ready() -> None:
+    assert assess(run(job(ended=CRASHED_TWICE))).ready
+
+
+def test_crashes_from_before_anybody_followed_do_not_end_a_deploy(environment: Environment) -> None:
+    waiting, serving = run(job(ended=CRASHED_TWICE, streak=0)), run(job(ended=CRASHED_TWICE))
+    earlier = {one.id for one in crashes(waiting)}
+    assert follow(cast(Api, Away(serving)), environment, lambda line: None, waiting, earlier) == serving
+    crashing = run(job(ended=CRASHED_TWICE * 2, status="submitted"))
+    with pytest.raises(Failure) as failed:
+        follow(cast(Api, Away(crashing)), environment, lambda line: None, waiting, earlier)
+    assert failed.value.code == ExitCode.CRASHED
+
+
+def test_what_did_not_serve_before_is_not_said_to_keep_serving(environment: Environment) -> None:
+    """A first deploy that hangs was interrupted, and the next one crashes."""
+    crashed = run(job(deployment=1, ended=CRASHED_TWICE, status="submitted"), deployment=1)
+    with pytest.raises(Failure, match="rolled back, what was there before did not serve either"):
+        rolled(Server(crashed), environment, said=[], before=job(streak=0))
