@@ -116,6 +116,7 @@ def _deploy(environment: Environment, *, yes: bool, dry_run: bool, json: bool, f
 @command
 def gateway_deploy(environment: Environment, allow_recreation: bool = False, json: bool = False) -> None:
     """Bring the service's gateway to what the files say, and wait until it runs."""
+    deploy.schema.check(environment)
     api, name = deploy.api.Api(environment), environment.run_name
     with deploy.output.watching(f"gateway {name}") as say, deploy.billing.billed(api, environment, say):
         gateway = deploy.gateways.deploy(api.patient(say), environment, say, allow_recreation=allow_recreation)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from threading import Thread
@@ -29,16 +30,21 @@ def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("deploy.rollout.POLL_SECONDS", 0.01)
 
 
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
+def copied(folder: Path) -> Path:
     """dstack/ and environments/ of this repository, copied, with the server that VARIABLES names."""
-    for folder in ("dstack", "environments"):
-        shutil.copytree(ROOT / folder, tmp_path / folder)
-    for path in (tmp_path / "environments").glob("*.yml"):
+    for name in ("dstack", "environments"):
+        shutil.copytree(ROOT / name, folder / name)
+    for path in (folder / "environments").glob("*.yml"):
         document = read_yaml(path)
         document["server"].pop("url", None)
         path.write_text(yaml.safe_dump(document), encoding="utf-8")
-    return tmp_path
+    return folder
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A copy of this repository's files that a test may change."""
+    return copied(tmp_path)
 
 
 @pytest.fixture
@@ -51,10 +57,16 @@ def write(root: Path) -> Write:
     return replace
 
 
+@pytest.fixture(scope="session")
+def prod(tmp_path_factory: pytest.TempPathFactory) -> Environment:
+    """The environment `prod` of this repository, read once."""
+    return load("prod", copied(tmp_path_factory.mktemp("prod")), VARIABLES)
+
+
 @pytest.fixture
-def environment(root: Path) -> Environment:
-    """The environment `prod` of the copy."""
-    return load("prod", root, VARIABLES)
+def environment(prod: Environment) -> Environment:
+    """The environment `prod`, a test's own to change."""
+    return deepcopy(prod)
 
 
 @pytest.fixture
