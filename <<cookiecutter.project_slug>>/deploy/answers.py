@@ -108,6 +108,7 @@ class Run(BaseModel):
     """`cost` in USD so far, of all replicas that ever ran; `url` is a path on the server without a gateway."""
 
     id: str
+    submitted_at: str
     run_spec: Document
     status: str
     status_message: str = ""

@@ -132,6 +132,7 @@ def run_json(*jobs: dict[str, Any], status: str = "running", deployment: int = 0
     spec = {"run_name": "x", "configuration": {"replicas": {"min": 1, "max": 1}}, "ssh_key_pub": "ssh-ed25519 first"}
     return {
         "id": "run-1",
+        "submitted_at": "2026-11-01T00:00:00Z",
         "run_spec": spec,
         "status": status,
         "deployment_num": deployment,

@@ -114,6 +114,19 @@ def test_what_does_not_go_away_is_named_before_dstack_forgets_it(
     assert failed.value.code == ExitCode.STILL_THERE
 
 
+def test_all_active_runs_are_listed_however_many_there_are(server: Server, api: Api) -> None:
+    total = 250
+
+    def page(body: Any) -> Any:
+        begin = int(body["prev_run_id"]) + 1 if "prev_run_id" in body else 0
+        ids = range(begin, min(begin + body["limit"], total))
+        return [run_json() | {"id": str(number), "submitted_at": f"2026-11-01T00:00:00.{number}Z"} for number in ids]
+
+    server.bodies["/api/runs/list"] = page
+    assert [found.id for found in api.active_runs()] == [str(number) for number in range(total)]
+    assert server.asked[1][1]["prev_submitted_at"] == "2026-11-01T00:00:00.99Z"
+
+
 def test_the_token_travels_in_a_header_alone(server: Server, api: Api) -> None:
     server.body = b"[]"
     api.secret_names()

@@ -69,10 +69,15 @@ class Api:
         return run
 
     def active_runs(self) -> list[Run]:
-        """The project's newest runs that have not ended, without their replicas; LISTED at most."""
-        body = {"project_name": self.project, "only_active": True, "include_jobs": False, "limit": LISTED}
-        runs: list[Run] = self._client.read("/api/runs/list", body, list[Run])
-        return runs
+        """The project's runs that have not ended, without their replicas."""
+        body: Document = {"project_name": self.project, "only_active": True, "include_jobs": False, "limit": LISTED}
+        runs: list[Run] = []
+        while True:
+            page: list[Run] = self._client.read("/api/runs/list", body, list[Run])
+            runs += page
+            if len(page) < LISTED:
+                return runs
+            body |= {"prev_submitted_at": page[-1].submitted_at, "prev_run_id": page[-1].id}
 
     def fleets(self) -> list[Fleet]:
         """The project's fleets."""
