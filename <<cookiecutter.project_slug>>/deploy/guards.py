@@ -27,13 +27,17 @@ def refuse(plan: Plan, *, allow_restart: bool, allow_recreation: bool = False, a
 
 def refuse_offers(plan: Plan, offers: list[Machine]) -> None:
     """Fail with NO_CAPACITY when the plan takes a machine and there is no offer. A service without room would end."""
-    if offers or not plan.needs_machine:
-        return
+    if plan.needs_machine and not offers:
+        raise Failure(ExitCode.NO_CAPACITY, no_offer(plan))
+
+
+def no_offer(plan: Plan) -> str:
+    """Say why there is no offer for what the plan needs, and what to do about it."""
     environment = plan.environment
     if plan.dearer is not None:
         limit = f"max_price_per_hour is {environment.max_price_per_hour:.2f}"
         why = f"the cheapest offer is ${plan.dearer:.2f} an hour, {limit}"
-        raise Failure(ExitCode.NO_CAPACITY, f"{why}; raise it, or try again later")
+        return f"{why}; raise it, or try again later"
     from deploy import combined
 
     clouds = ", ".join(environment.service.get("backends", ["the clouds"]))
@@ -43,7 +47,7 @@ def refuse_offers(plan: Plan, offers: list[Machine]) -> None:
     also = f" with {', '.join(narrower)}" if narrower else ""
     living = "" if plan.service.change == Change.CREATE else "; the service keeps running as it is"
     why = f"nothing on {clouds} fits service.resources{also}{living}"
-    raise Failure(ExitCode.NO_CAPACITY, f"{why}; ask for less, or try again in a few minutes")
+    return f"{why}; ask for less, or try again in a few minutes"
 
 
 def refuse_outage(environment: Environment, *, allowed: bool) -> None:

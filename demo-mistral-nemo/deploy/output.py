@@ -18,6 +18,7 @@ from deploy.checks import replica_bounds
 from deploy.environments import Document, Environment
 from deploy.errors import ExitCode, Failure
 from deploy.existing import Resource
+from deploy.guards import no_offer
 from deploy.offers import HOURS_A_MONTH, Offer, assess, rows, shared
 from deploy.plans import Plan
 from deploy.prompts import ask_code, ask_secret, confirm
@@ -52,6 +53,9 @@ def plan(planned: Plan, *, json: bool = False) -> None:
     if (change := planned.price_change) is not None:
         console.print(f"GPUs: ${planned.price:.2f} an hour -> ${planned.price + change:.2f} ({change:+.2f})")
     if not planned.needs_machine:
+        return
+    if not planned.offers:
+        console.print(f"[bold red]No offer:[/] {escape(no_offer(planned))}")
         return
     _offers("Offers for a new replica, first tried first", *assess(planned.environment, planned.offers[:OFFERS_SHOWN]))
     if len(planned.offers) > OFFERS_SHOWN:

@@ -85,7 +85,7 @@ def test_more_replicas_than_the_price_limit_allows_are_refused(serving: Environm
     good, before = serving.settings, serving.sandbox.calls(writes=True)
     more = {"service": serving.settings["service"] | {"replicas": 2}}
     serving.write(max_price_per_hour=0.05, **more)
-    assert "Offers for a new replica" in serving.inv("plan").stdout
+    assert "No offer: the cheapest offer is $0.40 an hour" in serving.inv("plan").stdout
     refused(serving.inv("deploy", "--yes"), 26, "max_price_per_hour is 0.05")
     assert serving.sandbox.calls(writes=True) == before
     serving.write(max_price_per_hour=None, **good)
@@ -96,7 +96,7 @@ def test_a_replica_more_that_no_cloud_hands_out_is_taken_back_in_time(serving: E
     for cloud in ("runpod", "vastai"):
         serving.sandbox.capacity(cloud, available=False)
     serving.write(service=serving.settings["service"] | {"replicas": 2}, timeouts={"capacity": 20, "ready": 300})
-    refused(serving.inv("deploy", "--yes"), 26, "within 20 s", "what served before goes on serving")
+    refused(serving.inv("deploy", "--yes"), 26, "within 20 s", "what served before keeps serving")
     serving.sandbox.clear_faults()
     assert serving.ask().ok
     serving.write(timeouts={"capacity": 60, "ready": 300}, service=good["service"])
@@ -144,9 +144,9 @@ def test_a_rollout_that_crashes_is_taken_back(serving: Environment) -> None:
     serving.write(service={"env": {"SANDBOX_CRASH": 1}})
     with serving.load(every=1) as answers:
         done = serving.inv("deploy", "--yes")
-    refused(done, 28, "exit code 1", "taken back, what served before goes on serving")
+    refused(done, 28, "exited with code 1", "rolled back, what served before keeps serving")
     assert "CUDA out of memory" in done.stderr
-    logs = serving.inv("logs")  # of the crash, not of what was taken back
+    logs = serving.inv("logs")  # of the crash, not of what was rolled back
     assert "CUDA out of memory" in logs.stdout, logs.stderr
     refused(serving.inv("logs", "--replica", "99"), 33, "replica 99")
     assert answers
@@ -159,7 +159,7 @@ def test_a_rollout_whose_probes_never_pass_is_taken_back(serving: Environment) -
     good = serving.settings
     serving.write(service={"env": {"MAX_NUM_SEQS": 16}}, timeouts={"capacity": 60, "ready": 40})
     serving.sandbox.fault("unready")
-    refused(serving.inv("deploy", "--yes"), 29, "within 40 s", "goes on serving")
+    refused(serving.inv("deploy", "--yes"), 29, "within 40 s", "keeps serving")
     serving.sandbox.clear_faults()
     assert serving.ask().ok
     serving.write(**good)
