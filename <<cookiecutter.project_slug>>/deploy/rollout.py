@@ -22,6 +22,7 @@ from deploy.errors import ExitCode, Failure
 from deploy.existing import stop
 from deploy.guards import refuse_offers
 from deploy.plans import Plan, replanned
+from deploy.refusals import Passing
 
 NO_CAPACITY = "failed_to_start_due_to_no_capacity"  # dstack's reason for an attempt's end
 CRASHES = 2  # once may be a broken host, which the retry leaves behind
@@ -69,6 +70,11 @@ def deploy(api: Api, plan: Plan, say: Say) -> Run:
     say(f"{name}: deployment {run.deployment_num} submitted ({plan.service.change})")
     try:
         return follow(api, environment, say, run)
+    except Passing as failure:  # nobody knows how it stands, so nothing speaks against it
+        again = f"run inv deploy --env {environment.name} again when the server answers: it continues"
+        raise Failure(
+            failure.code, f"{failure} (deployment {run.deployment_num} is not rolled back; {again})"
+        ) from None
     except Exception as failure:  # a mistake of ours too: what was submitted must not run on because of it
         became = _settle(api, plan, run, say)
         code = failure.code if isinstance(failure, Failure) else None
@@ -207,10 +213,11 @@ def _roll_back(api: Api, plan: Plan, submitted: Run, say: Say) -> str:
     if before and before.id == run.id:
         asked = before.run_spec["configuration"] | ({"gateway": before.gateway} if before.gateway else {})
         api.apply_run(api.plan_run(asked, run))
-        served = before.asleep or any(job.ready for job in before.replicas)
-        return (
-            f"rolled back, what {'served before keeps serving' if served else 'was there before did not serve either'}"
-        )
+        if before.asleep:
+            return "rolled back, and asleep as before"
+        if not any(job.ready for job in before.replicas):
+            return "rolled back, what was there before did not serve either"
+        return "rolled back, what served before keeps serving"
     stop(api, name, say)
     return "stopped, its GPUs are not billed any more"
 

@@ -12,6 +12,7 @@ from deploy.environments import Environment
 from deploy.errors import ExitCode, Failure
 from deploy.output import watching
 from deploy.plans import Plan
+from deploy.refusals import Passing
 from deploy.rollout import assess, crashes, deploy, follow, limits_of
 from deploy.status import attempts
 
@@ -274,9 +275,16 @@ class Server:
         return []
 
 
-def rolled(server: Server, environment: Environment, *, said: list[str], before: dict[str, Any] | None = None) -> Run:
-    """Deploy a rolling update to a service that runs at deployment 0 with the replica `before`, a ready one."""
-    current, change = run_json(before or job()), Change.ROLLING
+def rolled(
+    server: Server,
+    environment: Environment,
+    *,
+    said: list[str],
+    before: dict[str, Any] | None = None,
+    status: str = "running",
+) -> Run:
+    """Deploy a rolling update to a service that has the replica `before` of deployment 0, a ready one."""
+    current, change = run_json(before or job(), status=status), Change.ROLLING
     asked = {"action": "update", "run_spec": {}, "effective_run_spec": {"run_name": "y"}, "current_resource": current}
     fleet = ResourcePlan(action="update", spec={}, effective_spec={})
     parts = {"fleet": Part(Change.UNCHANGED), "service": Part(change)}
@@ -361,3 +369,22 @@ def test_what_did_not_serve_before_is_not_said_to_keep_serving(environment: Envi
     crashed = run(job(deployment=1, ended=CRASHED_TWICE, status="submitted"), deployment=1)
     with pytest.raises(Failure, match="rolled back, what was there before did not serve either"):
         rolled(Server(crashed), environment, said=[], before=job(streak=0))
+
+
+def test_what_was_asleep_before_is_said_to_be_asleep_again(environment: Environment) -> None:
+    server = Server(run(job(deployment=1, ended=CRASHED_TWICE, status="submitted"), deployment=1))
+    with pytest.raises(Failure, match="rolled back, and asleep as before"):
+        rolled(server, environment, said=[], status="pending", before=SCALED)
+
+
+def test_a_server_that_is_away_is_no_verdict_on_what_was_deployed(
+    environment: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(now: Run, earlier: Any) -> None:
+        raise Passing(ExitCode.SERVER_UNREACHABLE, "answers 502")
+
+    monkeypatch.setattr("deploy.rollout.assess", away)
+    server = Server(run(job(streak=0, deployment=1), deployment=1))
+    with pytest.raises(Failure, match="deployment 1 is not rolled back; run inv deploy") as failed:
+        rolled(server, environment, said=[])
+    assert (failed.value.code, server.done) == (ExitCode.SERVER_UNREACHABLE, ["apply"])
