@@ -21,7 +21,7 @@ def test_without_capacity_anywhere_a_first_deploy_ends_and_leaves_nothing(make: 
     environment = make("nowhere", timeouts={"capacity": 15, "ready": 60})
     for cloud in ("runpod", "vastai"):
         sandbox.capacity(cloud, available=False)
-    refused(environment.inv("deploy", "--yes"), 26, "within 15 s", "nothing is billed")
+    refused(environment.inv("deploy", "--yes"), 26, "within 15 s", "not billed any more")
     assert environment.inv("status").returncode == 33
     assert environment.machines() == []
 

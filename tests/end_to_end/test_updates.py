@@ -120,7 +120,7 @@ def test_a_secret_that_a_member_can_not_look_for_is_no_risk_to_what_serves(servi
 def test_a_rolling_change_that_no_offer_fits_is_refused_and_the_service_lives(serving: Environment) -> None:
     good, before = serving.settings, serving.sandbox.calls(writes=True)
     serving.write(service={"resources": {"gpu": {"memory": "900GB.."}}})
-    refused(serving.inv("deploy", "--yes"), 26, "the service goes on as it is")
+    refused(serving.inv("deploy", "--yes"), 26, "the service keeps running as it is")
     assert serving.sandbox.calls(writes=True) == before
     assert serving.ask().ok
     serving.write(**good)

@@ -119,6 +119,7 @@ def test_an_error_is_answered_in_place_of_the_call_after_as_many_as_it_says(upst
     assert answers[3].json() == {"detail": "locked"}
     assert len(upstream.heard) == 4
     assert list(upstream.faults) == []
+    wait_for(lambda: len(list(read(upstream.log))) == 5, 5)  # a call is logged after it was answered
     assert [call.fault for call in read(upstream.log)] == [None, None, None, "error", None]
 
 
