@@ -18,13 +18,8 @@ HERE = Path(__file__).parent
 SLOW = (  # of all that starts no dstack server: linters and tests of every rendering, act, cruft, pods
     *("cruft/", "workflows/", "invariants/test_every_call.py", "invariants/test_hunt.py"),
     *("sandbox/test_gateway.py", "sandbox/test_jobs.py", "sandbox/test_pod_isolation.py"),
-    *(
-        "test_command_line.py",
-        "test_generated.py",
-        "test_served.py",
-        "test_sizing_from_hugging_face.py",
-        "test_workflows.py",
-    ),
+    *("test_command_line.py", "test_fleet_limits.py", "test_generated.py", "test_served.py"),
+    *("test_sizing_from_hugging_face.py", "test_workflows.py"),
 )
 QUESTIONS = {key for key in json.loads((ROOT / "cookiecutter.json").read_text("utf-8")) if not key.startswith("_")}
 

@@ -90,6 +90,7 @@ def test_calls_pass_unchanged_and_are_logged_as_reads_and_writes(upstream: Upstr
     upstream.post("/api/project/main/runs/get_plan")
     upstream.post("/proxy/services/main/chat/v1/chat/completions")
     assert upstream.heard[0] == "POST /api/project/a%2Fb/runs/apply?x=1 body"
+    wait_for(lambda: len(list(read(upstream.log))) == 3, 5)  # a call is logged after it was answered
     logged = list(read(upstream.log))
     assert [(call.cloud, call.status, call.write) for call in logged] == [
         ("dstack", 201, True),
