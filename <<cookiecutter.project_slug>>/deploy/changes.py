@@ -55,7 +55,7 @@ class Part:
 def judge_host(service: Part, current: Run | None, host: str) -> Part:
     """`service`, as a restart where it would keep an old name: dstack gives a running service none of a new domain.
 
-    It does when the service is registered at a gateway that was made anew.
+    It does when the service is registered at a recreated gateway.
     """
     if not host or not current or not current.active or current.host in (None, host) or "gateway" in service.fields:
         return service

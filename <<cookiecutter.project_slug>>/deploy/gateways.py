@@ -64,7 +64,7 @@ def other_way(run: Run | None, environment: Environment) -> str | None:
 
 
 def _register(api: Api, name: str, say: Say) -> None:
-    """Register the run at its gateway, if that one was made anew."""
+    """Register the run at its gateway, if that one was recreated."""
     run = api.run(name)
     if run and run.active and run.gateway:
         plan = api.plan_run(run.run_spec["configuration"] | {"gateway": name}, run)

@@ -87,8 +87,7 @@ class Client:
         try:
             response = self._session.post(self.url + path, json=body or {}, timeout=limits, allow_redirects=False)
         except requests.RequestException as error:
-            if not isinstance(error, requests.ConnectTimeout) and _sent(error):
-                self.reached = True
+            self.reached = self.reached or _sent(error)
             raise refusals.of_exception(asked, error) from None
         self.reached = True
         if response.status_code != requests.codes.ok:
@@ -103,6 +102,7 @@ class Client:
 
 def _sent(error: requests.RequestException) -> bool:
     """Return whether a server was there: the question may have been carried out."""
-    return "NewConnectionError" not in str(error) and isinstance(
-        error, requests.ConnectionError | requests.ReadTimeout | requests.exceptions.ChunkedEncodingError
-    )
+    if isinstance(error, requests.ConnectTimeout) or "NewConnectionError" in str(error):
+        return False
+    broken = requests.ConnectionError | requests.ReadTimeout | requests.exceptions.ChunkedEncodingError
+    return isinstance(error, broken)

@@ -46,8 +46,7 @@ def everything(api: Api, environment: Environment, say: Say = lambda line: None)
     """What exists of the service, under its name and earlier ones, in the order in which it is to be removed."""
     run, gateway = api.run(environment.run_name), api.gateway(environment.run_name)
     found = [*_of_name(api, environment.run_name, run, gateway)]
-    found += _records(environment, run, gateway, say) + earlier(api, environment, say)
-    return sorted(found, key=lambda resource: ORDER.index(resource.kind))
+    return _in_order(found + _records(environment, run, gateway, say) + earlier(api, environment, say))
 
 
 def own(api: Api, environment: Environment, say: Say, *kinds: str) -> list[Resource]:
@@ -64,8 +63,11 @@ def forgotten(
     if gateway and environment.gateway is None:
         why = f"environments/{environment.name}.yml has no gateway"
         found.append(Resource("gateway", environment.run_name, f"{gateway.summary}; {why}"))
-    found += _stale(environment, run, gateway, say) + earlier(api, environment, say)
-    return tuple(sorted(found, key=lambda resource: ORDER.index(resource.kind)))
+    return tuple(_in_order(found + _stale(environment, run, gateway, say) + earlier(api, environment, say)))
+
+
+def _in_order(found: list[Resource]) -> list[Resource]:
+    return sorted(found, key=lambda resource: ORDER.index(resource.kind))
 
 
 def earlier(api: Api, environment: Environment, say: Say) -> list[Resource]:

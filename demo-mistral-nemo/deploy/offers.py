@@ -50,9 +50,14 @@ class Offer:
 def find(environment: Environment, at_once: int = 0) -> tuple[list[Offer], Failure | None]:
     """The offers of this moment, the cheapest for what it is to answer first; and why they are not sized, where so."""
     schema.check(environment)
-    wanted = schema.offered(environment.service, environment.fleet)
-    found, unsized = assess(environment, Api(environment).plan_run(wanted, None, any_fleet=True).offers)
+    found, unsized = assess(environment, machines(Api(environment), environment))
     return sorted(found, key=lambda offer: (offer.price_of(at_once), offer.machine.price)), unsized
+
+
+def machines(api: Api, environment: Environment, *, unlimited: bool = False) -> list[Machine]:
+    """What the fleet, as its file says, lets the service rent, first tried first; or without the limit of its price."""
+    fleet = {key: value for key, value in environment.fleet.items() if not (unlimited and key == "max_price")}
+    return api.plan_run(schema.offered(environment.service, fleet), None, any_fleet=True).offers
 
 
 def rows(found: list[Offer], at_once: int = 0) -> list[dict[str, str]]:

@@ -2,7 +2,7 @@
 
 from dataclasses import asdict, dataclass, replace
 
-from deploy.answers import REFERENCE, Gateway, Machine, ResourcePlan, RunPlan
+from deploy.answers import REFERENCE, Machine, ResourcePlan, RunPlan
 from deploy.api import Api, during
 from deploy.changes import GATEWAY_IN_PLACE, Change, Part, judge_fleet, judge_gateway, judge_host, judge_service
 from deploy.checks import replica_bounds
@@ -10,7 +10,7 @@ from deploy.client import Say
 from deploy.environments import Document, Environment
 from deploy.errors import ExitCode, Failure
 from deploy.existing import Resource, forgotten
-from deploy.offers import assess
+from deploy.offers import assess, machines
 
 GIVING_BACK_SECONDS = 120.0
 
@@ -62,7 +62,7 @@ class Plan:
 
     @property
     def registers(self) -> bool:
-        """Whether its gateway, made anew, registers the service before it is applied."""
+        """Whether its recreated gateway registers the service before it is applied."""
         made = "gateway" in self.parts and self.parts["gateway"].change in (Change.CREATE, Change.RESTART)
         return made or "gateway" in self.service.fields
 
@@ -134,42 +134,44 @@ def make(api: Api, environment: Environment, say: Say, *, front: bool = True) ->
 
     schema.check(environment)
     for _ in during(GIVING_BACK_SECONDS):
-        plan = _ask(api, environment, say, front)
+        plan = _ask(api, environment, front)
         instances = (plan.fleet_plan.current_resource or {}).get("instances", [])
         giving_back = any(instance["status"] == "terminating" for instance in instances)
         if plan.offers or not plan.needs_machine or not giving_back:
             break
         say("waiting for a machine that is being released")
-    return plan
+    if not front:
+        return plan
+    gateway = api.gateway(environment.run_name)
+    return replace(plan, removals=forgotten(api, environment, plan.run_plan.current, gateway, say))
 
 
-def _ask(api: Api, environment: Environment, say: Say, front: bool) -> Plan:
-    current, gateway = api.run(environment.run_name), api.gateway(environment.run_name)
+def _ask(api: Api, environment: Environment, front: bool) -> Plan:
+    current = api.run(environment.run_name)
     fleet_plan = api.plan("fleet", environment.fleet)
     run_plan = api.plan_run(environment.service, current)
     parts = {"fleet": judge_fleet(fleet_plan, serving=bool(current and current.active))}
-    parts |= _front(api, environment, gateway) if front else {}
+    parts |= _front(api, environment) if front else {}
     service = judge_service(run_plan)
     if "gateway" not in parts or parts["gateway"].change in (Change.UNCHANGED, Change.IN_PLACE):
         service = judge_host(service, current, environment.host)
     if parts["fleet"].change == Change.RESTART and service.change != Change.CREATE:
         service = replace(service, change=Change.RESTART)  # its fleet goes, and it with it
-    removals = forgotten(api, environment, current, gateway, say) if front else ()
     parts["service"], price = service, current.price if current else 0.0
-    plan = Plan(environment, parts, run_plan.offers, price, fleet_plan, run_plan, removals)
+    plan = Plan(environment, parts, run_plan.offers, price, fleet_plan, run_plan)
     if not plan.needs_machine:
         return plan
     if plan.fleet.change != Change.UNCHANGED:
         # dstack plans with the fleet as it is now: ask for what the fleet will allow
-        plan = replace(plan, offers=_offers(api, environment))
+        plan = replace(plan, offers=machines(api, environment))
     limit = environment.max_price_per_hour
     if not plan.offers and limit:
-        unlimited = _offers(api, environment, unlimited=True)
+        unlimited = machines(api, environment, unlimited=True)
         plan = replace(plan, dearer=min((offer.price for offer in unlimited if offer.price > limit), default=None))
     return plan
 
 
-def _front(api: Api, environment: Environment, gateway: Gateway | None) -> dict[str, Part]:
+def _front(api: Api, environment: Environment) -> dict[str, Part]:
     """The parts of gateway and records, as far as the environment has them."""
     parts, settled = {}, True
     if environment.gateway is not None:
@@ -178,16 +180,9 @@ def _front(api: Api, environment: Environment, gateway: Gateway | None) -> dict[
     if environment.dns is not None:
         from deploy import dns  # boto3 takes longer to import than the rest takes to run
 
+        gateway = api.gateway(environment.run_name)
         parts["records"] = dns.judge(environment, gateway.targets if gateway else (), settled=settled)
     return parts
-
-
-def _offers(api: Api, environment: Environment, *, unlimited: bool = False) -> list[Machine]:
-    """What the fleet, as its file says, lets the service rent, first tried first; or without the limit of its price."""
-    from deploy import combined
-
-    fleet = {key: value for key, value in environment.fleet.items() if not (unlimited and key == "max_price")}
-    return api.plan_run(combined.offered(environment.service, fleet), None, any_fleet=True).offers
 
 
 def replanned(api: Api, plan: Plan) -> RunPlan:
