@@ -52,12 +52,12 @@ def test_a_deploy_that_fails_does_not_undo_what_a_colleague_deployed_meanwhile(
     make: Make, tmp_path: Path, sandbox: Sandbox
 ) -> None:
     """The first one's replica never gets ready, and its time is up while the second one's fix starts."""
-    first = make("undone", timeouts={"capacity": 60, "ready": 40})
+    first = make("undone")
     first.deploy()
     second = colleague(first, tmp_path)
     second.write(timeouts={"capacity": 60, "ready": 250}, service=value(112))
     sandbox.fault("unready")
-    first.write(service=value(96))
+    first.write(timeouts={"capacity": 60, "ready": 60}, service=value(96))
     slow = first.start("deploy", "--yes")
     wait_for(lambda: len(first.machines()) == 2, 60)
     time.sleep(15)
