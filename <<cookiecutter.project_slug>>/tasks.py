@@ -12,52 +12,57 @@ from typing import TYPE_CHECKING
 from invoke.collection import Collection
 from invoke.exceptions import Exit
 
+import capacity
+import console
 import deploy
-from deploy.command import command
-from deploy.invocation import refuse_misplaced_environment
+import operate
+from console.command import command_with
+from console.invocation import refuse_misplaced_environment
 
 if TYPE_CHECKING:
     from deploy.environments import Environment
+
+command = command_with(lambda name: deploy.environments.load(name))  # its package is imported when a task runs
 
 
 @command
 def doctor(environment: Environment, json: bool = False) -> None:
     """Check that server, token, project, clouds and secrets are in place."""
-    deploy.output.findings(deploy.doctor.examine(environment), json=json)
+    operate.views.findings(operate.doctor.examine(environment), json=json)
 
 
 @command
 def server(environment: Environment) -> None:
     """Run a dstack server on this machine, with the clouds' keys from .env, until Ctrl-C."""
-    with deploy.output.watching("dstack server") as say:
-        deploy.server.run(environment, say)
+    with console.terminal.watching("dstack server") as say:
+        operate.server.run(environment, say)
 
 
 @command
 def secrets_set(environment: Environment, name: str) -> None:
     """Store a secret in the dstack project; asks for its value, or reads it from a pipe."""
-    deploy.api.Api(environment).set_secret(name, deploy.output.ask_secret(name))
+    deploy.api.Api(environment).set_secret(name, console.prompts.ask_secret(name))
 
 
 @command
 def secrets_list(environment: Environment, json: bool = False) -> None:
     """List the secrets that this service needs and that the project has; names, never values."""
-    deploy.output.secrets(environment.secrets, deploy.api.Api(environment).secret_names(), json=json)
+    deploy.views.secrets(environment.secrets, deploy.api.Api(environment).secret_names(), json=json)
 
 
 @command
 def render(environment: Environment, json: bool = False) -> None:
     """Print fleet, gateway and service as they are sent to dstack."""
-    deploy.schema.check(environment)
-    deploy.output.documents(environment.fleet, environment.gateway, environment.service, json=json)
+    deploy.documents.schema.check(environment)
+    deploy.views.documents(environment.fleet, environment.gateway, environment.service, json=json)
 
 
 @command
 def plan(environment: Environment, json: bool = False, detailed_exitcode: bool = False) -> None:
     """Show what a deploy would change, what that does to running replicas, and the offers it would take."""
-    with deploy.output.watching(f"planning {environment.run_name}") as say:
+    with console.terminal.watching(f"planning {environment.run_name}") as say:
         planned = deploy.plans.make(deploy.api.Api(environment), environment, say)
-    deploy.output.plan(planned, json=json)
+    deploy.views.plan(planned, json=json)
     if detailed_exitcode and planned.exit_code:
         raise Exit(code=planned.exit_code)
 
@@ -88,61 +93,61 @@ def service_deploy(
 def _deploy(environment: Environment, *, yes: bool, dry_run: bool, json: bool, front: bool, **allowed: bool) -> None:
     """Plan, show, agree, carry out; the last word is the endpoint's. `front`: gateway and records too."""
     api = deploy.api.Api(environment)
-    with deploy.output.watching(f"planning {environment.run_name}") as say:
+    with console.terminal.watching(f"planning {environment.run_name}") as say:
         planned = deploy.plans.make(api, environment, say, front=front)
-        say(f"secrets: {deploy.doctor.secrets(api, environment)}")
+        say(f"secrets: {operate.doctor.secrets(api, environment)}")
     if dry_run or not json:
-        deploy.output.plan(planned, json=json)
+        deploy.views.plan(planned, json=json)
     deploy.guards.refuse(planned, **allowed)
     if dry_run:
         return
-    deploy.output.confirm("Deploy this?", yes=yes or not planned.changes)
+    console.prompts.confirm("Deploy this?", yes=yes or not planned.changes)
     name = environment.run_name
-    with deploy.output.watching(f"deploying {name}") as say, deploy.billing.billed(api, environment, say):
+    with console.terminal.watching(f"deploying {name}") as say, deploy.billing.billed(api, environment, say):
         patient = api.patient(say)
         if front and environment.gateway:
             deploy.gateways.deploy(patient, environment, say, allow_recreation=allowed["allow_recreation"])
             deploy.dns.publish(patient, environment, say)
         run = deploy.rollout.deploy(patient, planned, say)
-        deploy.output.status(deploy.status.of(environment, run), json=json)
-        patience = deploy.smoke.REGISTRATION_SECONDS
-        report = None if run.asleep else deploy.smoke.of(environment, run, patience=patience)
+        operate.views.status(operate.status.of(environment, run), json=json)
+        patience = operate.smoke.REGISTRATION_SECONDS
+        report = None if run.asleep else operate.smoke.of(environment, run, patience=patience)
         deploy.rollout.still(patient, run, name)
         deploy.existing.remove(patient, environment, planned.removals, say)
     if not json:
-        deploy.output.smoke(report) if report else deploy.output.asleep(environment, run)
+        operate.views.smoke(report) if report else deploy.views.asleep(environment, run)
 
 
 @command
 def gateway_deploy(environment: Environment, allow_recreation: bool = False, json: bool = False) -> None:
     """Bring the service's gateway to what the files say, and wait until it runs."""
-    deploy.schema.check(environment)
+    deploy.documents.schema.check(environment)
     api, name = deploy.api.Api(environment), environment.run_name
-    with deploy.output.watching(f"gateway {name}") as say, deploy.billing.billed(api, environment, say):
+    with console.terminal.watching(f"gateway {name}") as say, deploy.billing.billed(api, environment, say):
         gateway = deploy.gateways.deploy(api.patient(say), environment, say, allow_recreation=allow_recreation)
-    deploy.output.gateway(environment.run_name, gateway, json=json)
+    deploy.views.gateway(environment.run_name, gateway, json=json)
 
 
 @command
 def gateway_status(environment: Environment, json: bool = False) -> None:
     """Show the gateway's replicas and addresses."""
     gateway = deploy.api.Api(environment).gateway(environment.run_name)
-    deploy.output.gateway(environment.run_name, gateway, json=json)
+    deploy.views.gateway(environment.run_name, gateway, json=json)
 
 
 @command
 def gateway_destroy(environment: Environment, yes: bool = False, allow_outage: bool = False) -> None:
     """Delete the gateway: nobody reaches the service by name any more."""
     deploy.guards.refuse_outage(environment, allowed=allow_outage)
-    deploy.output.confirm(f"Delete the gateway {environment.run_name} and its records?", yes=yes)
-    with deploy.output.watching(f"gateway {environment.run_name}") as say:
+    console.prompts.confirm(f"Delete the gateway {environment.run_name} and its records?", yes=yes)
+    with console.terminal.watching(f"gateway {environment.run_name}") as say:
         deploy.gateways.destroy(deploy.api.Api(environment).patient(say), environment, say)
 
 
 @command
 def dns_update(environment: Environment, dry_run: bool = False, adopt: bool = False) -> None:
     """Point the service's name at its gateway's running replicas."""
-    with deploy.output.watching(f"record {environment.host}") as say:
+    with console.terminal.watching(f"record {environment.host}") as say:
         deploy.dns.publish(deploy.api.Api(environment), environment, say, dry_run=dry_run, adopt=adopt)
 
 
@@ -150,15 +155,15 @@ def dns_update(environment: Environment, dry_run: bool = False, adopt: bool = Fa
 def dns_show(environment: Environment, json: bool = False) -> None:
     """Show the service's records in the hosted zone."""
     found = [asdict(record) for record in sorted(deploy.dns.zone_of(environment).read())]
-    deploy.output.records(environment.host, found, json=json)
+    deploy.views.records(environment.host, found, json=json)
 
 
 @command
 def dns_delete(environment: Environment, yes: bool = False, allow_outage: bool = False) -> None:
     """Delete the service's records: its name resolves to nothing any more."""
     deploy.guards.refuse_outage(environment, allowed=allow_outage)
-    deploy.output.confirm(f"Delete the records of {environment.host}?", yes=yes)
-    with deploy.output.watching(f"record {environment.host}") as say:
+    console.prompts.confirm(f"Delete the records of {environment.host}?", yes=yes)
+    with console.terminal.watching(f"record {environment.host}") as say:
         api = deploy.api.Api(environment).patient(say)
         deploy.existing.remove(api, environment, deploy.existing.own(api, environment, say, "records"), say)
 
@@ -167,7 +172,7 @@ def dns_delete(environment: Environment, yes: bool = False, allow_outage: bool =
 def status(environment: Environment, json: bool = False) -> None:
     """Show replicas, probes, where they run and what they cost."""
     run = deploy.api.Api(environment).run(environment.run_name)
-    deploy.output.status(deploy.status.of(environment, run), json=json)
+    operate.views.status(operate.status.of(environment, run), json=json)
 
 
 @command
@@ -175,24 +180,24 @@ def logs(environment: Environment, replica: int = -1, lines: int = 200) -> None:
     """Show the last that a container wrote: of the newest that wrote anything, whether it runs or has crashed."""
     api = deploy.api.Api(environment)
     run, which = api.run(environment.run_name), None if replica < 0 else replica
-    for number, attempt in deploy.status.attempts(environment, run, which):
+    for number, attempt in operate.status.attempts(environment, run, which):
         if written := api.log_tail(environment.run_name, attempt.id, lines):
-            return deploy.output.logs(number, attempt, written)
+            return operate.views.logs(number, attempt, written)
 
 
 @command
 def smoke(environment: Environment, json: bool = False) -> None:
     """Ask the endpoint like a caller would, and show the latencies."""
     run = deploy.api.Api(environment).run(environment.run_name)
-    deploy.output.smoke(deploy.smoke.of(environment, run), json=json)
+    operate.views.smoke(operate.smoke.of(environment, run), json=json)
 
 
 @command
 def offers(environment: Environment, at_once: int = 0, json: bool = False) -> None:
     """Show the GPUs on offer: price, how many requests each answers at once, what can go wrong with it."""
-    from deploy.offers import find
+    from capacity.offers import find
 
-    deploy.output.offers(*find(environment, at_once), at_once=at_once, json=json)
+    capacity.views.offers(*find(environment, at_once), at_once=at_once, json=json)
 
 
 @command
@@ -210,7 +215,7 @@ def size(
     json: bool = False,
 ) -> None:
     """Show what of this service, or of another model, fits on which GPU."""
-    from sizing import report  # pydantic and rich take longer to import than `inv --list` takes
+    from capacity import report  # pydantic and rich take longer to import than `inv --list` takes
 
     told = {"utilization": utilization, "tp": tp, "max_model_len": max_model_len, "max_num_seqs": max_num_seqs}
     told |= {"max_num_batched_tokens": max_num_batched_tokens, "kv_cache_dtype": kv_cache_dtype}
@@ -238,24 +243,24 @@ def bench(
     load["output_tokens"] = output_tokens
 #% endif
     run = deploy.api.Api(environment).run(environment.run_name)
-    with deploy.output.watching(f"load on {environment.run_name}") as say:
-        report = deploy.bench.of(environment, run, Path(folder), say, **load)
-    deploy.output.bench(report, Path(folder), json=json)
+    with console.terminal.watching(f"load on {environment.run_name}") as say:
+        report = operate.bench.of(environment, run, Path(folder), say, **load)
+    operate.views.bench(report, Path(folder), json=json)
 
 
 @command
 def destroy(environment: Environment, yes: bool = False, dry_run: bool = False, allow_outage: bool = False) -> None:
     """Stop the service, release its machines, delete fleet, records and gateway; those of earlier names too."""
-    with deploy.output.watching(f"looking for {environment.run_name}") as say:
+    with console.terminal.watching(f"looking for {environment.run_name}") as say:
         api = deploy.api.Api(environment).patient(say)
         resources = deploy.existing.everything(api, environment, say)
-    deploy.output.existing(environment.run_name, resources)
+    deploy.views.existing(environment.run_name, resources)
     if dry_run or not resources:
         return
     deploy.guards.refuse_outage(environment, allowed=allow_outage)
-    deploy.output.confirm(f"End {environment.run_name} and all requests to it?", yes=yes)
+    console.prompts.confirm(f"End {environment.run_name} and all requests to it?", yes=yes)
     name = environment.run_name
-    with deploy.output.watching(f"destroying {name}") as say, deploy.billing.billed(api, environment, say):
+    with console.terminal.watching(f"destroying {name}") as say, deploy.billing.billed(api, environment, say):
         deploy.existing.remove(api, environment, resources, say)
         say("nothing of it is left, and nothing is billed any more")
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from cookiecutter.exceptions import FailedHookException
 
-from tests.rendered import ROOT, Bake
+from tests.rendered import ROOMS, ROOT, Bake
 
 HERE = Path(__file__).parent
 SLOW = (  # of all that starts no dstack server: linters and tests of every rendering, act, cruft, pods
@@ -64,20 +64,41 @@ def baked(cookies_session: Any) -> Bake:
 
 
 @pytest.fixture(scope="session")
-def deploy(baked: Bake) -> Any:
-    """The package `deploy` of a rendering, its modules by attribute: imported while the rendering is on the path."""
+def rooms(baked: Bake) -> dict[str, Any]:
+    """The packages of a rendering by name, with all their modules: imported while the rendering is on the path."""
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(baked())
-        for module in (baked() / "deploy").glob("*.py"):
-            importlib.import_module(f"deploy.{module.stem}".removesuffix(".__init__"))
-        return importlib.import_module("deploy")
+        for name in ROOMS:
+            for path in sorted((baked() / name).rglob("*.py")):
+                module = ".".join(path.relative_to(baked()).with_suffix("").parts)
+                importlib.import_module(module.removesuffix(".__init__"))
+        return {name: importlib.import_module(name) for name in ROOMS}
+
+
+@pytest.fixture(scope="session")
+def console(rooms: dict[str, Any]) -> Any:
+    """The package `console` of a rendering."""
+    return rooms["console"]
+
+
+@pytest.fixture(scope="session")
+def deploy(rooms: dict[str, Any]) -> Any:
+    """The package `deploy` of a rendering."""
+    return rooms["deploy"]
+
+
+@pytest.fixture(scope="session")
+def capacity(rooms: dict[str, Any]) -> Any:
+    """The package `capacity` of a rendering."""
+    return rooms["capacity"]
 
 
 @pytest.fixture(scope="session")
 def local(deploy: Any) -> Any:
     """Modules of a rendering that check documents; hypothesis would ask the package `deploy` for names it has not."""
-    names = ("combined", "environments", "references", "schema", "server_rules")
-    return SimpleNamespace(**{name: getattr(deploy, name) for name in names})
+    names = ("combined", "references", "schema", "server_rules")
+    found = {name: getattr(deploy.documents, name) for name in names}
+    return SimpleNamespace(environments=deploy.environments, **found)
 
 
 @pytest.fixture

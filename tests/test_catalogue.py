@@ -144,7 +144,7 @@ def test_two_requests_of_full_length_fit_on_the_smallest_card(baked: Bake, model
 @pytest.mark.parametrize("model_id", CATALOGUE)
 def test_a_generated_repository_carries_its_own_model_alone(baked: Bake, model_id: str) -> None:
     rendered = files(baked(model_id=model_id))
-    rendered.pop("sizing/README.md")  # has another model for an example, and a table of many
+    rendered.pop("capacity/README.md")  # has another model for an example, and a table of many
     texts = "".join(rendered.values())
     assert [other for other in CATALOGUE if other in texts and other not in model_id] == []
 
@@ -163,7 +163,7 @@ def test_only_precisions_that_the_catalogue_has_are_served(model_id: str, precis
 
 @pytest.mark.parametrize("model_id", [*CATALOGUE, "somebody/Unknown-70B"])
 def test_sizing_gets_the_numbers_of_the_model(baked: Bake, model_id: str) -> None:
-    numbers = json.loads((baked(model_id=model_id) / "sizing" / "model.json").read_text("utf-8"))
+    numbers = json.loads((baked(model_id=model_id) / "capacity" / "model.json").read_text("utf-8"))
     entry = CATALOGUE.get(model_id, {"config": None, "weights_gib": None})
     told = {"picture_gib": entry["picture_gib"]} if "picture_gib" in entry else {"config": entry.get("config")}
     assert numbers == {"model": model_id, "weights_gib": entry["weights_gib"]} | told

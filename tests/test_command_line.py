@@ -266,7 +266,7 @@ def test_a_signal_ends_it_with_a_line(baked: Bake, number: signal.Signals, code:
 @pytest.mark.parametrize("second", [signal.SIGINT, signal.SIGTERM])
 def test_a_second_signal_ends_what_cleans_up(baked: Bake, second: signal.Signals) -> None:
     lines = [
-        *("import sys, time", "from invoke.exceptions import Exit", "from deploy.ending import ending", "try:"),
+        *("import sys, time", "from invoke.exceptions import Exit", "from console.ending import ending", "try:"),
         *("    with ending(json=False):", "        try:", "            print('up', flush=True)"),
         *("            time.sleep(60)", "        finally:", "            print('cleaning', flush=True)"),
         *("            time.sleep(60)", "except Exit as end:", "    sys.exit(end.code)"),

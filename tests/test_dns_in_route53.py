@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import json
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
@@ -20,11 +19,9 @@ HOST = "mistral-nemo.ai.internal"
 VARIABLES = {"DSTACK_SERVER_URL": "https://dstack.example.com", "DSTACK_TOKEN": "t"}
 
 
-@pytest.fixture(scope="module")
-def deploy(baked: Bake) -> Iterator[Any]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(baked())
-        yield importlib.import_module("deploy")
+@pytest.fixture
+def errors(console: Any) -> Any:
+    return console.errors
 
 
 @pytest.fixture
@@ -139,16 +136,16 @@ def test_the_number_of_calls_does_not_grow_with_the_zone(
 
 
 def test_a_record_of_somebody_else_is_left_alone_unless_adopted(
-    deploy: Any, environment: Any, route53: Any, calls: list[str]
+    deploy: Any, errors: Any, environment: Any, route53: Any, calls: list[str]
 ) -> None:
     theirs = {"Name": HOST, "Type": "A", "TTL": 60, "ResourceRecords": [{"Value": "10.9.9.9"}]}
     change = {"Changes": [{"Action": "CREATE", "ResourceRecordSet": theirs}]}
     route53.change_resource_record_sets(HostedZoneId=route53.zone_id, ChangeBatch=change)
     calls.clear()
-    with pytest.raises(deploy.errors.Failure, match="someone who left no owner record") as refused:
+    with pytest.raises(errors.Failure, match="someone who left no owner record") as refused:
         deploy.dns.publish(api("10.0.0.7"), environment, print)
-    assert refused.value.code == deploy.errors.ExitCode.DNS_REFUSED
-    with pytest.raises(deploy.errors.Failure, match="someone who left no owner record"):
+    assert refused.value.code == errors.ExitCode.DNS_REFUSED
+    with pytest.raises(errors.Failure, match="someone who left no owner record"):
         deploy.dns.delete(deploy.dns.zone_of(environment), print)
     assert "ChangeResourceRecordSets" not in calls
     deploy.dns.publish(api("10.0.0.7"), environment, print, adopt=True)
@@ -182,19 +179,23 @@ def test_a_zone_behind_a_hundred_others_of_its_vpc_is_found(
     assert records(route53)[f"{HOST}. A"] == ["10.0.0.7"]
 
 
-def test_a_gateway_without_an_address_publishes_nothing(deploy: Any, environment: Any, route53: Any) -> None:
-    with pytest.raises(deploy.errors.Failure, match="no address to publish"):
+def test_a_gateway_without_an_address_publishes_nothing(
+    deploy: Any, errors: Any, environment: Any, route53: Any
+) -> None:
+    with pytest.raises(errors.Failure, match="no address to publish"):
         deploy.dns.publish(api(), environment, print)
     assert records(route53) == {}
 
 
-def test_what_aws_refuses_is_quoted_in_one_line(deploy: Any, environment: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_aws_refuses_is_quoted_in_one_line(
+    deploy: Any, errors: Any, environment: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_CONFIG_FILE", "/dev/null")
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
-    with pytest.raises(deploy.errors.Failure, match=r"AWS refused looking for the zone ai\.internal") as refused:
+    with pytest.raises(errors.Failure, match=r"AWS refused looking for the zone ai\.internal") as refused:
         deploy.dns.publish(api("10.0.0.7"), environment, print)
     assert "\n" not in str(refused.value)
 

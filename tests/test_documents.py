@@ -210,7 +210,7 @@ def test_every_model_is_deployed_by_documents_that_dstack_takes(local: Any, bake
 
 def test_an_environment_is_loaded_without_dstack(baked: Bake) -> None:
     """`inv status`, `logs` and `destroy` do not pay the second that its models take."""
-    code = "import sys; from deploy import api, doctor, environments, rollout, status\n"
+    code = "import sys; from deploy import api, environments, rollout; from operate import doctor, status\n"
     code += "environments.load('dev', variables={'DSTACK_TOKEN': 't'})\n"
     code += "print(sorted(name for name in sys.modules if name.split('.')[0] == 'dstack'))"
     done = subprocess.run([sys.executable, "-c", code], cwd=Path(baked()), capture_output=True, text=True, check=True)

@@ -128,7 +128,7 @@ class Call:
 def calls(deploy: Any) -> list[Call]:
     """Every call that Api can make, each method called once."""
     made: list[Call] = []
-    answers = deploy.answers
+    answers = deploy.dstack.answers
     planned = {"action": "create", "spec": {"configuration": {}}, "effective_spec": {}, "run_spec": {"run_name": "x"}}
     gateway = {"name": "x", "status": "running", "configuration": {"tags": None}, "replicas": []}
     known = {answers.RunPlan: planned | {"effective_run_spec": {}}, answers.ResourcePlan: planned}
@@ -213,18 +213,18 @@ def _keys(shape: Any, prefix: str = "") -> Iterator[str]:
 
 
 def test_what_dstack_says_when_it_refuses_is_still_said_so(source: str, baked: Bake, deploy: Any) -> None:
-    """deploy/refusals.py tells refusals apart by words."""
+    """deploy/dstack/refusals.py tells refusals apart by words."""
     tree = ast.parse((baked() / "deploy" / "refusals.py").read_text("utf-8"))
     compared = [node for node in ast.walk(tree) if isinstance(node, ast.Compare)]
     words = [ast.literal_eval(node.left) for node in compared if ast.unparse(node).endswith(" in reason")]
     words += [ast.literal_eval(node.comparators[0]) for node in compared if ast.unparse(node.left) == "code"]
-    words += [word for pattern, *_ in deploy.refusals.REFUSALS for word in pattern.split("|")]
+    words += [word for pattern, *_ in deploy.dstack.refusals.REFUSALS for word in pattern.split("|")]
     assert len(words) >= 7
     assert [word for word in words if word not in source] == []
 
 
 def test_every_variable_is_one_that_dstack_knows(source: str, baked: Bake) -> None:
-    texts = [(baked() / name).read_text("utf-8") for name in ("README.md", ".env.example", "deploy/server.py")]
+    texts = [(baked() / name).read_text("utf-8") for name in ("README.md", ".env.example", "operate/server.py")]
     names = set(re.findall(r"\b(DSTACK_[A-Z_]+)(?:=|\")", "\n".join(texts)))  # where they are set
     assert len(names) > 6
     assert {name for name in names if name not in source} == set()

@@ -44,20 +44,20 @@ def test_names_are_judged_as_dstack_judges_them(deploy: Any, name: str) -> None:
 
 def test_statuses_and_reasons_are_spelled_as_dstack_spells_them(deploy: Any) -> None:
     finished = {status.value for status in runs.RunStatus.finished_statuses()}
-    assert finished == deploy.answers.FINISHED
+    assert finished == deploy.dstack.answers.FINISHED
     available = {one.value for one in instances.InstanceAvailability if one.is_available()}
-    assert available == deploy.answers.AVAILABLE
+    assert available == deploy.dstack.answers.AVAILABLE
     reasons = {reason.value for reason in runs.JobTerminationReason}
     assert {"container_exited_with_error", "failed_to_start_due_to_no_capacity"} <= reasons
     assert "Secrets interpolation error" in inspect.getsource(jobs_submitted)
 
 
-def test_what_offers_are_held_against_is_what_dstack_asks_of_clouds(deploy: Any) -> None:
+def test_what_offers_are_held_against_is_what_dstack_asks_of_clouds(capacity: Any) -> None:
     """Literals in its code of Vast.ai; RunPod's hosts are asked for the same CUDA."""
     asked = inspect.getsource(vastai)
-    assert f'"cuda_max_good": {{"gte": {deploy.offers.HOST_CUDA}}}' in asked
-    assert f'"inet_down": {{"gt": {deploy.offers.DOWNLOAD_MBIT}}}' in asked
-    for cloud, minutes in deploy.offers.START_MINUTES.items():
+    assert f'"cuda_max_good": {{"gte": {capacity.offers.HOST_CUDA}}}' in asked
+    assert f'"inet_down": {{"gt": {capacity.offers.DOWNLOAD_MBIT}}}' in asked
+    for cloud, minutes in capacity.offers.START_MINUTES.items():
         assert get_provisioning_timeout(BackendType(cloud), "") == timedelta(minutes=minutes)
 
 
@@ -82,7 +82,7 @@ def test_dstack_tries_to_give_a_machine_back_for_longer_than_a_destroy_waits(dep
 def test_every_field_that_is_read_is_one_that_dstack_sends(deploy: Any, answer: str, model: type[CoreModel]) -> None:
     schema = model.model_json_schema(mode="serialization")
     optional = {"availability"} if model is runs.JobProvisioningData else set()
-    for name, field in getattr(deploy.answers, answer).model_fields.items():
+    for name, field in getattr(deploy.dstack.answers, answer).model_fields.items():
         paths = [path for path in aliases(field.validation_alias or name) if sent(schema, schema, path)]
         assert paths or name in optional, f"{answer}.{name}"
 
@@ -122,4 +122,4 @@ def test_every_variant_of_the_gateway_in_the_readme_is_accepted_by_dstack(deploy
     assert configurations.parse_apply_configuration(merged).type == "gateway"
     dns = deploy.environments.Dns(**written.get("dns", {"vpc_id": "vpc-1"}))
     service, fleet = {"type": "service", "gateway": "g"}, {"type": "fleet", "nodes": "0..3"}
-    assert deploy.checks.first_problem(service, fleet, merged, dns) is None
+    assert deploy.documents.checks.first_problem(service, fleet, merged, dns) is None

@@ -23,7 +23,7 @@ from tests.sandbox.test_engine import VLLM, answers, environ, free_port, wait_un
 LORA = "--enable-lora --max-lora-rank 32 --lora-modules sql=acme/sql-lora"
 CHECK = """
 import json, sys
-from deploy import smoke
+from operate import smoke
 print(json.dumps(smoke.check(*sys.argv[2:], **json.loads(sys.argv[1]))))
 """
 

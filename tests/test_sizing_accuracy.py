@@ -2,7 +2,7 @@
 
 No model hub was asked for tests/sizing_data/models.json. The configurations are public knowledge, cross-checked with
 parameter counts; `total_size` is that of the safetensors index as quoted in public repositories, null where none was
-found. Run as a module, this prints the table that sizing/README.md shows.
+found. Run as a module, this prints the table that capacity/README.md shows.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Point:
     """A published log, and what sizing says of the same; shares are sized / logged - 1."""
 
     def __init__(self, point: dict[str, Any]) -> None:
-        model, memory, flags, cards = (importlib.import_module(f"sizing.{m}") for m in MODULES)
+        model, memory, flags, cards = (importlib.import_module(f"capacity.{m}") for m in MODULES)
         config, total = MODELS[point["model"]]["config"], MODELS[point["model"]]["total_size"]
         self.logged, parallel = point, point["tp"]
         counted = model.Model.of(config)
@@ -88,7 +88,7 @@ class Point:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def sizing(baked: Bake) -> Iterator[None]:
+def capacity_of_a_rendering(baked: Bake) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(baked())
         yield
@@ -120,7 +120,7 @@ GPTQ = {"quant_method": "gptq", "bits": 4, "group_size": 128}
     ("config", "billions"), [(V2_LITE, 15.7), (V3, 671.0), (MIXTRAL, 46.7), (LLAMA_2, 6.74)], ids=str
 )
 def test_as_many_parameters_are_counted_as_the_makers_state(config: dict[str, Any], billions: float) -> None:
-    model = importlib.import_module("sizing.model")
+    model = importlib.import_module("capacity.model")
     assert model.Model.of(config).weights_gib() * GIB / 2 / 1e9 == pytest.approx(billions, rel=0.005)
 
 
@@ -135,7 +135,7 @@ def test_as_many_parameters_are_counted_as_the_makers_state(config: dict[str, An
 def test_quantised_weights_are_as_large_as_published(
     config: dict[str, Any], quantization: dict[str, Any], gb: float
 ) -> None:
-    model = importlib.import_module("sizing.model")
+    model = importlib.import_module("capacity.model")
     sized = model.Model.of(config | {"quantization_config": quantization}).weights_gib() * GIB / 1e9
     assert sized == pytest.approx(gb, rel=0.01)
 
@@ -145,7 +145,7 @@ def test_every_miss_that_is_named_is_one_of_the_points() -> None:
 
 
 def test_the_readme_shows_this_comparison() -> None:
-    assert table() in (TEMPLATE / "sizing" / "README.md").read_text("utf-8"), "python -m tests.test_sizing_accuracy"
+    assert table() in (TEMPLATE / "capacity" / "README.md").read_text("utf-8"), "python -m tests.test_sizing_accuracy"
 
 
 def table() -> str:

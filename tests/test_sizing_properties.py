@@ -16,10 +16,10 @@ KINDS = st.sampled_from(["full_attention", "sliding_attention"])
 
 
 @pytest.fixture(scope="module", autouse=True)
-def sizing(baked: Bake) -> Iterator[None]:
+def capacity_of_a_rendering(baked: Bake) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(baked())
-        importlib.import_module("sizing.memory")  # now, and not in the first example's time
+        importlib.import_module("capacity.memory")  # now, and not in the first example's time
         yield
 
 
@@ -45,7 +45,7 @@ def configs(draw: st.DrawFn) -> dict[str, Any]:
 
 
 def size(config: dict[str, Any], gib: float, **told: Any) -> Any:
-    model, flags, memory = (importlib.import_module(f"sizing.{name}") for name in ("model", "flags", "memory"))
+    model, flags, memory = (importlib.import_module(f"capacity.{name}") for name in ("model", "flags", "memory"))
     return memory.size(model.Model.of(config), flags.Flags.model_validate({"max_model_len": 4096} | told), gib, 8)
 
 

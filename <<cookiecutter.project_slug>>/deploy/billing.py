@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from deploy.answers import Gateway, Run
 from deploy.api import Api
-from deploy.client import Say
+from deploy.dstack.answers import Gateway, Run
+from deploy.dstack.client import Say
 from deploy.environments import Environment
 
 LAST_SECONDS = 10.0  # how long a server is asked again that answers badly just then

@@ -14,11 +14,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from deploy.answers import Gateway, Run
+from console.errors import Failure
 from deploy.api import Api
-from deploy.client import Say
-from deploy.environments import Document, Environment
-from deploy.errors import Failure
+from deploy.documents.files import Document
+from deploy.dstack.answers import Gateway, Run
+from deploy.dstack.client import Say
+from deploy.environments import Environment
 
 if TYPE_CHECKING:
     from deploy.dns import Zone

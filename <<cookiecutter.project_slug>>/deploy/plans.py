@@ -2,15 +2,25 @@
 
 from dataclasses import asdict, dataclass, replace
 
-from deploy.answers import REFERENCE, Machine, ResourcePlan, RunPlan
-from deploy.api import Api, during
-from deploy.changes import GATEWAY_IN_PLACE, Change, Part, judge_fleet, judge_gateway, judge_host, judge_service
-from deploy.checks import replica_bounds
-from deploy.client import Say
-from deploy.environments import Document, Environment
-from deploy.errors import ExitCode, Failure
+from capacity.offers import assess, machines
+from console.errors import ExitCode, Failure
+from deploy.api import Api
+from deploy.changes import (
+    GATEWAY_IN_PLACE,
+    Change,
+    Part,
+    classify_fleet,
+    classify_gateway,
+    classify_host,
+    classify_service,
+)
+from deploy.documents.checks import replica_bounds
+from deploy.documents.files import Document
+from deploy.dstack.answers import REFERENCE, Machine, ResourcePlan, RunPlan
+from deploy.dstack.client import Say
+from deploy.dstack.polling import poll
+from deploy.environments import Environment
 from deploy.existing import Resource, forgotten
-from deploy.offers import assess, machines
 
 GIVING_BACK_SECONDS = 120.0
 
@@ -130,10 +140,10 @@ def make(api: Api, environment: Environment, say: Say, *, front: bool = True) ->
     Files that dstack would refuse, then or when it makes a replica, are refused here. A machine that is being released
     fills a place of the fleet until it is gone, and a full fleet has no offers: that is waited for.
     """
-    from deploy import schema  # dstack's models take longer to import than the rest takes to run
+    from deploy.documents import schema  # dstack's models take longer to import than the rest takes to run
 
     schema.check(environment)
-    for _ in during(GIVING_BACK_SECONDS):
+    for _ in poll(GIVING_BACK_SECONDS):
         plan = _ask(api, environment, front)
         instances = (plan.fleet_plan.current_resource or {}).get("instances", [])
         giving_back = any(instance["status"] == "terminating" for instance in instances)
@@ -150,11 +160,11 @@ def _ask(api: Api, environment: Environment, front: bool) -> Plan:
     current = api.run(environment.run_name)
     fleet_plan = api.plan("fleet", environment.fleet)
     run_plan = api.plan_run(environment.service, current)
-    parts = {"fleet": judge_fleet(fleet_plan, serving=bool(current and current.active))}
+    parts = {"fleet": classify_fleet(fleet_plan, serving=bool(current and current.active))}
     parts |= _front(api, environment) if front else {}
-    service = judge_service(run_plan)
+    service = classify_service(run_plan)
     if "gateway" not in parts or parts["gateway"].change in (Change.UNCHANGED, Change.IN_PLACE):
-        service = judge_host(service, current, environment.host)
+        service = classify_host(service, current, environment.host)
     if parts["fleet"].change == Change.RESTART and service.change != Change.CREATE:
         service = replace(service, change=Change.RESTART)  # its fleet goes, and it with it
     parts["service"], price = service, current.price if current else 0.0
@@ -175,7 +185,7 @@ def _front(api: Api, environment: Environment) -> dict[str, Part]:
     """The parts of gateway and records, as far as the environment has them."""
     parts, settled = {}, True
     if environment.gateway is not None:
-        parts["gateway"] = judge_gateway(plan_gateway(api, environment.gateway, environment.run_name))
+        parts["gateway"] = classify_gateway(plan_gateway(api, environment.gateway, environment.run_name))
         settled = parts["gateway"].change in (Change.UNCHANGED, Change.CREATE)
     if environment.dns is not None:
         from deploy import dns  # boto3 takes longer to import than the rest takes to run
@@ -192,7 +202,7 @@ def replanned(api: Api, plan: Plan) -> RunPlan:
     """
     environment = plan.environment
     asked = api.plan_run(environment.service, api.run(environment.run_name))
-    now, shown = judge_service(asked), plan.service
+    now, shown = classify_service(asked), plan.service
     expected = Change.CREATE if shown.change == Change.RESTART else shown.change
     unseen = [difference.key for difference in now.differences if difference not in shown.differences]
     if now.change not in (expected, Change.UNCHANGED) or unseen:

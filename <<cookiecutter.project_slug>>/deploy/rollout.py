@@ -12,17 +12,19 @@ from collections import Counter
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 
-from deploy.answers import JOB_OVER, Job, Run, Submission
-from deploy.api import POLL_SECONDS, Api
-from deploy.changes import Change, judge_service
-from deploy.checks import bounds
-from deploy.client import Say
-from deploy.environments import Document, Environment
-from deploy.errors import ExitCode, Failure
+from console.errors import ExitCode, Failure
+from deploy.api import Api
+from deploy.changes import Change, classify_service
+from deploy.documents.checks import bounds
+from deploy.documents.files import Document
+from deploy.dstack.answers import JOB_OVER, Job, Run, Submission
+from deploy.dstack.client import Say
+from deploy.dstack.polling import POLL_SECONDS
+from deploy.dstack.refusals import Passing
+from deploy.environments import Environment
 from deploy.existing import stop
 from deploy.guards import refuse_offers
 from deploy.plans import Plan, replanned
-from deploy.refusals import Passing
 
 NO_CAPACITY = "failed_to_start_due_to_no_capacity"  # dstack's reason for an attempt's end
 CRASHES = 2  # once may be a broken host, which the retry leaves behind
@@ -58,7 +60,7 @@ def deploy(api: Api, plan: Plan, say: Say) -> Run:
         stop(api, name, say)
     _deploy_fleet(api, plan, say)
     asked = replanned(api, plan) if plan.moves else plan.run_plan
-    if judge_service(asked).change == Change.UNCHANGED and asked.current:
+    if classify_service(asked).change == Change.UNCHANGED and asked.current:
         return follow(api, environment, say, asked.current, {one.id for one in crashes(asked.current)})
     if not plan.restarts:  # what is stopped already is submitted anyway: dstack tries again until there is an offer
         refuse_offers(plan, asked.offers)

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from conftest import run
 
-from deploy import bench, output
+from console.errors import ExitCode, Failure
 from deploy.environments import Environment
-from deploy.errors import ExitCode, Failure
+from operate import bench, views
 
 SUMMARY: dict[str, Any] = {
     metric: {"avg": 4.0, "p50": 1.04, "p90": 2.0, "p99": 3.0}
@@ -35,7 +35,7 @@ def test_the_report_has_percentiles_rates_and_dollars() -> None:
 def test_it_is_shown_and_left_as_json_and_as_a_picture(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     report = {"run": "x", "model": "a/b", "gpus": ["A40 48 GB"], "concurrency": 8, "requests": 100}
     report |= bench.numbers(SUMMARY, price_per_hour=1.44)
-    output.bench(report, tmp_path)
+    views.bench(report, tmp_path)
     shown = capsys.readouterr().out
     assert "a/b on A40 48 GB: 100 requests, 8 at a time" in shown
     assert "$100.000 a million, at $1.44/h" in shown
@@ -43,7 +43,7 @@ def test_it_is_shown_and_left_as_json_and_as_a_picture(tmp_path: Path, capsys: p
     picture = (tmp_path / "report.svg").read_text("utf-8")
     assert picture.startswith("<svg")
     assert "100.000" in picture
-    output.bench(report, tmp_path, json=True)
+    views.bench(report, tmp_path, json=True)
     assert json.loads(capsys.readouterr().out) == report
 
 
@@ -69,7 +69,7 @@ def test_a_folder_that_can_not_be_is_refused_before_any_load(
 def test_a_report_that_can_not_be_left_is_said(tmp_path: Path) -> None:
     (tmp_path / "report.json").mkdir()
     with pytest.raises(Failure, match=r"report\.json can't be written") as failure:
-        output.bench({}, tmp_path)
+        views.bench({}, tmp_path)
     assert failure.value.code == ExitCode.BENCH_FAILED
 
 

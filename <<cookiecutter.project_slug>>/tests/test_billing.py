@@ -4,10 +4,10 @@ from typing import Any
 import pytest
 from conftest import job, run
 
-from deploy.answers import Gateway, Run
+from console.errors import ExitCode, Failure
 from deploy.billing import bill, billed
+from deploy.dstack.answers import Gateway, Run
 from deploy.environments import Environment
-from deploy.errors import ExitCode, Failure
 
 GATEWAY = Gateway(
     status="running", configuration={"backend": "aws", "instance_type": "t3.medium", "replicas": 2}, replicas=[]

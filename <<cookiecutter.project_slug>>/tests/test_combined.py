@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from console.errors import Failure
+from deploy.documents.schema import narrowing, offered
 from deploy.environments import Environment
-from deploy.errors import Failure
-from deploy.schema import narrowing, offered
 
 SERVICE: dict[str, Any] = {"type": "service", "name": "a-b", "image": "a/b", "commands": ["c"], "port": 8000}
 FLEET: dict[str, Any] = {"type": "fleet", "name": "a-b", "nodes": "0..3"}

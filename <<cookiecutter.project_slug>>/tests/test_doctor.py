@@ -8,11 +8,11 @@ from typing import cast
 import pytest
 from conftest import job, run
 
-from deploy import doctor
-from deploy.answers import Run
+from console.errors import ExitCode, Failure
 from deploy.api import Api
+from deploy.dstack.answers import Run
 from deploy.environments import Environment
-from deploy.errors import ExitCode, Failure
+from operate import doctor
 
 
 class Server:
@@ -75,7 +75,7 @@ def test_a_secret_that_is_not_there_is_named(environment: Environment) -> None:
 def test_a_cloud_without_a_key_is_named_after_what_is_fine(
     environment: Environment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("deploy.doctor.Api", lambda _: Server(set(environment.service["backends"]), {"a"}))
+    monkeypatch.setattr("operate.doctor.Api", lambda _: Server(set(environment.service["backends"]), {"a"}))
     found: list[bool] = []
     with pytest.raises(Failure, match=r"no keys for aws; add them to the server's config\.yml") as refused:
         found.extend(check["ok"] for check in doctor.examine(environment))

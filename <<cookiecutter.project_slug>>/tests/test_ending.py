@@ -8,8 +8,8 @@ import signal
 import pytest
 from invoke.exceptions import Exit
 
-from deploy.ending import ending
-from deploy.errors import ExitCode, Failure, Terminated
+from console.ending import ending
+from console.errors import ExitCode, Failure, Terminated
 
 
 def end(error: BaseException) -> int:

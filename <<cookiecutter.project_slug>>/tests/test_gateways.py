@@ -5,11 +5,11 @@ from typing import Any
 import pytest
 from conftest import job, run
 
+from console.errors import ExitCode, Failure
 from deploy import changes, gateways, guards, plans
-from deploy.answers import Gateway, ResourcePlan
 from deploy.changes import Change, Difference, Part
+from deploy.dstack.answers import Gateway, ResourcePlan
 from deploy.environments import Environment, Timeouts
-from deploy.errors import ExitCode, Failure
 
 
 def gateway(*replicas: tuple[str, str | None], **values: Any) -> Gateway:
@@ -36,11 +36,11 @@ def plan(before: dict[str, Any] | None, after: dict[str, Any], action: str = "up
     ],
 )
 def test_a_change_of_the_gateway_is_judged(planned: ResourcePlan, expected: Change) -> None:
-    assert changes.judge_gateway(planned).change == expected
+    assert changes.classify_gateway(planned).change == expected
 
 
 def test_a_gateway_is_not_made_anew_unless_allowed(environment: Environment) -> None:
-    part = changes.judge_gateway(plan({"region": "us-east-1"}, {"region": "us-east-2"}, "create"))
+    part = changes.classify_gateway(plan({"region": "us-east-1"}, {"region": "us-east-2"}, "create"))
     with pytest.raises(Failure, match="changing region takes a new gateway") as refused:
         guards.refuse_recreation(part, environment, allow_recreation=False)
     assert refused.value.code == ExitCode.GATEWAY_RECREATION_REFUSED
@@ -85,7 +85,7 @@ def test_what_a_gateway_asks_of_runs_is_no_change_of_it() -> None:
     wanted = {"region": "us-east-1", "tags": {"team": "chat"}}
     server = Server(plans.tagged(wanted, "main/x"))
     planned = plans.plan_gateway(server, wanted, "x")  # type: ignore[arg-type]
-    assert changes.judge_gateway(planned).change == Change.UNCHANGED
+    assert changes.classify_gateway(planned).change == Change.UNCHANGED
 
 
 @pytest.mark.parametrize(
@@ -98,9 +98,9 @@ def test_what_a_gateway_asks_of_runs_is_no_change_of_it() -> None:
 )
 def test_a_new_domain_is_a_restart_because_a_running_service_keeps_its_name(url: str, expected: Change) -> None:
     served = run(job(), service={"url": url})
-    assert changes.judge_host(Part(Change.UNCHANGED), served, "x.ai.internal").change == expected
+    assert changes.classify_host(Part(Change.UNCHANGED), served, "x.ai.internal").change == expected
     registers = Part(Change.IN_PLACE, (Difference("gateway", "x", "main/x"),))  # at a new gateway, by the new name
-    assert changes.judge_host(registers, served, "x.ai.internal") == registers
+    assert changes.classify_host(registers, served, "x.ai.internal") == registers
 
 
 def test_who_has_no_running_gateway_is_told_why_and_not_to_end_those_that_run(environment: Environment) -> None:
@@ -140,4 +140,4 @@ RUNS = {"name": "x", "region": "us-east-1", "replicas": 1, "tags": None, "certif
 def test_who_is_no_admin_sees_what_would_become_of_the_gateway(
     found: dict[str, Any] | None, wanted: dict[str, Any], expected: Change
 ) -> None:
-    assert changes.judge_gateway(plans.plan_gateway(NoAdmin(found), wanted, "x")).change == expected  # type: ignore[arg-type]
+    assert changes.classify_gateway(plans.plan_gateway(NoAdmin(found), wanted, "x")).change == expected  # type: ignore[arg-type]

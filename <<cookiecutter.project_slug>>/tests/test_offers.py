@@ -4,21 +4,24 @@ from __future__ import annotations
 
 #% if not cookiecutter.__pictures
 import json
+
 #% endif
 from dataclasses import replace
+
 #% if not cookiecutter.__pictures
 from pathlib import Path
+
 #% endif
 from typing import Any
 
 import pytest
 from conftest import offer
 
-from deploy import offers, output
-from deploy.answers import Machine, RunPlan
+from capacity import offers, views
+from console.errors import Failure
 from deploy.api import Api
+from deploy.dstack.answers import Machine, RunPlan
 from deploy.environments import Environment
-from deploy.errors import Failure
 
 
 def machine(name: str, gib: int, price: float, backend: str = "runpod", disk_gib: int = 100) -> dict[str, Any]:
@@ -59,7 +62,7 @@ def model(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     config |= {"num_key_value_heads": 8, "head_dim": 128, "vocab_size": 131072}
     path = tmp_path / "model.json"
     path.write_text(json.dumps({"model": "a/b", "config": config, "weights_gib": 22.81}), encoding="utf-8")
-    monkeypatch.setattr("sizing.sources.OWN", path)
+    monkeypatch.setattr("capacity.sources.OWN", path)
     return path
 
 
@@ -104,7 +107,7 @@ def test_what_every_offer_has_is_said_once_below_the_table(
     limited = replace(environment, max_price_per_hour=0.5)
     found, _ = offers.find(replace(limited, service=environment.service | {"image": "vllm/vllm-openai:v0.28.0"}))
     assert [line["look out for"] for line in offers.rows(found)] == ["", "price"]
-    output.offers(found, None)
+    views.offers(found, None)
     shown = capsys.readouterr().out
     assert shown.count("cuda") == 1
     assert "cuda (every offer): " in shown

@@ -4,11 +4,11 @@ from typing import Any
 import pytest
 from conftest import job, offer, run_json
 
+from console.errors import ExitCode, Failure
 from deploy import changes, guards, plans
-from deploy.answers import ResourcePlan, RunPlan
 from deploy.changes import Change, Difference, Part
+from deploy.dstack.answers import ResourcePlan, RunPlan
 from deploy.environments import Environment
-from deploy.errors import ExitCode, Failure
 from deploy.existing import Resource
 from deploy.plans import Plan
 
@@ -42,15 +42,15 @@ def run_plan(current: dict[str, Any] | None, after: dict[str, Any], action: str 
     ],
 )
 def test_a_change_of_the_service_is_judged(status: str, action: str, after: dict[str, Any], expected: Change) -> None:
-    assert changes.judge_service(run_plan(run_json(job(), status=status), after, action)).change == expected
+    assert changes.classify_service(run_plan(run_json(job(), status=status), after, action)).change == expected
 
 
 def test_a_service_that_never_ran_is_created() -> None:
-    assert changes.judge_service(run_plan(None, {}, "create")) == Part(Change.CREATE, ())
+    assert changes.classify_service(run_plan(None, {}, "create")) == Part(Change.CREATE, ())
 
 
 def test_differences_are_named_as_in_the_file() -> None:
-    part = changes.judge_service(run_plan(run_json(job()), {"env": {"A": "2", "B": "3"}}))
+    part = changes.classify_service(run_plan(run_json(job()), {"env": {"A": "2", "B": "3"}}))
     assert part.differences == (Difference("env.A", "1", "2"), Difference("env.B", None, "3"))
 
 
@@ -74,7 +74,7 @@ def fleet_plan(after: str, action: str = "update", status: str | None = "active"
     ],
 )
 def test_a_change_of_the_fleet_is_judged(plan: ResourcePlan, serving: bool, expected: Change) -> None:
-    assert changes.judge_fleet(plan, serving=serving).change == expected
+    assert changes.classify_fleet(plan, serving=serving).change == expected
 
 
 def planned(environment: Environment, service: Change, *, offers: int = 1, fleet: Change = Change.UNCHANGED) -> Plan:

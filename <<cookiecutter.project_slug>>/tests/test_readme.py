@@ -4,8 +4,8 @@ import re
 
 import yaml
 
+from console.errors import ExitCode
 from deploy.environments import ROOT, EnvironmentFile
-from deploy.errors import ExitCode
 from tasks import namespace
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from deploy.references import first_wrong, referred
+from deploy.documents.references import first_wrong, referred
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,10 @@ import pytest
 import yaml
 from conftest import VARIABLES, Write
 
-from deploy import doctor, schema
+from console.errors import ExitCode, Failure
+from deploy.documents import schema
 from deploy.environments import ROOT, Environment, load
-from deploy.errors import ExitCode, Failure
+from operate import doctor
 
 RUN = ["vllm serve a/b --port 8000"]
 GROUPS = {"replicas": None, "commands": None, "spot_policy": None}

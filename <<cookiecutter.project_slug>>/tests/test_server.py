@@ -11,10 +11,10 @@ from typing import Any, cast
 
 import pytest
 
-from deploy import server
+from console.errors import ExitCode, Failure
 from deploy.api import Api
 from deploy.environments import Environment
-from deploy.errors import ExitCode, Failure
+from operate import server
 
 
 @dataclass

@@ -10,7 +10,7 @@ import pytest
 from rich.bar import Bar
 from rich.table import Table
 
-from deploy.terminal import Terminal, shared_out
+from console.terminal import Terminal, shared_out
 
 ROWS = [
     ("0", "running", "California, US", "A40 48 GB", "1,234.56"),

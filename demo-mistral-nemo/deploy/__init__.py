@@ -1,37 +1,36 @@
-"""What `inv` does to this service, one subject a module; tasks.py says it in sentences.
+"""What brings a service to what its files say: plan, show, apply, follow, remove.
 
-Modules are imported when first used, so that `inv --list` and shell completion stay fast.
+| file | what it does |
+|---|---|
+| environments.py | reads an environment: its file over dstack/, and where to deploy |
+| documents/ | checks the merged documents before dstack is asked |
+| api.py, dstack/ | talks to the dstack server |
+| changes.py | classifies what happens to running replicas |
+| plans.py | asks what a deploy would change |
+| guards.py | refuses what a plan must not do |
+| rollout.py | applies the plan of the service, and follows it until it is ready |
+| gateways.py | creates, recreates and deletes the gateway |
+| dns.py | the records in Route 53 |
+| existing.py | finds and removes what exists, named by the files or not |
+| billing.py | says what runs and costs when a command ends early |
+| views.py | shows all that |
 """
 
-from importlib import import_module
-from types import ModuleType
 from typing import TYPE_CHECKING
 
-__all__ = ["api", "billing", "dns", "doctor", "environments", "errors", "existing", "gateways", "guards", "output"]
-__all__ += ["plans", "rollout", "schema", "server", "smoke", "status"]
+from console.lazy import modules_of
 
 if TYPE_CHECKING:
-    from deploy import (
-        api,
-        billing,
-        dns,
-        doctor,
-        environments,
-        errors,
-        existing,
-        gateways,
-        guards,
-        output,
-        plans,
-        rollout,
-        schema,
-        server,
-        smoke,
-        status,
-    )
+    from deploy import api as api
+    from deploy import billing as billing
+    from deploy import dns as dns
+    from deploy import documents as documents
+    from deploy import environments as environments
+    from deploy import existing as existing
+    from deploy import gateways as gateways
+    from deploy import guards as guards
+    from deploy import plans as plans
+    from deploy import rollout as rollout
+    from deploy import views as views
 else:
-
-    def __getattr__(name: str) -> ModuleType:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return import_module(f"{__name__}.{name}")
+    __getattr__ = modules_of(__name__)

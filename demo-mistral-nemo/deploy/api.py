@@ -1,36 +1,28 @@
 """The dstack server's HTTP API, the part of it that deploying takes; a running server documents all at /api/docs.
 
 Plain requests rather than `dstack.api`: that takes two seconds to import, has no types, and its apply stops and
-overrides a run that it can't update. Answers are read through deploy/answers.py; what goes back unchanged stays JSON.
+overrides a run that it can't update. Answers are read through dstack/answers.py; what goes back unchanged stays JSON.
 """
 
 from __future__ import annotations
 
 import base64
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
-from deploy.answers import Fleet, Gateway, Logs, Named, Project, ResourcePlan, Run, RunPlan, ServerInfo
-from deploy.changes import Change, differences, judge_fleet, judge_gateway
-from deploy.client import Client, Say
-from deploy.environments import Document, Environment
-from deploy.errors import ExitCode, Failure
-from deploy.refusals import Missing
+from console.errors import ExitCode, Failure
+from deploy.changes import Change, classify_fleet, classify_gateway, differences
+from deploy.documents.files import Document
+from deploy.dstack.answers import Fleet, Gateway, Logs, Named, Project, ResourcePlan, Run, RunPlan, ServerInfo
+from deploy.dstack.client import Client, Say
+from deploy.dstack.polling import poll
+from deploy.dstack.refusals import Missing
+from deploy.environments import Environment
 
-POLL_SECONDS = 2.0  # between two looks at something that is on its way
 PATIENCE_SECONDS = 120.0  # how long a dstack server may be away, restarting say, without ending what was begun
 PROFILE = {"name": "default"}  # dstack compares it with the run's: never change it, a change restarts services
 SHAPES: dict[str, Any] = {"fleet": Fleet, "gateway": Gateway}
 LISTED = 100  # runs that dstack lists at a time
-
-
-def during(seconds: float) -> Iterator[None]:
-    """Yields at once, and again every POLL_SECONDS until so many have passed; not at all for 0."""
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        yield
-        time.sleep(POLL_SECONDS)
 
 
 class Api:
@@ -161,7 +153,7 @@ class Api:
 
     def apply(self, kind: str, plan: ResourcePlan) -> None:
         """Apply exactly that plan of a fleet or a gateway; PLAN_OUTDATED when it has changed since."""
-        judge = judge_gateway if kind == "gateway" else judge_fleet
+        judge = classify_gateway if kind == "gateway" else classify_fleet
 
         def done() -> bool | None:
             now = judge(self.plan(kind, plan.spec["configuration"]))
@@ -180,7 +172,7 @@ class Api:
     def wait_gone(self, what: str, gone: Callable[[], bool]) -> None:
         """Return when `gone`. Fails with STILL_THERE before dstack gives up, after 15 minutes, without telling."""
         limit = self._environment.timeouts.stop
-        for _ in during(limit):
+        for _ in poll(limit):
             if gone():
                 return
         why = f"{what} is still there after {limit} s, and may be billed"

@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
-from deploy.answers import ResourcePlan, Run, RunPlan
-from deploy.environments import Document
+from deploy.documents.files import Document
+from deploy.dstack.answers import ResourcePlan, Run, RunPlan
 
 # The fields that dstack calls "in-place" (dstack._internal.server.services.runs.spec); other fields that it can update
 # are rolled out replica by replica, and its `action` says which can't be updated at all. The template's tests compare.
@@ -52,7 +52,7 @@ class Part:
         return {difference.key.split(".")[0] for difference in self.differences}
 
 
-def judge_host(service: Part, current: Run | None, host: str) -> Part:
+def classify_host(service: Part, current: Run | None, host: str) -> Part:
     """`service`, as a restart where it would keep an old name: dstack gives a running service none of a new domain.
 
     It does when the service is registered at a recreated gateway.
@@ -63,7 +63,7 @@ def judge_host(service: Part, current: Run | None, host: str) -> Part:
     return Part(Change.RESTART, (*service.differences, named))
 
 
-def judge_service(plan: RunPlan) -> Part:
+def classify_service(plan: RunPlan) -> Part:
     """Which of the five changes dstack's answer means for the service, and the values behind it."""
     current = plan.current
     if current and (not current.active or current.status == "terminating"):
@@ -73,14 +73,14 @@ def judge_service(plan: RunPlan) -> Part:
     return replace(part, change=Change.ROLLING) if rolling else part
 
 
-def judge_fleet(plan: ResourcePlan, *, serving: bool = True) -> Part:
+def classify_fleet(plan: ResourcePlan, *, serving: bool = True) -> Part:
     """The same for the fleet. One that can't be updated has to be deleted first, which ends a run inside it."""
     current = plan.current_resource
     part = _judge(plan, current["spec"] if current and current["status"] in ("submitted", "active") else None)
     return part if serving or part.change != Change.RESTART else replace(part, change=Change.CREATE)
 
 
-def judge_gateway(plan: ResourcePlan) -> Part:
+def classify_gateway(plan: ResourcePlan) -> Part:
     """The same for the gateway; RESTART: deleted and made again."""
     current = plan.current_resource
     return _judge(plan, plan.effective_spec | {"configuration": current["configuration"]} if current else None)

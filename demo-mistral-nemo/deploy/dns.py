@@ -15,12 +15,13 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, ConnectionError, HTTPClientError
 
+from console.errors import ExitCode, Failure
+from console.prompts import ask_code
 from deploy.api import Api
 from deploy.changes import Change, Difference, Part
-from deploy.client import Say
-from deploy.environments import Document, Environment
-from deploy.errors import ExitCode, Failure
-from deploy.prompts import ask_code
+from deploy.documents.files import Document
+from deploy.dstack.client import Say
+from deploy.environments import Environment
 
 TTL_SECONDS = 30  # how long a caller may go on using the address of a replaced gateway
 OWNER_PREFIX = "_owner"

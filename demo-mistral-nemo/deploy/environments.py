@@ -10,18 +10,17 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from deploy.checks import first_problem
-from deploy.files import invalid, read
-from deploy.references import referred as referred
-from deploy.variables import read_variables
+from console.variables import read_variables
+from deploy.documents.checks import first_problem
+from deploy.documents.files import Document, invalid, read
+from deploy.documents.references import referred as referred
 
 ROOT = Path(__file__).parent.parent
 DSTACK_NAME = re.compile(r"[a-z][a-z0-9-]{1,40}")  # dstack's rule for names of runs, fleets and gateways
-Document: TypeAlias = dict[str, Any]
 
 
 class _Strict(BaseModel):

@@ -11,12 +11,13 @@ service has to be written from then on, so that whoever deploys next sees a serv
 the deploy that made the gateway ended.
 """
 
-from deploy.answers import Gateway, Run
-from deploy.api import Api, during
-from deploy.changes import Change, judge_gateway, judge_service
-from deploy.client import Say
+from console.errors import ExitCode, Failure
+from deploy.api import Api
+from deploy.changes import Change, classify_gateway, classify_service
+from deploy.dstack.answers import Gateway, Run
+from deploy.dstack.client import Say
+from deploy.dstack.polling import poll
 from deploy.environments import Environment
-from deploy.errors import ExitCode, Failure
 from deploy.existing import own, remove
 from deploy.guards import refuse_recreation
 from deploy.plans import plan_gateway, tagged
@@ -36,7 +37,7 @@ def deploy(api: Api, environment: Environment, say: Say, *, allow_recreation: bo
         say(f"{file} has no gateway: nothing to do")
         return None
     name, plan = environment.run_name, plan_gateway(api, environment.gateway, environment.run_name)
-    part = judge_gateway(plan)
+    part = classify_gateway(plan)
     refuse_recreation(part, environment, allow_recreation=allow_recreation)
     if part.change == Change.RESTART:
         api.delete("gateway", name, say)
@@ -68,7 +69,7 @@ def _register(api: Api, name: str, say: Say) -> None:
     run = api.run(name)
     if run and run.active and run.gateway:
         plan = api.plan_run(run.run_spec["configuration"] | {"gateway": name}, run)
-        if judge_service(plan).change == Change.IN_PLACE:
+        if classify_service(plan).change == Change.IN_PLACE:
             api.apply_run(plan)
             say(f"{name}: registered at the new gateway")
 
@@ -76,7 +77,7 @@ def _register(api: Api, name: str, say: Say) -> None:
 def _watch(api: Api, environment: Environment, say: Say) -> Gateway:
     """Wait until the gateway runs as many replicas as it should. Fails with GATEWAY_FAILED and dstack's reason."""
     here, limit = f"gateway {environment.run_name}", environment.timeouts.gateway
-    for _ in during(limit):
+    for _ in poll(limit):
         found = api.gateway(environment.run_name)
         if found is None:
             raise Failure(ExitCode.PLAN_OUTDATED, f"{here} is gone; somebody deleted it")

@@ -1,9 +1,9 @@
 """What speaks against carrying a plan out: each function returns, or fails before anything is touched."""
 
-from deploy.answers import Machine
+from console.errors import ExitCode, Failure
 from deploy.changes import Change, Part
+from deploy.dstack.answers import Machine
 from deploy.environments import Environment
-from deploy.errors import ExitCode, Failure
 from deploy.plans import Plan
 
 
@@ -38,7 +38,7 @@ def no_offer(plan: Plan) -> str:
         limit = f"max_price_per_hour is {environment.max_price_per_hour:.2f}"
         why = f"the cheapest offer is ${plan.dearer:.2f} an hour, {limit}"
         return f"{why}; raise it, or try again later"
-    from deploy import combined
+    from deploy.documents import combined
 
     clouds = ", ".join(environment.service.get("backends", ["the clouds"]))
     narrower = combined.narrowing(environment.service, environment.fleet)

@@ -14,8 +14,8 @@ import pytest
 import yaml
 from answering import Server
 
-from deploy.answers import Run
 from deploy.api import Api
+from deploy.dstack.answers import Run
 from deploy.environments import ROOT, Environment, load
 
 VARIABLES = {"DSTACK_SERVER_URL": "https://dstack.example.com", "DSTACK_TOKEN": "t0ken"}
@@ -25,8 +25,8 @@ Write = Callable[[str, str], None]
 @pytest.fixture(autouse=True)
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing here takes its time: look again at once."""
-    monkeypatch.setattr("deploy.api.POLL_SECONDS", 0.01)
-    monkeypatch.setattr("deploy.client.PAUSES", (0.01,))
+    monkeypatch.setattr("deploy.dstack.polling.POLL_SECONDS", 0.01)
+    monkeypatch.setattr("deploy.dstack.client.PAUSES", (0.01,))
     monkeypatch.setattr("deploy.rollout.POLL_SECONDS", 0.01)
 
 

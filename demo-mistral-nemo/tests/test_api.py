@@ -10,10 +10,10 @@ import pytest
 from answering import Server
 from conftest import job, run, run_json
 
-from deploy.answers import REFERENCE
+from console.errors import ExitCode, Failure
 from deploy.api import Api
+from deploy.dstack.answers import REFERENCE
 from deploy.environments import Environment, Timeouts
-from deploy.errors import ExitCode, Failure
 from deploy.existing import stop
 
 PLAN = {"action": "update", "run_spec": {}, "effective_run_spec": {}, "job_plans": []}

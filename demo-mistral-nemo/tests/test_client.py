@@ -10,10 +10,10 @@ import pytest
 from answering import Fault, Server
 from conftest import job, run_json
 
-from deploy.answers import RunPlan
+from console.errors import ExitCode, Failure
 from deploy.api import Api
+from deploy.dstack.answers import RunPlan
 from deploy.environments import Environment
-from deploy.errors import ExitCode, Failure
 
 PASSING = [Fault(429), Fault(408), Fault(500, b"Internal Server Error"), Fault(502), Fault(503), Fault(520)]
 PASSING += [Fault(500, b'{"detail": "database is locked"}'), Fault(lost=True), Fault(200, b"<html>"), Fault(204)]
@@ -101,7 +101,7 @@ def test_an_answer_of_another_shape_says_that_this_is_no_dstack_server(
 def test_a_write_that_got_another_answer_is_no_success(
     server: Server, api: Api, write: str, body: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("deploy.client.WRITE_SECONDS", 0.05)
+    monkeypatch.setattr("deploy.dstack.client.WRITE_SECONDS", 0.05)
     server.body = body
     asked = RunPlan.model_validate({"action": "create", "run_spec": {"run_name": "x"}, "effective_run_spec": {}})
     words: dict[str, tuple[Any, ...]] = {"stop_run": ("x",), "set_secret": ("a", "b"), "delete": ("fleet", "x", print)}

@@ -10,7 +10,7 @@ from threading import Thread
 import pytest
 import requests
 
-from deploy.connection import Session, is_loopback, quoted
+from console.connection import Session, is_loopback, quoted
 
 
 class Server(ThreadingHTTPServer):

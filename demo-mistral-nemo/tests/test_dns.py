@@ -3,8 +3,8 @@ from typing import Any
 
 import pytest
 
+from console.errors import ExitCode, Failure
 from deploy.dns import RecordSet, changes, the_one, wanted
-from deploy.errors import ExitCode, Failure
 
 HOST = "chat.ai.internal"
 US = "main/chat"

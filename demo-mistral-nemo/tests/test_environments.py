@@ -4,9 +4,10 @@ import pytest
 from conftest import VARIABLES, Write, read_yaml
 from dstack.api import Service
 
-from deploy.checks import bounds, replica_bounds
-from deploy.environments import ROOT, Document, Environment, load, merge
-from deploy.errors import ExitCode, Failure
+from console.errors import ExitCode, Failure
+from deploy.documents.checks import bounds, replica_bounds
+from deploy.documents.files import Document
+from deploy.environments import ROOT, Environment, load, merge
 
 SLUG = read_yaml(ROOT / "dstack" / "service.dstack.yml")["name"]
 

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from conftest import job, run, run_json
 
+from console.errors import ExitCode, Failure
 from deploy import dns, existing
-from deploy.answers import Fleet, Gateway, Run
+from deploy.dstack.answers import Fleet, Gateway, Run
 from deploy.environments import Environment
-from deploy.errors import ExitCode, Failure
 
 MARK = "dstack/service.dstack.yml#nemo/prod"
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from invoke.config import Config
 
-from deploy import invocation
-from deploy.errors import ExitCode, Failure
+from console import invocation
+from console.errors import ExitCode, Failure
 from tasks import namespace
 
 

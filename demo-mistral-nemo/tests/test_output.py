@@ -3,8 +3,10 @@ from pathlib import Path
 
 import pytest
 
-from deploy import output
-from deploy.errors import ExitCode, Failure
+from console import terminal
+from console.errors import ExitCode, Failure
+from console.views import failure
+from deploy import views
 from deploy.existing import Resource
 
 
@@ -17,8 +19,8 @@ def page(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 
 def test_the_page_of_a_workflows_run_has_what_the_terminal_has(page: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with output.on_the_runs_page(json=False), output.watching("deploying") as say:
-        output.existing("chat", [Resource("run", "chat", "running")])
+    with terminal.on_the_runs_page(json=False), terminal.watching("deploying") as say:
+        views.existing("chat", [Resource("run", "chat", "running")])
         say("replica 0: </pre> & <b>ready</b>")
     shown = capsys.readouterr()
     text = page.read_text("utf-8")
@@ -30,8 +32,8 @@ def test_the_page_of_a_workflows_run_has_what_the_terminal_has(page: Path, capsy
 
 def test_what_failed_is_on_the_page_too(page: Path) -> None:
     def fail() -> None:
-        with output.on_the_runs_page(json=False):
-            output.failure(Failure(ExitCode.NO_CAPACITY, "no GPU to be had"))
+        with terminal.on_the_runs_page(json=False):
+            failure(Failure(ExitCode.NO_CAPACITY, "no GPU to be had"))
             raise SystemExit
 
     with pytest.raises(SystemExit):
@@ -40,14 +42,14 @@ def test_what_failed_is_on_the_page_too(page: Path) -> None:
 
 
 def test_json_is_for_the_next_command_and_not_for_the_page(page: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with output.on_the_runs_page(json=True):
-        output.records("chat.ai.internal", [], json=True)
+    with terminal.on_the_runs_page(json=True):
+        views.records("chat.ai.internal", [], json=True)
     assert capsys.readouterr().out == "[]\n"
     assert not page.exists()
 
 
 def test_elsewhere_nothing_is_written(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("GITHUB_STEP_SUMMARY")
-    with output.on_the_runs_page(json=False):
-        output.existing("chat", [])
+    with terminal.on_the_runs_page(json=False):
+        views.existing("chat", [])
     assert not page.exists()

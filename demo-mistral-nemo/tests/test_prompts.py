@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
-from deploy import prompts
-from deploy.errors import ExitCode, Failure
+from console import prompts
+from console.errors import ExitCode, Failure
 
 
 class Typing(io.StringIO):

@@ -5,16 +5,16 @@ from typing import Any, cast
 import pytest
 from conftest import job, offer, run, run_json
 
-from deploy.answers import ResourcePlan, Run, RunPlan
+from console.errors import ExitCode, Failure
+from console.terminal import watching
 from deploy.api import Api
 from deploy.changes import Change, Part
+from deploy.dstack.answers import ResourcePlan, Run, RunPlan
+from deploy.dstack.refusals import Passing
 from deploy.environments import Environment
-from deploy.errors import ExitCode, Failure
-from deploy.output import watching
 from deploy.plans import Plan
-from deploy.refusals import Passing
 from deploy.rollout import assess, crashes, deploy, follow, limits_of
-from deploy.status import attempts
+from operate.status import attempts
 
 CRASHED_TWICE = ("container_exited_with_error",) * 2
 

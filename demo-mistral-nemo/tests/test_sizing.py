@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
+from capacity import cards, memory, report, sources
+from capacity.flags import Flags, of_service
+from capacity.model import Model
+from console.errors import ExitCode, Failure
 from deploy.environments import Environment
-from deploy.errors import ExitCode, Failure
-from sizing import cards, memory, report, sources
-from sizing.flags import Flags, of_service
-from sizing.model import Model
 
 # 10 layers x 2 x 4 KV heads x 64 x 2 bytes: 10,240 bytes a token
 CONFIG: dict[str, Any] = {"num_hidden_layers": 10, "hidden_size": 1024, "intermediate_size": 4096, "vocab_size": 32000}

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from endpoint import Endpoint, serving
 
-from deploy import smoke
-from deploy.errors import ExitCode, Failure
+from console.errors import ExitCode, Failure
+from operate import smoke
 
 
 def models(*names: str) -> tuple[int, str]:

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from console.errors import ExitCode, Failure
+from console.variables import decode, read_variables
 from deploy.environments import variables_of
-from deploy.errors import ExitCode, Failure
-from deploy.variables import decode, read_variables
 
 TEXT = "DSTACK_TOKEN=t0ken\r\n# a comment\r\nNAME='Zoë'\r\n"
 

@@ -46,7 +46,7 @@ def test_the_command_of_the_readme_is_one_that_cruft_takes() -> None:
 def test_an_update_keeps_what_the_user_has_changed(template: Repository, project: Repository) -> None:
     project.edit(SERVICE, "MAX_NUM_SEQS: 128", "MAX_NUM_SEQS: 64")
     project.edit("README.md", "# Mistral Nemo\n", "# Mistral Nemo\n\nAsk #platform first.\n")
-    project.edit("deploy/errors.py", '"""', '"""Ours. ')
+    project.edit("console/errors.py", '"""', '"""Ours. ')
     (project.folder / "NOTES.md").write_text("ours\n")
     project.commit()
     template.edit(f"{TEMPLATE}/{SERVICE}", "interval: 15s", "interval: 20s")
@@ -98,13 +98,13 @@ def test_a_question_that_is_gone_is_forgotten(template: Repository, project: Rep
 
 
 def test_a_renamed_file_takes_the_users_edits_along(template: Repository, project: Repository) -> None:
-    project.edit("deploy/doctor.py", '"""', '"""Ours. ')
+    project.edit("operate/doctor.py", '"""', '"""Ours. ')
     project.commit()
-    template.run("git", "mv", f"{TEMPLATE}/deploy/doctor.py", f"{TEMPLATE}/deploy/examination.py")
+    template.run("git", "mv", f"{TEMPLATE}/operate/doctor.py", f"{TEMPLATE}/operate/examination.py")
     release(template)
     update(project)
     assert not (project.folder / "deploy" / "doctor.py").exists()
-    assert project.read("deploy/examination.py").startswith('"""Ours. ')
+    assert project.read("operate/examination.py").startswith('"""Ours. ')
 
 
 def test_a_file_that_the_user_deleted_stays_away(template: Repository, project: Repository) -> None:

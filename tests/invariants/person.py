@@ -24,10 +24,11 @@ from invoke.program import Program
 from tests.invariants.stand_in.server import URL, Server
 from tests.invariants.stand_in.state import PROJECT
 from tests.invariants.transport import Killed, Transport, Trouble
+from tests.rendered import ROOMS
 
 ENVIRONMENT = "hunt"
 KILLED = -9  # the code of a command that was killed
-_PACKAGES = ("deploy", "sizing", "tasks")
+_PACKAGES = (*ROOMS, "tasks")
 _TIMEOUTS = {"capacity": 60, "gateway": 120, "ready": 90, "stop": 120}
 
 
@@ -57,14 +58,15 @@ class Project:
             sys.path.insert(0, str(folder))
             try:
                 self.tasks = importlib.import_module("tasks")
-                for module in sorted((folder / "deploy").glob("[!_]*.py")):
-                    importlib.import_module(f"deploy.{module.stem}")
+                for room in ROOMS:
+                    for path in sorted((folder / room).rglob("[!_]*.py")):
+                        importlib.import_module(".".join(path.relative_to(folder).with_suffix("").parts))
             finally:
                 sys.path.remove(str(folder))
         self.run_name = (
             f"{yaml.safe_load((folder / 'dstack/service.dstack.yml').read_text('utf-8'))['name']}-{ENVIRONMENT}"
         )
-        self.exit_codes = {int(code) for code in self._modules["deploy.errors"].ExitCode}
+        self.exit_codes = {int(code) for code in self._modules["console.errors"].ExitCode}
 
     @contextmanager
     def _imported(self) -> Iterator[None]:

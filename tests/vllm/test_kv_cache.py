@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import Any
 
 import pytest
 
 from sandbox.vllm.install import Installation
-from tests.rendered import Bake
 from tests.test_catalogue import CATALOGUE
 
 MEMORY_GIB, LENGTH, BATCHED = (3.3, 20.0), (4096, 32768), (2048, 8192)
@@ -18,16 +16,6 @@ DEEPSEEK = {  # latent attention, which no model of the catalogue has
     **{"qk_rope_head_dim": 64, "qk_nope_head_dim": 128, "v_head_dim": 128},
 }
 CONFIGS = {model: entry["config"] for model, entry in CATALOGUE.items() if entry.get("config")} | {"latent": DEEPSEEK}
-
-
-@pytest.fixture(scope="session")
-def sizing(baked: Bake) -> Any:
-    """The package `sizing` of a rendering."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(baked())
-        for name in ("model", "memory"):
-            importlib.import_module(f"sizing.{name}")
-        return importlib.import_module("sizing")
 
 
 def layers(model: Any) -> list[dict[str, Any]]:
@@ -58,18 +46,18 @@ def cases(model: Any) -> list[dict[str, Any]]:
 
 
 @pytest.fixture(scope="session")
-def answers(vllm: Installation, sizing: Any) -> dict[str, list[dict[str, float]]]:
+def answers(vllm: Installation, capacity: Any) -> dict[str, list[dict[str, float]]]:
     """vLLM's for every model, asked at once: importing it takes longest."""
-    asked = {name: cases(sizing.model.Model.of(config)) for name, config in CONFIGS.items()}
+    asked = {name: cases(capacity.model.Model.of(config)) for name, config in CONFIGS.items()}
     given = iter(vllm.kv_caches([case for those in asked.values() for case in those]))
     return {name: [next(given) for _ in those] for name, those in asked.items()}
 
 
 @pytest.mark.parametrize("name", CONFIGS)
-def test_blocks_and_requests_are_vllms(sizing: Any, answers: dict[str, list[dict[str, float]]], name: str) -> None:
-    model = sizing.model.Model.of(CONFIGS[name])
+def test_blocks_and_requests_are_vllms(capacity: Any, answers: dict[str, list[dict[str, float]]], name: str) -> None:
+    model = capacity.model.Model.of(CONFIGS[name])
     for case, answer in zip(cases(model), answers[name], strict=True):
-        cache = sizing.memory.KVCache(
+        cache = capacity.memory.KVCache(
             model.layers(case["element_bytes"], 1), case["bytes"] / 2**30, case["max_num_batched_tokens"]
         )
         assert cache.blocks == answer["blocks"]

@@ -1,0 +1,105 @@
+"""What a person sees of plans, documents, gateways, records and resources; JSON for machines instead of tables."""
+
+from collections.abc import Iterable
+from json import dumps
+from typing import Any
+
+import yaml
+from rich.markup import escape
+
+from capacity.offers import assess
+from capacity.views import offer_table
+from console import views
+from console.terminal import console
+from deploy.changes import Change
+from deploy.documents.checks import replica_bounds
+from deploy.documents.files import Document
+from deploy.dstack.answers import Gateway, Run
+from deploy.environments import Environment
+from deploy.existing import Resource
+from deploy.guards import no_offer
+from deploy.plans import Plan
+
+COLOURS = {Change.UNCHANGED: "dim", Change.RESTART: "bold red"}
+OFFERS_SHOWN = 5
+
+
+def plan(planned: Plan, *, json: bool = False) -> None:
+    if json:
+        return views.data(planned.as_json())
+    for kind, part in planned.parts.items():
+        colour = COLOURS.get(part.change, "bold")
+        console.print(f"{kind} {planned.environment.run_name}: [{colour}]{part.change.value}[/]")
+        for difference in part.differences:
+            console.print(f"  {difference.key}: {_value(difference.before)} -> {_value(difference.after)}")
+    for resource in planned.removals:
+        console.print(f"[bold red]remove[/] {escape(str(resource))}")
+    if planned.restarts:
+        console.print("[bold red]This interrupts the service: it is stopped, and started again with the change.[/]")
+    elif any(part.change == Change.RESTART for part in planned.parts.values()):
+        console.print("[bold red]This interrupts the service: its gateway is deleted, and recreated.[/]")
+    if (change := planned.price_change) is not None:
+        console.print(f"GPUs: ${planned.price:.2f} an hour -> ${planned.price + change:.2f} ({change:+.2f})")
+    if not planned.needs_machine:
+        return
+    if not planned.offers:
+        console.print(f"[bold red]No offer:[/] {escape(no_offer(planned))}")
+        return
+    offer_table(
+        "Offers for a new replica, first tried first", *assess(planned.environment, planned.offers[:OFFERS_SHOWN])
+    )
+    if len(planned.offers) > OFFERS_SHOWN:
+        console.print(f"[dim]and {len(planned.offers) - OFFERS_SHOWN} more (--json lists them)[/]")
+
+
+def secrets(needed: Iterable[str], present: set[str], *, json: bool = False) -> None:
+    needed = set(needed)
+    if json:
+        return views.data([{"name": n, "needed": n in needed, "set": n in present} for n in sorted(needed | present)])
+    for name in sorted(needed | present):
+        state = "set" if name in present else f"[bold red]missing[/], run inv secrets.set {name}"
+        console.print(f"{name}: {state}{'' if name in needed else ', not used here'}")
+
+
+def documents(*merged: Document | None, json: bool = False) -> None:
+    configurations = [configuration for configuration in merged if configuration]
+    if json:
+        return views.data({configuration["type"]: configuration for configuration in configurations})
+    text = yaml.safe_dump_all(configurations, sort_keys=False, allow_unicode=True, width=120)
+    console.out(text.rstrip(), highlight=False)
+
+
+def gateway(name: str, found: Gateway | None, *, json: bool = False) -> None:
+    if json:
+        absent = {"status": "absent", "targets": []}
+        told = {"status": found.status, "targets": found.targets, "replicas": found.replicas} if found else absent
+        return views.data({"name": name} | told)
+    console.print(f"gateway {name}: {found.summary if found else 'none'}")
+
+
+def records(host: str, found: list[Document], *, json: bool = False) -> None:
+    if json:
+        return views.data(found)
+    for record in found:
+        console.print(f"{record['name']} {record['ttl']} {record['type']} {' '.join(record['values'])}")
+    if not found:
+        console.print(f"{host}: no records")
+
+
+def existing(run_name: str, found: list[Resource]) -> None:
+    """What a destroy would remove."""
+    console.print(f"{run_name}: {escape(', '.join(map(str, found))) if found else 'nothing to destroy'}")
+
+
+def asleep(environment: Environment, run: Run) -> None:
+    """Say that a deployment has no replica, and how it is tried."""
+    name, most = environment.run_name, replica_bounds(environment.service)[1]
+    console.print(f"{name}: deployment {run.deployment_num} is [bold]asleep[/]: nothing answers, and no GPU is billed")
+    wake = "the first request to its endpoint starts a replica: send one" if most else "set service.replicas to 1"
+    console.print(f"Nobody has tried it yet. To try it, {wake}, then run inv smoke --env {environment.name}")
+
+
+def _value(value: Any) -> str:
+    if value is None:
+        return "(none)"
+    return escape(value if isinstance(value, str) else dumps(value, default=str))

@@ -1,0 +1,241 @@
+"""What the dstack server answers, as far as a deployment reads it. Unknown fields are ignored."""
+
+from datetime import datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+from pydantic import AliasChoices, AliasPath, BaseModel, Field
+
+from deploy.documents.files import Document
+
+FINISHED = {"terminated", "failed", "done"}  # of runs
+JOB_OVER = FINISHED | {"aborted", "terminating"}  # of jobs: neither serves nor will
+SLEEPING = {None, "scaled_down"}  # dstack's reasons for the end of a replica that nobody needs now
+REFERENCE = "written-as"  # a tag of the gateway, see gateways.py
+AVAILABLE = {"unknown", "available", "idle"}  # of offers: those that dstack tries
+
+
+def _resource(*path: str) -> AliasChoices:
+    return AliasChoices(*(AliasPath(where, "resources", *path) for where in ("instance", "instance_type")))
+
+
+class ServerInfo(BaseModel):
+    server_version: str
+
+
+class Named(BaseModel):
+    """A cloud or a secret of a project."""
+
+    name: str
+
+
+class Project(BaseModel):
+    project_name: str
+    backends: list[Named]
+
+
+class LogEvent(BaseModel):
+    message: str  # base64
+
+
+class Logs(BaseModel):
+    logs: list[LogEvent]
+
+
+class Gpu(BaseModel):
+    name: str
+    memory_mib: int
+
+
+class Machine(BaseModel):
+    """What a replica runs on, or could; `price` in USD per hour, `availability` of offers alone."""
+
+    backend: str
+    region: str
+    price: float
+    availability: str = ""
+    gpus: list[Gpu] = Field(validation_alias=_resource("gpus"))
+    disk_mib: int | None = Field(default=None, validation_alias=_resource("disk", "size_mib"))
+
+    @property
+    def gpu(self) -> str:
+        """Such as `2x A100 80 GB`."""
+        count = f"{len(self.gpus)}x " if len(self.gpus) > 1 else ""
+        return f"{count}{self.gpus[0].name} {self.gpus[0].memory_mib / 1024:.0f} GB" if self.gpus else "no GPU"
+
+    def as_json(self) -> Document:
+        return {"cloud": self.backend, "region": self.region, "gpu": self.gpu, "price_per_hour": self.price}
+
+
+class Submission(BaseModel):
+    """One attempt at running a replica."""
+
+    id: str
+    deployment_num: int
+    status: str
+    submitted_at: datetime
+    status_message: str = ""
+    termination_reason: str | None = None
+    termination_reason_message: str | None = None
+    exit_status: int | None = None
+    error: str | None = None
+    machine: Machine | None = Field(default=None, validation_alias="job_provisioning_data")
+    streaks: list[dict[str, int]] = Field(default=[], validation_alias="probes")
+
+
+class Job(BaseModel):
+    """A replica: its attempts, oldest first. `group`: its replica group, "0" where the service has none."""
+
+    group: str = Field(default="0", validation_alias=AliasPath("job_spec", "replica_group"))
+    number: int = Field(validation_alias=AliasPath("job_spec", "replica_num"))
+    probes: list[dict[str, Any]] = Field(default=[], validation_alias=AliasPath("job_spec", "probes"))
+    submissions: list[Submission] = Field(validation_alias="job_submissions")
+
+    @property
+    def latest(self) -> Submission:
+        return self.submissions[-1]
+
+    @property
+    def ready(self) -> bool:
+        """It runs, and each probe has passed as often as asked."""
+        streaks = [streak["success_streak"] for streak in self.latest.streaks]
+        wanted = [probe["ready_after"] for probe in self.probes]
+        passed = len(streaks) == len(wanted) and all(map(int.__ge__, streaks, wanted))
+        return self.latest.status == "running" and passed
+
+
+class Run(BaseModel):
+    """`cost` in USD so far, of all replicas that ever ran; `url` is a path on the server without a gateway."""
+
+    id: str
+    submitted_at: str
+    run_spec: Document
+    status: str
+    status_message: str = ""
+    deployment_num: int
+    jobs: list[Job]
+    cost: float
+    error: str | None = None
+    termination_reason: str | None = None
+    url: str | None = Field(default=None, validation_alias=AliasPath("service", "url"))
+
+    @property
+    def active(self) -> bool:
+        return self.status not in FINISHED
+
+    @property
+    def gateway(self) -> str | None:
+        """Its gateway as written: `NAME` or `<project>/NAME`."""
+        found = self.run_spec["configuration"].get("gateway")
+        if isinstance(found, dict):
+            return "/".join(part for part in (found.get("project"), found["name"]) if part)
+        return found or None
+
+    @property
+    def host(self) -> str | None:
+        """The name that its gateway knows it by; a gateway's new domain changes it with a new run alone."""
+        return urlsplit(self.url or "").hostname
+
+    @property
+    def newest(self) -> list[Submission]:
+        """The last attempt of each replica of the latest deployment, those that ended too."""
+        return [job.latest for job in self.jobs if job.latest.deployment_num == self.deployment_num]
+
+    @property
+    def asleep(self) -> bool:
+        """Whether it is deployed and has no replica on purpose: its `replicas` are 0, or scaled down to 0."""
+        ended = {attempt.termination_reason for attempt in self.newest} - SLEEPING
+        return self.status == "pending" and not self.replicas and not ended
+
+    @property
+    def replicas(self) -> list[Job]:
+        """Replicas that serve or are being made, the newest deployment first."""
+        jobs = [job for job in self.jobs if job.latest.status not in JOB_OVER]
+        return sorted(jobs, key=lambda job: (-job.latest.deployment_num, job.number))
+
+    @property
+    def price(self) -> float:
+        """What its machines cost now, in USD per hour."""
+        return sum(job.latest.machine.price for job in self.replicas if job.latest.machine)
+
+
+class ResourcePlan(BaseModel):
+    """What applying a fleet or a gateway would do: `action` is "update", or "create", also when it can't be updated.
+
+    `current_resource` and `spec` go back to the server as they came.
+    """
+
+    action: str
+    spec: Document
+    effective_spec: Document
+    current_resource: dict[str, Any] | None = None
+
+
+class RunPlan(ResourcePlan):
+    """The same for the service's run."""
+
+    spec: Document = Field(validation_alias="run_spec")
+    effective_spec: Document = Field(validation_alias="effective_run_spec")
+    listed: list[Machine] = Field(default=[], validation_alias=AliasPath("job_plans", 0, "offers"))
+
+    @property
+    def current(self) -> Run | None:
+        return Run.model_validate(self.current_resource) if self.current_resource else None
+
+    @property
+    def offers(self) -> list[Machine]:
+        """What a new replica would run on, in the order in which dstack tries them."""
+        return [offer for offer in self.listed if offer.availability in AVAILABLE]
+
+
+class Fleet(BaseModel):
+    """A fleet, as far as it is looked for."""
+
+    name: str
+    spec: Document
+    status: str
+
+
+class Gateway(BaseModel):
+    """`hostname` is the load balancer's; replicas that are gone stay listed."""
+
+    status: str
+    status_message: str | None = None
+    hostname: str | None = None
+    configuration: Document
+    replicas: list[Document] = []
+
+    @property
+    def running(self) -> list[Document]:
+        return [replica for replica in self.replicas if replica["status"] == "running" and replica["hostname"]]
+
+    @property
+    def reference(self) -> str | None:
+        """How runs have to write this gateway, if that matters: see gateways.py."""
+        return (self.configuration.get("tags") or {}).get(REFERENCE)
+
+    @property
+    def wanted(self) -> int:
+        return self.configuration.get("replicas") or 1
+
+    @property
+    def ready(self) -> bool:
+        """It runs as many replicas as it should."""
+        return self.status == "running" and len(self.running) == self.wanted
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """What a record has to point at: the load balancer's name, or the addresses of the running replicas."""
+        return (self.hostname,) if self.hostname else tuple(sorted(replica["hostname"] for replica in self.running))
+
+    @property
+    def summary(self) -> str:
+        """One line for people."""
+        here = f"{len(self.running)} of {self.wanted} replicas running"
+        return f"{self.status}, {here}, {' '.join(self.targets) or '-'}"
+
+    @property
+    def reason(self) -> str:
+        """Why it failed, in dstack's words."""
+        said = [replica["status_message"] for replica in self.replicas if replica.get("status_message")]
+        return self.status_message or (said[-1] if said else "dstack gives no reason, its server's log may")

@@ -1,0 +1,25 @@
+"""What a person does with a service besides deploying it.
+
+| file | what it does |
+|---|---|
+| doctor.py | checks that server, token, project, clouds and secrets are in place |
+| status.py | finds replicas, their attempts, what they cost |
+| smoke.py | asks the endpoint like a caller |
+| bench.py, bench.yml | loads the endpoint and measures it |
+| server.py | runs a dstack server on this machine |
+| views.py | shows all that |
+"""
+
+from typing import TYPE_CHECKING
+
+from console.lazy import modules_of
+
+if TYPE_CHECKING:
+    from operate import bench as bench
+    from operate import doctor as doctor
+    from operate import server as server
+    from operate import smoke as smoke
+    from operate import status as status
+    from operate import views as views
+else:
+    __getattr__ = modules_of(__name__)
