@@ -214,7 +214,7 @@ def _keys(shape: Any, prefix: str = "") -> Iterator[str]:
 
 def test_what_dstack_says_when_it_refuses_is_still_said_so(source: str, baked: Bake, deploy: Any) -> None:
     """deploy/dstack/refusals.py tells refusals apart by words."""
-    tree = ast.parse((baked() / "deploy" / "refusals.py").read_text("utf-8"))
+    tree = ast.parse((baked() / "deploy" / "dstack" / "refusals.py").read_text("utf-8"))
     compared = [node for node in ast.walk(tree) if isinstance(node, ast.Compare)]
     words = [ast.literal_eval(node.left) for node in compared if ast.unparse(node).endswith(" in reason")]
     words += [ast.literal_eval(node.comparators[0]) for node in compared if ast.unparse(node.left) == "code"]
@@ -235,7 +235,7 @@ def test_every_dstack_command_is_one_that_its_parser_takes(baked: Bake) -> None:
     readme = (baked() / "README.md").read_text("utf-8")
     assert "`dstack ps`, `logs`, `attach` and `metrics`" in readme
     typed = re.findall(r"`(?:DSTACK_\w+=… )*dstack ((?:ps|logs|attach|metrics|server) ?[^`]*)`", readme)
-    helped = re.findall(r"`dstack ([^`]+)`", (baked() / "deploy" / "command.py").read_text("utf-8"))
+    helped = re.findall(r"`dstack ([^`]+)`", (baked() / "console" / "command.py").read_text("utf-8"))
     assert typed
     assert helped
     run = [f"{command} NAME" for command in helped]

@@ -39,11 +39,11 @@ class ExitCode(IntEnum):
 
 
 class Failure(Exception):  # noqa: N818
-    """Ends a task with `code` and one line that says what is wrong and what to do."""
+    """Ends a task with `code` and one line: the problem, with its place, and what to type or change."""
 
-    def __init__(self, code: ExitCode, message: str) -> None:
-        super().__init__(message)
-        self.code = code
+    def __init__(self, code: ExitCode, problem: str, remedy: str = "") -> None:
+        super().__init__(f"{problem}; {remedy}" if remedy else problem)
+        self.code, self.problem, self.remedy = code, problem, remedy
 
 
 class Terminated(KeyboardInterrupt):
