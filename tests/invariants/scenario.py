@@ -75,13 +75,13 @@ class Scenario:
         yield self._ask("a change in place", "runs/apply", **_apply(planned.answer, "run_spec"))
         self._until(2, 2)
         yield self._ask("a run with two replicas", "runs/get", run_name="record")
-        self._wait(lambda: {machine["status"] for machine in self._fleet()["instances"]} == {"busy"})
+        self._wait(lambda: {machine["status"] for machine in self._machines()} == {"busy"})
         yield self._ask("a fleet in use", "fleets/get", name="record")
         yield self._ask("deleting a fleet in use", "fleets/delete", names=["record"])
         yield self._ask("stopping the run", "runs/stop", runs_names=["record"], abort=False)
         self._wait(lambda: self._run().get("status") == "terminated")
         yield self._ask("a run that was stopped", "runs/get", run_name="record")
-        self._wait(lambda: not self._fleet()["instances"])
+        self._wait(lambda: not self._machines())
         yield self._ask("deleting the fleet", "fleets/delete", names=["record"])
         self._wait(lambda: self._post("fleets/get", {"name": "record"})[0] == 400)
         yield self._ask("a fleet that was deleted", "fleets/get", name="record")
@@ -100,8 +100,9 @@ class Scenario:
     def _fleet(self) -> dict[str, Any]:
         return {"configuration": FLEET, "configuration_path": "dstack/fleet.dstack.yml", "profile": PROFILE}
 
-    def _fleet(self) -> Any:
-        return self._post("fleets/get", {"name": "record"})[1]
+    def _machines(self) -> list[dict[str, Any]]:
+        machines: list[dict[str, Any]] = self._post("fleets/get", {"name": "record"})[1]["instances"]
+        return machines
 
     def _run(self) -> dict[str, Any]:
         run: dict[str, Any] = self._post("runs/get", {"run_name": "record"})[1]
