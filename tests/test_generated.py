@@ -19,7 +19,13 @@ Check = Callable[[str, Path], tuple[int, str]]
 
 CODE = (".py", ".toml")
 # What each command reads of a project. Where that is the same in two projects, so is the result.
-CHECKS = {"ruff check": CODE, "ruff format --check": CODE, "mypy": CODE, "pytest": ("",)}
+CHECKS = {
+    "ruff check": CODE,
+    "ruff format --check": CODE,
+    "mypy": CODE,
+    "lint-imports --no-cache": CODE,
+    "pytest": ("",),
+}
 
 
 @pytest.fixture(scope="session")
@@ -42,8 +48,9 @@ def check(tmp_path_factory: pytest.TempPathFactory) -> Check:
         read = {name: text for name, text in files(project).items() if name.endswith(CHECKS[command])}
         key = (command, hashlib.sha256(repr(read).encode()).hexdigest())
         if key not in results:
+            program, *words = command.split()
             done = subprocess.run(
-                [sys.executable, "-m", *command.split()],
+                [Path(sys.executable).with_name(program), *words],
                 cwd=project,
                 env=environment,
                 text=True,
