@@ -5,6 +5,7 @@ A task asks a function of deploy/ for a decision about its environment, shows it
 
 from __future__ import annotations
 
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -249,6 +250,12 @@ def bench(
 
 
 @command
+def dstack(environment: Environment) -> None:
+    """Run the dstack command line with this environment's server, token and project: `inv dstack -- ps -v`."""
+    operate.dstack_cli.run(environment, operate.dstack_cli.words_behind_dashes(sys.argv))
+
+
+@command
 def destroy(environment: Environment, yes: bool = False, dry_run: bool = False, allow_outage: bool = False) -> None:
     """Stop the service, release its machines, delete fleet, records and gateway; those of earlier names too."""
     with console.terminal.watching(f"looking for {environment.run_name}") as say:
@@ -265,7 +272,7 @@ def destroy(environment: Environment, yes: bool = False, dry_run: bool = False, 
         say("nothing of it is left, and nothing is billed any more")
 
 
-namespace = Collection(doctor, server, render, plan, size, offers, status, logs, smoke, bench, destroy)
+namespace = Collection(doctor, server, render, plan, size, offers, status, logs, smoke, bench, dstack, destroy)
 namespace.add_task(deploy_all, name="deploy")
 namespace.add_collection(Collection("secrets", set=secrets_set, list=secrets_list))
 namespace.add_collection(Collection("service", deploy=service_deploy))

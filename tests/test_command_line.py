@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from importlib.metadata import distribution
+from importlib.metadata import distribution, version
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,17 @@ def in_one_line(done: Any, code: int, *said: str) -> None:
     """It ended with `code` and one line on standard error that says this, without a traceback."""
     assert (done.returncode, done.stderr.count("\n")) == (code, 1), done.stderr + done.stdout
     assert [words for words in said if words not in done.stderr] == [], done.stderr
+
+
+# dstack's own command line
+
+
+def test_dstacks_own_command_line_ends_as_dstack_ends(baked: Bake) -> None:
+    shown = inv(baked(), "dstack", "--env", "prod", "--", "--version", env="")
+    assert (shown.returncode, shown.stdout) == (0, f"{version('dstack')}\n"), shown.stderr
+    away = inv(baked(), "dstack", "--env", "prod", "--", "ps", env="")
+    assert away.returncode == 1
+    assert CLOSED in away.stdout + away.stderr
 
 
 # invoke's own flags

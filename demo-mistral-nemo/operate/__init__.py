@@ -7,6 +7,7 @@
 | smoke.py | asks the endpoint like a caller |
 | bench.py, bench.yml | loads the endpoint and measures it |
 | server.py | runs a dstack server on this machine |
+| dstack_cli.py | runs the dstack command line with this environment's server and token |
 | views.py | shows all that |
 """
 
@@ -17,6 +18,7 @@ from console.lazy import modules_of
 if TYPE_CHECKING:
     from operate import bench as bench
     from operate import doctor as doctor
+    from operate import dstack_cli as dstack_cli
     from operate import server as server
     from operate import smoke as smoke
     from operate import status as status
