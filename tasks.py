@@ -33,7 +33,7 @@ def python(module: str) -> str:
 @task(help={"env": "sandbox, or prod: behind a private gateway on a host that boots; takes root on Linux"})
 def demo(c: Context, env: str = "sandbox") -> None:
     """Deploy demo-mistral-nemo in the sandbox, ask it a question, let something break, destroy it."""
-    c.run(f"{python('sandbox.demo')} {shlex.quote(env)}", pty=sys.stdout.isatty())
+    c.run(f"{python('demo')} {shlex.quote(env)}", pty=sys.stdout.isatty())
 
 
 @task(

@@ -14,11 +14,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from sandbox import faults
 from sandbox.aws.commands import add_commands
 from sandbox.errors import SandboxError
 from sandbox.sandbox import Sandbox
 from sandbox.vllm import install
+from sandbox.world import faults
 
 _FAULT_KINDS = "\n".join(faults.__doc__.splitlines()[2:]) if faults.__doc__ else ""
 
@@ -38,13 +38,13 @@ def up(args: argparse.Namespace) -> None:
             front=args.front,
         ) as sandbox:
             if args.aws:
-                print(f"sandbox: {sandbox.notice}", file=sys.stderr, flush=True)
+                print(f"sandbox: {sandbox.aws.notice}", file=sys.stderr, flush=True)
             if args.json:
                 print(json.dumps(sandbox.environ), flush=True)
             else:
                 for name, value in sandbox.environ.items():
                     print(f"export {name}={shlex.quote(value)}", flush=True)
-                if args.aws and sandbox.has_hosts:
+                if args.aws and sandbox.aws.has_hosts:
                     print("# A shell inside the VPC, or one command: python -m sandbox inside [curl …]", flush=True)
                 print("# Ready. Paste these lines into another terminal; Ctrl-C here ends the sandbox.", flush=True)
             sandbox.wait()
@@ -99,7 +99,9 @@ def fault(args: argparse.Namespace) -> None:
     given = {name: getattr(args, name) for name in names}
     if args.header:
         given["headers"] = dict(_header(header) for header in args.header)
-    _attach(args).fault(args.kind, args.cloud, **{name: value for name, value in given.items() if value is not None})
+    _attach(args).faults.add(
+        args.kind, args.cloud, **{name: value for name, value in given.items() if value is not None}
+    )
 
 
 def _header(written: str) -> tuple[str, str]:
@@ -112,13 +114,13 @@ def _header(written: str) -> tuple[str, str]:
 
 def list_faults(args: argparse.Namespace) -> None:
     """List the faults in force."""
-    for found in _attach(args).faults():
+    for found in _attach(args).faults.in_force():
         print(json.dumps(found.to_json()))
 
 
 def clear(args: argparse.Namespace) -> None:
     """End faults."""
-    print(f"{_attach(args).clear_faults(args.kind, args.cloud)} ended")
+    print(f"{_attach(args).faults.clear(args.kind, args.cloud)} ended")
 
 
 def user(args: argparse.Namespace) -> None:

@@ -2,32 +2,25 @@
 
 from __future__ import annotations
 
-import json
-import os
 import shutil
-import subprocess
-import sys
 import tempfile
 from collections.abc import Mapping
-from contextlib import suppress
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import quote
 
-from sandbox import calls
-from sandbox.api import request
-from sandbox.aws.state import AwsState
-from sandbox.calls import Call
+from sandbox.aws.aws_account import AwsAccount
+from sandbox.clouds.pod_info import PodInfo
 from sandbox.errors import SandboxError
-from sandbox.faulty import FaultAccess
-from sandbox.pods import PodInfo
-from sandbox.state import CALLS_FILE, Settings, State
+from sandbox.world import calls
+from sandbox.world.calls import Call
+from sandbox.world.client import ask_world, request
+from sandbox.world.fault_injection import FaultInjection
+from sandbox.world.state import CALLS_FILE, Settings, State
+from sandbox.world.world_process import WorldProcess
 
-_STOP_SECONDS = 30.0
 
-
-class Sandbox(FaultAccess):
+class Sandbox:
     """Emulated clouds with a real dstack server on them; a context manager, or start() and stop().
 
     It ends with the process that started it, however that ends. Methods raise SandboxError, whose first line is an
@@ -63,7 +56,7 @@ class Sandbox(FaultAccess):
         self._front = front
         self._made: list[str] = []  # folders to remove in the end
         self._state: State | None = None
-        self._world: subprocess.Popen[str] | None = None
+        self._world: WorldProcess | None = None
 
     @classmethod
     def attach(cls, folder: Path) -> Self:
@@ -71,7 +64,7 @@ class Sandbox(FaultAccess):
         sandbox = cls(folder)
         try:
             sandbox._state = State.load(folder)
-            sandbox.faults()
+            sandbox.faults.in_force()
         except (FileNotFoundError, SandboxError):
             raise SandboxError(f"no sandbox runs in {folder}; start one with `python -m sandbox up`") from None
         return sandbox
@@ -80,15 +73,8 @@ class Sandbox(FaultAccess):
         """Start all processes, and return when the dstack server answers and has both backends: 5-10 s."""
         try:
             settings = self._settings()
-            self._world = subprocess.Popen(
-                [sys.executable, "-P", "-m", "sandbox.world", json.dumps(asdict(settings))],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                text=True,
-                env={**os.environ, "PYTHONPATH": _modules()},
-                start_new_session=True,  # a Ctrl-C in the terminal is its owner's, which ends it in order
-            )
-            self._hear()
+            self._world = WorldProcess(settings)
+            self._world.start()
             self._state = State.load(Path(settings.folder))
         except BaseException:
             self.stop()
@@ -99,7 +85,7 @@ class Sandbox(FaultAccess):
         self._state = None
         world, self._world = self._world, None
         if world is not None:
-            _end(world)
+            world.stop()
         if self._temporary and self._made:
             self.folder = None
         while self._made:
@@ -107,7 +93,8 @@ class Sandbox(FaultAccess):
 
     def wait(self) -> None:
         """Block until the sandbox ends by itself, which is an error: raises SandboxError with its reason."""
-        self._hear()
+        assert self._world
+        self._world.hear()
 
     def __enter__(self) -> Self:
         self.start()
@@ -134,7 +121,7 @@ class Sandbox(FaultAccess):
             "DSTACK_TOKEN": self.token,
             "DSTACK_PROJECT": self.project,
             "SANDBOX_FOLDER": str(self.folder),
-            **(self.aws_environ if self._running.aws else {}),
+            **(self._running.aws.environ if self._running.aws else {}),
         }
 
     @property
@@ -146,6 +133,16 @@ class Sandbox(FaultAccess):
     def cloud_environ(self) -> dict[str, str]:
         """The variables that make any process take the emulated clouds for the real ones."""
         return self._running.cloud_environ
+
+    @property
+    def faults(self) -> FaultInjection:
+        """What is to fail: in the GPU clouds, in the AWS account, in the dstack server's answers."""
+        return FaultInjection(self._running)
+
+    @property
+    def aws(self) -> AwsAccount:
+        """The AWS account. Raises SandboxError without `aws=True`."""
+        return AwsAccount(self._running.aws)
 
     def add_user(self, name: str, project_role: str = "user") -> str:
         """Add a dstack user who is a member of the project, and return the user's token.
@@ -160,11 +157,11 @@ class Sandbox(FaultAccess):
 
     def pods(self) -> list[PodInfo]:
         """All pods that were ever rented here, oldest first."""
-        return [PodInfo(**pod) for pod in self._control("GET", "pods")]
+        return [PodInfo(**pod) for pod in ask_world(self._running, "GET", "pods")]
 
     def kill_pod(self, pod_id: str) -> None:
         """Let a pod's host die: without a warning to anything in it or to dstack."""
-        self._control("POST", f"pods/{quote(pod_id)}/kill")
+        ask_world(self._running, "POST", f"pods/{quote(pod_id)}/kill")
 
     def calls(self, *, cloud: str | None = None, writes: bool = False) -> list[Call]:
         """The calls that the emulated hosts received, oldest first; of one cloud, or those that ask for a change.
@@ -175,20 +172,6 @@ class Sandbox(FaultAccess):
             raise SandboxError("the sandbox isn't running; call start() first")
         logged = calls.read(self.folder / CALLS_FILE)
         return [call for call in logged if cloud in (None, call.cloud) and (call.write or not writes)]
-
-    @property
-    def _aws(self) -> AwsState:
-        if self._running.aws is None:
-            raise SandboxError("this sandbox has no AWS; start one with `python -m sandbox up --aws`")
-        return self._running.aws
-
-    @property
-    def _has_aws(self) -> bool:
-        return self._running.aws is not None
-
-    @property
-    def _has_front(self) -> bool:
-        return self._running.url != self._running.server_url
 
     @property
     def _running(self) -> State:
@@ -215,39 +198,5 @@ class Sandbox(FaultAccess):
             front=self._front,
         )
 
-    def _hear(self) -> None:
-        """Wait for the world's next word. Raises SandboxError unless it says that it is ready."""
-        assert self._world
-        assert self._world.stdout
-        line = self._world.stdout.readline()
-        message = (
-            json.loads(line) if line else {"error": "the sandbox's process died; its last words are above, if any"}
-        )
-        if "error" in message:
-            raise SandboxError(message["error"])
-
-    def _control(self, method: str, path: str, body: Any = None) -> Any:
-        state = self._running
-        return request(method, f"{state.control_url}/{path}", state.control_token, body)
-
     def _dstack(self, path: str, **body: Any) -> Any:
         return request("POST", f"{self._running.server_url}/api/{path}", self.token, body)
-
-
-def _end(world: subprocess.Popen[str]) -> None:
-    """Tell the world to end, and return when it has."""
-    assert world.stdin
-    assert world.stdout
-    with suppress(BrokenPipeError):
-        world.stdin.close()
-    try:
-        world.wait(_STOP_SECONDS)
-    except subprocess.TimeoutExpired:
-        world.kill()
-        world.wait()
-    world.stdout.close()
-
-
-def _modules() -> str:
-    """PYTHONPATH for a process that shall find this package where it was found here."""
-    return os.pathsep.join(filter(None, (str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH"))))

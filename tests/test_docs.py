@@ -12,8 +12,8 @@ import pytest
 import yaml
 from invoke.collection import Collection
 
-from sandbox import processes
-from sandbox.aws import network
+from sandbox.aws.vpc import network
+from sandbox.world import processes
 from tests.rendered import ROOT
 
 README = (ROOT / "README.md").read_text("utf-8")

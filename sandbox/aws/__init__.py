@@ -1,1 +1,12 @@
-"""An AWS account, emulated: moto with stricter Route 53, and EC2 instances that are real hosts."""
+"""An AWS account, emulated: moto with stricter Route 53, and EC2 instances that are real hosts.
+
+__main__.py        the process behind the account: starts the API, the VPC and its hosts
+aws_process.py     that process as the sandbox's world sees it
+aws_state.py       what the process is told, and what it tells when it is ready
+aws_account.py     `Sandbox.aws`: the account for a user of the sandbox
+commands.py        the commands of `python -m sandbox` that are about AWS
+aws_calls.py       the log of calls to the account
+instance_info.py   what the sandbox tells a user about an EC2 instance
+api/               the APIs: moto, IAM, Route 53
+vpc/               the VPC: its network, its resolver, its hosts
+"""

@@ -15,13 +15,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from sandbox.aws import image, landscape
-from sandbox.aws.calls import AWS_CALLS_FILE, AwsCall, AwsCallLog
-from sandbox.aws.hosts import Hosts
-from sandbox.aws.network import Network, missing
-from sandbox.aws.state import ACCESS_KEY, SECRET_KEY, AwsSettings, AwsState
+from sandbox.aws.api import landscape
+from sandbox.aws.aws_calls import AWS_CALLS_FILE, AwsCall, AwsCallLog
+from sandbox.aws.aws_state import ACCESS_KEY, SECRET_KEY, AwsSettings, AwsState
+from sandbox.aws.vpc import base_image
+from sandbox.aws.vpc.hypervisor import Hypervisor
+from sandbox.aws.vpc.network import Network, missing
 from sandbox.errors import SandboxError
-from sandbox.faults import Fault, Faults
+from sandbox.world.faults import Fault, Faults
 
 _NO_NETWORK = ipaddress.IPv4Network("10.192.0.0/24")  # the VPC's addresses when there will be no hosts
 _CREDENTIALS = {"aws_access_key_id": ACCESS_KEY, "aws_secret_access_key": SECRET_KEY}
@@ -34,43 +35,43 @@ def run(settings: AwsSettings, closing: ExitStack) -> AwsState:
     landscape.write_images(images)
     os.environ["MOTO_AMIS_PATH"] = str(images)  # before the first import of moto, which takes a second or two
 
-    from sandbox.aws import account, front, strict
-    from sandbox.aws.resolver import Resolver
-    from sandbox.aws.server import Server
+    from sandbox.aws.api import interception, moto_contents, strict
+    from sandbox.aws.api.moto_server import MotoServer
+    from sandbox.aws.vpc.resolver import Resolver
 
     base, network, notice = _ground(folder, closing)
-    server = Server(settings.token)
+    server = MotoServer(settings.token)
     server.start()
     strict.make_route53_strict()
     strict.make_public_addresses_reachable()
     addresses = network.addresses if network else _NO_NETWORK
     made = landscape.create(server.url, _CREDENTIALS, addresses, settings.zone, settings.project)
 
-    hosts = None
+    hypervisor = None
     if base and network:
-        hosts = Hosts(base.root, folder / "hosts", network)
-        closing.callback(hosts.stop)
-        resolver = Resolver(network.resolver, lambda: account.names_in(made.vpc_id))
+        hypervisor = Hypervisor(base.root, folder / "hosts", network)
+        closing.callback(hypervisor.stop)
+        resolver = Resolver(network.resolver, lambda: moto_contents.names_in(made.vpc_id))
         resolver.start()
         closing.callback(resolver.stop)
 
     def observe(call: AwsCall) -> None:
-        if hosts:
-            hosts.follow(call, account.running_machines)
+        if hypervisor:
+            hypervisor.follow(call, moto_contents.running_hosts)
 
     def lose_power(request: dict[str, Any]) -> None:
-        if hosts is None:
+        if hypervisor is None:
             raise SandboxError(notice)
-        hosts.lose_power(request["id"], request["wiped"])
+        hypervisor.lose_power(request["id"], request["wiped"])
 
     faults = Faults()
-    front.open_door(AwsCallLog(folder / AWS_CALLS_FILE), faults, observe)
+    interception.intercept(AwsCallLog(folder / AWS_CALLS_FILE), faults, observe)
     server.add("add-fault", lambda request: faults.add(Fault(**request)))
     server.add("faults", lambda _: [fault.to_json() for fault in faults])
     server.add("clear-faults", lambda request: faults.clear(request["kind"], request["cloud"]))
-    server.add("instances", lambda _: account.infos(hosts.running if hosts else lambda _: False))
+    server.add("instances", lambda _: moto_contents.infos(hypervisor.running if hypervisor else lambda _: False))
     server.add("power-loss", lose_power)
-    server.add("zone", lambda request: account.zone(request["id"]))
+    server.add("zone", lambda request: moto_contents.zone(request["id"]))
     return AwsState(
         folder=settings.folder,
         url=server.url,
@@ -85,7 +86,7 @@ def run(settings: AwsSettings, closing: ExitStack) -> AwsState:
     )
 
 
-def _ground(folder: Path, closing: ExitStack) -> tuple[image.Image | None, Network | None, str]:
+def _ground(folder: Path, closing: ExitStack) -> tuple[base_image.BaseImage | None, Network | None, str]:
     """The base image and the network for hosts, or neither; and a line for people that tells of it."""
     if lacking := missing():
         return None, None, f"no EC2 hosts, so no gateways: {lacking}"
@@ -93,7 +94,7 @@ def _ground(folder: Path, closing: ExitStack) -> tuple[image.Image | None, Netwo
         network = Network.create()
         closing.callback(network.close)
         network.serve_names(folder)
-        base = image.get()
+        base = base_image.get()
     except SandboxError as e:
         closing.close()
         return None, None, f"no EC2 hosts, so no gateways: {e}"

@@ -10,7 +10,7 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from sandbox.aws.access import environ_inside
+from sandbox.aws.aws_account import environ_inside
 from sandbox.sandbox import Sandbox
 
 Attach = Callable[[argparse.Namespace], Sandbox]
@@ -22,12 +22,12 @@ def add_commands(command: Command, attach: Attach) -> None:
 
     def inside(args: argparse.Namespace) -> None:
         """Run a command as a client inside the VPC, a shell if none is given; needs root."""
-        words = attach(args).command_inside(*(args.command or [os.environ.get("SHELL", "sh")]))
+        words = attach(args).aws.command_inside(*(args.command or [os.environ.get("SHELL", "sh")]))
         os.execvpe(words[0], words, environ_inside())
 
     def instances(args: argparse.Namespace) -> None:
         """List the EC2 instances."""
-        for each in attach(args).instances():
+        for each in attach(args).aws.instances():
             if args.json:
                 print(json.dumps(asdict(each)))
             else:
@@ -36,11 +36,11 @@ def add_commands(command: Command, attach: Attach) -> None:
 
     def power_loss(args: argparse.Namespace) -> None:
         """Cut the power of an EC2 instance's host, and give it back."""
-        attach(args).power_loss(args.instance, wiped=args.wiped)
+        attach(args).aws.power_loss(args.instance, wiped=args.wiped)
 
     def aws_calls(args: argparse.Namespace) -> None:
         """List the calls that AWS answered."""
-        for call in attach(args).aws_calls(args.service, writes=args.writes):
+        for call in attach(args).aws.calls(args.service, writes=args.writes):
             if args.json:
                 print(json.dumps(asdict(call)))
             else:

@@ -9,4 +9,12 @@ SANDBOX_TOKEN_SECONDS  pause before each token (default 0.01): long streams with
 SANDBOX_CRASH          1: end with exit code 1 after loading, as when the memory of the GPU runs out
 SANDBOX_PORT           listen on this port of the loopback interface, whatever --host and --port say (set by the pod)
 SANDBOX_ACTIVITY       file that says what the engine is doing, for `dstack metrics` (set by the pod)
+
+serve.py       the command: it loads, serves and stops as vLLM does
+flags.py       the flags of `vllm serve` that it takes
+vllm_api.py    vLLM's HTTP API
+shapes.py      the JSON of the API's answers and errors
+reply.py       the text that it answers with
+pictures.py    the pictures that it answers with, with --omni
+telemetry.py   vLLM's metrics, and the file SANDBOX_ACTIVITY
 """

@@ -15,10 +15,10 @@ from pathlib import Path
 
 from aiohttp import web
 
-from sandbox.engine.api import Api
 from sandbox.engine.flags import VLLM_VERSION, parse, without_defaults
 from sandbox.engine.telemetry import Telemetry
-from sandbox.metrics import Activity
+from sandbox.engine.vllm_api import Api
+from sandbox.pods.metrics import Activity
 
 _SHARDS = 5
 _LAST_WORDS_SECONDS = 2.0  # for the error events of streams that the end of the engine cut off

@@ -11,7 +11,7 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from sandbox.engine.reply import Reply
-from sandbox.metrics import Activity
+from sandbox.pods.metrics import Activity
 
 _LABELS = ("model_name", "engine")
 _SECONDS = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)

@@ -22,9 +22,9 @@ from typing import Any
 
 from uv import find_uv_bin
 
-from sandbox.cache import locked, mebibytes
 from sandbox.errors import SandboxError
-from sandbox.processes import die_with_parent
+from sandbox.world.cache import locked, mebibytes
+from sandbox.world.processes import die_with_parent
 
 HERE = Path(__file__).parent
 PYTHON = "3.11"  # the lock has torch's hash for this one; uv fetches it where it is missing

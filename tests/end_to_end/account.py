@@ -10,7 +10,7 @@ import boto3
 import yaml
 
 from sandbox import Sandbox
-from sandbox.api import request
+from sandbox.world.client import request
 
 Policy = dict[str, Any]
 Variables = dict[str, str]
@@ -25,7 +25,7 @@ def client(service: str, variables: Variables) -> Any:
 
 def key(sandbox: Sandbox, *policies: Policy) -> Variables:
     """The variables of a new user who has these policies and nothing else."""
-    iam = client("iam", sandbox.aws_environ)
+    iam = client("iam", sandbox.aws.environ)
     name = f"user-{len(iam.list_users()['Users'])}"
     iam.create_user(UserName=name)
     for number, policy in enumerate(policies):
@@ -33,7 +33,7 @@ def key(sandbox: Sandbox, *policies: Policy) -> Variables:
     made = iam.create_access_key(UserName=name)["AccessKey"]
     changed = {"AWS_ACCESS_KEY_ID": made["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": made["SecretAccessKey"]}
     iam.close()
-    return sandbox.aws_environ | changed
+    return sandbox.aws.environ | changed
 
 
 def policy(project: Path, name: str, **words: str) -> Policy:
@@ -58,7 +58,7 @@ def without(policy: Policy, action: str) -> Policy:
 
 def asked(sandbox: Sandbox, variables: Variables) -> set[tuple[str, int]]:
     """What the user of this key has asked of AWS: `service:Action` and the status of the answer."""
-    own = [call for call in sandbox.aws_calls() if call.identity == variables["AWS_ACCESS_KEY_ID"]]
+    own = [call for call in sandbox.aws.calls() if call.identity == variables["AWS_ACCESS_KEY_ID"]]
     return {(f"{call.service}:{call.action}", call.status) for call in own}
 
 
@@ -69,7 +69,7 @@ def give_to_dstack(sandbox: Sandbox, variables: Variables) -> None:
         "access_key": variables["AWS_ACCESS_KEY_ID"],
         "secret_key": variables["AWS_SECRET_ACCESS_KEY"],
     }
-    config = yaml.safe_dump(sandbox._aws.backend | {"creds": creds})
+    config = yaml.safe_dump(sandbox.aws.backend | {"creds": creds})
     url = f"{sandbox.url}/api/project/{sandbox.project}/backends/update_yaml"
     request("POST", url, sandbox.token, {"config_yaml": config})
 

@@ -19,11 +19,11 @@ class Behind(Environment):
 
     @property
     def prefix(self) -> list[str]:
-        return self.sandbox.command_beside(self.project)
+        return self.sandbox.aws.command_beside(self.project)
 
     @property
     def host(self) -> str:
-        return f"{self.run_name}.{self.sandbox.zone}"
+        return f"{self.run_name}.{self.sandbox.aws.zone}"
 
     @property
     def url(self) -> str:
@@ -38,7 +38,7 @@ class Behind(Environment):
     @property
     def gateways(self) -> dict[str, str]:
         """Address by id of this gateway's running instances."""
-        running = (one for one in self.sandbox.instances() if one.state == "running")
+        running = (one for one in self.sandbox.aws.instances() if one.state == "running")
         return {one.id: one.address for one in running if self._owns(one.tags)}
 
     @property
@@ -48,10 +48,10 @@ class Behind(Environment):
     def settle(self, gateway: dict[str, Any] | None = None, **service: object) -> None:
         """Write the file: one replica or what `service` says; `env` as it was, at first streams of STREAM_SECONDS."""
         environ = self.settings.get("service", {}).get("env", {"SANDBOX_TOKEN_SECONDS": str(STREAM_SECONDS / 8)})
-        where = {"region": self.sandbox.aws_environ["AWS_DEFAULT_REGION"], "domain": self.sandbox.zone}
+        where = {"region": self.sandbox.aws.environ["AWS_DEFAULT_REGION"], "domain": self.sandbox.aws.zone}
         self.write(
             gateway=where | (gateway or {}),
-            dns={"vpc_id": self.sandbox.vpc_id},
+            dns={"vpc_id": self.sandbox.aws.vpc_id},
             service={"env": environ} | service,
             fleet={"nodes": "0..5"},
         )
@@ -61,7 +61,7 @@ class Behind(Environment):
         body = '{"model": "mistralai/Mistral-Nemo-Instruct-2407", "messages": [{"role": "user", "content": "Hi"}]}'
         headers = ("-H", f"Authorization: Bearer {self.sandbox.token}", "-H", "Content-Type: application/json")
         url = f"http://{self.host}/v1/chat/completions"
-        return self.sandbox.inside("curl", "-s", "-m", "10", url, *headers, "-d", body).stdout
+        return self.sandbox.aws.inside("curl", "-s", "-m", "10", url, *headers, "-d", body).stdout
 
     def engines(self) -> set[str]:
         """The engines that answer: nginx takes turns, so a few requests meet every replica that it knows of."""
@@ -78,24 +78,24 @@ class Behind(Environment):
 
 def need_hosts(sandbox: Sandbox) -> None:
     """EC2 hosts take root: who has not got it is told and skips, CI has it."""
-    if not sandbox.has_hosts and not os.environ.get("CI"):
-        pytest.skip(sandbox.notice)
-    assert sandbox.has_hosts, sandbox.notice
+    if not sandbox.aws.has_hosts and not os.environ.get("CI"):
+        pytest.skip(sandbox.aws.notice)
+    assert sandbox.aws.has_hosts, sandbox.aws.notice
 
 
 def writes(sandbox: Sandbox) -> tuple[int, int]:
     """How many changes the GPU clouds and AWS were asked for."""
-    return len(sandbox.calls(writes=True)), len(sandbox.aws_calls(writes=True))
+    return len(sandbox.calls(writes=True)), len(sandbox.aws.calls(writes=True))
 
 
 def alive(sandbox: Sandbox) -> list[str]:
     """Ids of the instances that AWS bills."""
-    return [one.id for one in sandbox.instances() if one.state != "terminated"]
+    return [one.id for one in sandbox.aws.instances() if one.state != "terminated"]
 
 
 def terminate(sandbox: Sandbox, instance: str) -> None:
     """End an instance behind dstack's back, as a colleague in the console would."""
-    environ = sandbox.aws_environ
+    environ = sandbox.aws.environ
     ec2 = boto3.client(
         "ec2",
         endpoint_url=environ["AWS_ENDPOINT_URL"],

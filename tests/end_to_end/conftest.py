@@ -55,7 +55,7 @@ def make(project: Path, sandbox: Sandbox) -> Iterator[Make]:
         return made[-1]
 
     yield environment
-    sandbox.clear_faults()
+    sandbox.faults.clear()
     for one in made:
         one.inv("destroy", "--yes")
 

@@ -12,7 +12,7 @@ from tests.end_to_end.project import refused
 
 def test_without_capacity_on_one_cloud_the_replica_goes_to_the_other(make: Make, sandbox: Sandbox) -> None:
     environment = make("other-cloud")
-    sandbox.capacity("runpod", available=False)
+    sandbox.faults.set_capacity("runpod", available=False)
     environment.deploy()
     assert [replica["cloud"] for replica in environment.status()["replicas"]] == ["vastai"]
 
@@ -20,7 +20,7 @@ def test_without_capacity_on_one_cloud_the_replica_goes_to_the_other(make: Make,
 def test_without_capacity_anywhere_a_first_deploy_ends_and_leaves_nothing(make: Make, sandbox: Sandbox) -> None:
     environment = make("nowhere", timeouts={"capacity": 15, "ready": 60})
     for cloud in ("runpod", "vastai"):
-        sandbox.capacity(cloud, available=False)
+        sandbox.faults.set_capacity(cloud, available=False)
     refused(environment.inv("deploy", "--yes"), 26, "within 15 s", "not billed any more")
     assert environment.inv("status").returncode == 33
     assert environment.machines() == []

@@ -53,7 +53,7 @@ def test_a_service_under_an_earlier_name_is_removed_when_the_new_one_answers(
 def test_a_gateway_and_records_that_the_file_has_no_more_are_removed(project: Path, vpc: Sandbox) -> None:
     environment = Behind(project, vpc, "unnamed")
     environment.settle()
-    zone = vpc.snapshot_zone()
+    zone = vpc.aws.snapshot_zone()
     environment.deploy()
     assert environment.ask_by_name()
     environment.write(gateway=None, dns=None, protected=True)
@@ -66,7 +66,7 @@ def test_a_gateway_and_records_that_the_file_has_no_more_are_removed(project: Pa
 
     environment.deploy("--allow-removal")
     assert alive(vpc) == []
-    assert vpc.snapshot_zone() == zone
+    assert vpc.aws.snapshot_zone() == zone
     assert environment.inv("plan", "--detailed-exitcode").returncode == 0
     assert environment.inv("smoke").returncode == 0  # through the dstack server now
 
@@ -74,9 +74,9 @@ def test_a_gateway_and_records_that_the_file_has_no_more_are_removed(project: Pa
     for task in ("gateway.deploy", "dns.update"):
         done = environment.inv(task)
         assert done.returncode == 0, done.stderr
-    assert vpc.snapshot_zone() != zone
+    assert vpc.aws.snapshot_zone() != zone
     environment.write(gateway=None, dns=None, protected=False)
     done = environment.inv("destroy", "--yes")
     assert done.returncode == 0, done.stderr
-    assert (alive(vpc), vpc.snapshot_zone()) == ([], zone)
+    assert (alive(vpc), vpc.aws.snapshot_zone()) == ([], zone)
     assert environment.inv("destroy", "--yes").stdout.endswith("nothing to destroy\n")

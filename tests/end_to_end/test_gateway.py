@@ -31,7 +31,7 @@ def started() -> float:
 @pytest.fixture(scope="module")
 def zone(started: float, vpc: Sandbox) -> str:
     """The zone before anything was deployed."""
-    return vpc.snapshot_zone()
+    return vpc.aws.snapshot_zone()
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +108,7 @@ def test_one_cloud_dies_and_the_other_answers(chat: Behind, record_property: Rec
     chat.deploy()
     wait_for(lambda: len(chat.machines()) == 1, 120)
     [replica] = chat.ready()
-    chat.sandbox.capacity(replica["cloud"], available=False)  # the second one has to go to the other cloud
+    chat.sandbox.faults.set_capacity(replica["cloud"], available=False)  # the second one has to go to the other cloud
     chat.settle(replicas=2)
     chat.deploy()
     assert {replica["cloud"] for replica in chat.ready()} == {"runpod", "vastai"}
@@ -121,7 +121,7 @@ def test_one_cloud_dies_and_the_other_answers(chat: Behind, record_property: Rec
                 chat.sandbox.kill_pod(pod.id)
         time.sleep(45)
     failed = report(record_property, answers)
-    chat.sandbox.clear_faults()
+    chat.sandbox.faults.clear()
     last = max((answer.ended for answer in failed), default=died)
     record_property("seconds until the last failure", last - died)
     assert not [answer for answer in failed if answer.began > died + 20]
@@ -132,7 +132,7 @@ def test_one_cloud_dies_and_the_other_answers(chat: Behind, record_property: Rec
 
 
 def test_another_service_with_its_own_gateway_shares_the_zone(chat: Behind, project: Path) -> None:
-    other, records = Behind(project, chat.sandbox, "other"), chat.sandbox.snapshot_zone()
+    other, records = Behind(project, chat.sandbox, "other"), chat.sandbox.aws.snapshot_zone()
     limit = {"prefix": "/v1/", "key": {"type": "header", "header": "Authorization"}, "rps": 1, "burst": 4}
     other.settle(rate_limits=[limit])
     other.deploy()
@@ -141,7 +141,7 @@ def test_another_service_with_its_own_gateway_shares_the_zone(chat: Behind, proj
     for one, answers in ((chat, {200}), (other, {200, 429})):  # its own limit, and its alone
         assert {requests.get(f"{one.url}/models", headers=one.headers).status_code for _ in range(10)} == answers
     assert other.inv("destroy", "--yes").returncode == 0
-    assert chat.sandbox.snapshot_zone() == records
+    assert chat.sandbox.aws.snapshot_zone() == records
     assert chat.ask().ok
 
 
@@ -158,7 +158,7 @@ def test_a_change_that_takes_a_new_gateway_is_refused(chat: Behind) -> None:
 def test_destroy_leaves_zone_and_account_as_they_were(chat: Behind, zone: str) -> None:
     done = chat.inv("destroy", "--yes")
     assert done.returncode == 0, done.stderr
-    assert chat.sandbox.snapshot_zone() == zone
+    assert chat.sandbox.aws.snapshot_zone() == zone
     assert alive(chat.sandbox) == []
     assert chat.machines() == []
     before = writes(chat.sandbox)

@@ -68,7 +68,7 @@ def test_a_deploy_that_is_broken_off_at_any_step_continues(chat: Behind) -> None
         """The batch is at Route 53 and not everywhere yet: the deploy waits for that."""
         if f"gateway {name}: running" not in line:
             return False
-        return bool(wait_for(lambda: sandbox.aws_calls("route53", writes=True), 30))
+        return bool(wait_for(lambda: sandbox.aws.calls("route53", writes=True), 30))
 
     code, said = broken_off(chat, record_written, signal.SIGKILL)
     assert code == -signal.SIGKILL, said
@@ -81,7 +81,7 @@ def test_a_deploy_that_is_broken_off_at_any_step_continues(chat: Behind) -> None
 
     chat.deploy()
     assert "stand-in" in chat.ask_by_name()
-    made = [call.action for call in sandbox.aws_calls(writes=True)]
+    made = [call.action for call in sandbox.aws.calls(writes=True)]
     assert made == ["RunInstances", "ChangeResourceRecordSets"]
     assert len(chat.machines()) == 1
 
@@ -91,7 +91,7 @@ def test_a_gateway_whose_host_fails_heals_itself(
     serving: Behind, wiped: bool, record_property: Callable[[str, object], None]
 ) -> None:
     [gateway] = serving.gateways
-    serving.sandbox.power_loss(gateway, wiped=wiped)
+    serving.sandbox.aws.power_loss(gateway, wiped=wiped)
     began, before = time.monotonic(), writes(serving.sandbox)
     assert "stand-in" not in serving.ask_by_name()  # nothing, or what nginx says while dstack behind it starts
     wait_for(lambda: "stand-in" in serving.ask_by_name(), 300)

@@ -36,8 +36,8 @@ def dstack_key(project: Path, vpc: Sandbox) -> Variables:
 @pytest.fixture
 def balanced(project: Path, vpc: Sandbox, dstack_key: Variables) -> Iterator[Behind]:
     """An environment whose file asks for a load balancer with a certificate."""
-    acm = client("acm", vpc.aws_environ)
-    certificate = acm.request_certificate(DomainName=f"*.{vpc.zone}")["CertificateArn"]
+    acm = client("acm", vpc.aws.environ)
+    certificate = acm.request_certificate(DomainName=f"*.{vpc.aws.zone}")["CertificateArn"]
     environment = Behind(project, vpc, "balanced")
     environment.settle({"load_balancer": {"type": "alb"}, "certificate": {"type": "acm", "arn": certificate}})
     yield environment
@@ -57,12 +57,12 @@ def public(project: Path, vpc: Sandbox, dstack_key: Variables) -> Iterator[Behin
 def test_behind_a_load_balancer_the_name_leads_to_it_and_destroy_removes_it(
     balanced: Behind, vpc: Sandbox, dstack_key: Variables
 ) -> None:
-    zone, elb = vpc.snapshot_zone(), client("elbv2", vpc.aws_environ)
+    zone, elb = vpc.aws.snapshot_zone(), client("elbv2", vpc.aws.environ)
     # all is done and the replicas are ready; but nobody reaches moto's load balancer
     refused(balanced.inv("deploy", "--yes"), 39, f"https://{balanced.host}/v1", "inv smoke")
     [balancer] = elb.describe_load_balancers()["LoadBalancers"]
     assert balancer["Scheme"] == "internal"
-    [alias] = [one for one in json.loads(vpc.snapshot_zone()) if one["type"] == "CNAME"]
+    [alias] = [one for one in json.loads(vpc.aws.snapshot_zone()) if one["type"] == "CNAME"]
     assert (alias["name"], alias["values"]) == (f"{balanced.host}.", [balancer["DNSName"]])
     done = balanced.inv("dns.update")
     assert ": unchanged" in done.stderr, done.stderr
@@ -77,14 +77,14 @@ def test_behind_a_load_balancer_the_name_leads_to_it_and_destroy_removes_it(
     assert done.returncode == 0, done.stderr
     assert elb.describe_load_balancers()["LoadBalancers"] == elb.describe_target_groups()["TargetGroups"] == []
     assert alive(vpc) == []
-    assert vpc.snapshot_zone() == zone
+    assert vpc.aws.snapshot_zone() == zone
     both = actions(*(policy(balanced.project, name) for name in ("gateway", "gateway-load-balancer")))
     assert {action for action, _ in asked(vpc, dstack_key)} <= both | {"sts:GetCallerIdentity"}
     assert {status for _, status in asked(vpc, dstack_key)} == {200}
 
 
 def test_a_public_gateway_is_named_in_the_public_zone(public: Behind, vpc: Sandbox) -> None:
-    private, route53 = vpc.snapshot_zone(), client("route53", vpc.aws_environ)
+    private, route53 = vpc.aws.snapshot_zone(), client("route53", vpc.aws.environ)
     for task in ("gateway.deploy", "dns.update", "dns.show"):
         done = public.inv(task)
         assert done.returncode == 0, done.stderr
@@ -97,9 +97,9 @@ def test_a_public_gateway_is_named_in_the_public_zone(public: Behind, vpc: Sandb
         return {one["Name"]: one["ResourceRecords"] for one in sets if one["Type"] == "A"}
 
     assert records() == {f"{public.host}.": [{"Value": address} for address in public.addresses]}
-    assert vpc.snapshot_zone() == private
+    assert vpc.aws.snapshot_zone() == private
     [instance] = public.gateways
-    [found] = client("ec2", vpc.aws_environ).describe_instances(InstanceIds=[instance])["Reservations"]
+    [found] = client("ec2", vpc.aws.environ).describe_instances(InstanceIds=[instance])["Reservations"]
     assert found["Instances"][0]["PublicIpAddress"] in public.addresses
     done = public.inv("destroy", "--yes")
     assert done.returncode == 0, done.stderr

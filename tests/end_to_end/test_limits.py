@@ -34,7 +34,9 @@ def test_dstack_itself_keeps_to_the_limit_when_the_offers_change_meanwhile(make:
     """What is planned is sold out a moment later, and the next offer costs more than the limit."""
     environment = make("limited", max_price_per_hour=0.45, timeouts={"capacity": 20, "ready": 60})
     assert "runpod" in environment.inv("plan").stdout
-    sandbox.fault("error", "runpod", status=400, route="POST /v2/pods")  # offers are listed, and nothing can be rented
+    sandbox.faults.add(
+        "error", "runpod", status=400, route="POST /v2/pods"
+    )  # offers are listed, and nothing can be rented
     refused(environment.inv("deploy", "--yes"), 26, "stopped")
     assert environment.machines() == []
     assert [call for call in sandbox.calls(writes=True) if "asks" in call.path and "limited" in str(call)] == []

@@ -1,6 +1,6 @@
 """The policies of policies/, each the only one of an access key: they are enough, and no action can go.
 
-The sandbox's IAM counts actions, resources and conditions, see sandbox/aws/iam.py.
+The sandbox's IAM counts actions, resources and conditions, see sandbox/aws/api/iam.py.
 """
 
 from __future__ import annotations
@@ -56,30 +56,30 @@ def kept(project: Path, vpc: Sandbox, dstack_key: Variables) -> Iterator[Behind]
 
 def dns(kept: Behind) -> Policy:
     """dns.json for this zone and this host."""
-    return policy(kept.project, "dns", ZONE_ID=kept.sandbox._aws.zone_id, **{"mistral-nemo.ai.internal": kept.host})
+    return policy(kept.project, "dns", ZONE_ID=kept.sandbox.aws.zone_id, **{"mistral-nemo.ai.internal": kept.host})
 
 
 # ---- dns.json ----
 
 
 def test_the_records_take_exactly_their_policy(kept: Behind) -> None:
-    before, own = kept.sandbox.snapshot_zone(), key(kept.sandbox, dns(kept))
+    before, own = kept.sandbox.aws.snapshot_zone(), key(kept.sandbox, dns(kept))
     for task in (("dns.update",), ("dns.show",), ("dns.delete", "--yes")):
         done = kept.inv(*task, **own)
         assert done.returncode == 0, done.stderr
-    assert kept.sandbox.snapshot_zone() == before
+    assert kept.sandbox.aws.snapshot_zone() == before
     # ec2:DescribeVpcs is AWS's own question when it lists the zones of a VPC
     assert asked(kept.sandbox, own) == {(action, 200) for action in actions(DNS) - {"ec2:DescribeVpcs"}}
 
 
 @pytest.mark.parametrize("action", sorted(actions(DNS)))
 def test_no_action_can_go_from_the_records_policy(kept: Behind, action: str) -> None:
-    before = kept.sandbox.snapshot_zone()
+    before = kept.sandbox.aws.snapshot_zone()
     done = kept.inv("dns.update", **key(kept.sandbox, without(dns(kept), action)))
     refused(done, 38, "(AccessDenied)", f"not authorized to perform: {action}", "policies/dns.json")
     if action == "route53:GetChange":  # asked for when all is written
         assert kept.inv("dns.delete", "--yes").returncode == 0
-    assert kept.sandbox.snapshot_zone() == before
+    assert kept.sandbox.aws.snapshot_zone() == before
 
 
 @pytest.mark.parametrize(
@@ -88,13 +88,13 @@ def test_no_action_can_go_from_the_records_policy(kept: Behind, action: str) -> 
     ids=["another service's name", "another type", "an overwrite", "a name below"],
 )
 def test_the_records_key_writes_nothing_else(kept: Behind, name: str, type: str, action: str) -> None:
-    host = f"{name}.{kept.sandbox.zone}" if name == "search" else f"{name}{kept.host}"
+    host = f"{name}.{kept.sandbox.aws.zone}" if name == "search" else f"{name}{kept.host}"
     value = "10 mail.example.com" if type == "MX" else "10.0.0.1"
     record = {"Name": host, "Type": type, "TTL": 30, "ResourceRecords": [{"Value": value}]}
     batch = {"Changes": [{"Action": action, "ResourceRecordSet": record}]}
     route53 = client("route53", key(kept.sandbox, dns(kept)))
     with pytest.raises(ClientError, match="AccessDenied"):
-        route53.change_resource_record_sets(HostedZoneId=kept.sandbox._aws.zone_id, ChangeBatch=batch)
+        route53.change_resource_record_sets(HostedZoneId=kept.sandbox.aws.zone_id, ChangeBatch=batch)
 
 
 def test_the_records_key_reaches_no_other_zone(kept: Behind) -> None:
@@ -111,7 +111,7 @@ def test_the_records_key_reaches_no_other_zone(kept: Behind) -> None:
 
 @pytest.fixture(scope="module")
 def reader(kept: Behind) -> Variables:
-    own = key(kept.sandbox, policy(kept.project, "plan", ZONE_ID=kept.sandbox._aws.zone_id))
+    own = key(kept.sandbox, policy(kept.project, "plan", ZONE_ID=kept.sandbox.aws.zone_id))
     return own | {"DSTACK_TOKEN": kept.sandbox.add_user("reader")}
 
 
@@ -131,7 +131,7 @@ def test_a_plan_needs_no_admin_and_takes_exactly_its_policy(
 
 @pytest.mark.parametrize("action", sorted(actions(PLAN)))
 def test_no_action_can_go_from_the_plans_policy(kept: Behind, reader: Variables, action: str) -> None:
-    less = without(policy(kept.project, "plan", ZONE_ID=kept.sandbox._aws.zone_id), action)
+    less = without(policy(kept.project, "plan", ZONE_ID=kept.sandbox.aws.zone_id), action)
     refused(kept.inv("plan", **reader | key(kept.sandbox, less)), 38, f"not authorized to perform: {action}")
 
 
@@ -150,7 +150,7 @@ def test_a_gateway_lives_with_exactly_its_policy(kept: Behind, dstack_key: Varia
 
 def test_with_a_security_group_made_beforehand_none_is_written(vpc: Sandbox, dstack_key: Variables) -> None:
     assert ("ec2:DescribeSecurityGroups", 200) in asked(vpc, dstack_key)
-    assert not [call.action for call in vpc.aws_calls("ec2", writes=True) if "SecurityGroup" in call.action]
+    assert not [call.action for call in vpc.aws.calls("ec2", writes=True) if "SecurityGroup" in call.action]
 
 
 @pytest.mark.parametrize("action", sorted(actions(GATEWAY)))
@@ -174,7 +174,7 @@ def test_the_gateways_key_launches_nothing_else(vpc: Sandbox, type: str, owner: 
 
 
 def test_the_gateways_key_ends_only_what_dstack_made(vpc: Sandbox) -> None:
-    ec2 = client("ec2", vpc.aws_environ)
+    ec2 = client("ec2", vpc.aws.environ)
     image = ec2.describe_images(Owners=["099720109477"])["Images"][0]["ImageId"]
     instance = ec2.run_instances(ImageId=image, MinCount=1, MaxCount=1)["Instances"][0]["InstanceId"]
     own = client("ec2", key(vpc, GATEWAY))
@@ -204,7 +204,7 @@ def dstack_in_aws(vpc: Sandbox, own: Variables) -> Iterator[AWSCompute]:
     creds = AWSAccessKeyCreds(access_key=own["AWS_ACCESS_KEY_ID"], secret_key=own["AWS_SECRET_ACCESS_KEY"])
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AWS_ENDPOINT_URL", own["AWS_ENDPOINT_URL"])
-        yield AWSCompute(AWSConfig(**{**vpc._aws.backend, "creds": creds}))
+        yield AWSCompute(AWSConfig(**{**vpc.aws.backend, "creds": creds}))
 
 
 def make_and_end_a_replica(vpc: Sandbox, own: Variables) -> None:

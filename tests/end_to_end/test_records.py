@@ -40,7 +40,7 @@ def named(gateway: Behind) -> Iterator[Behind]:
     """The same without records; AWS is well again afterwards, and the environment's file as it was."""
     settings = dict(gateway.settings)
     yield gateway
-    gateway.sandbox.clear_faults()
+    gateway.sandbox.faults.clear()
     gateway.write(**settings)
     done = gateway.inv("dns.delete", "--yes")
     assert done.returncode == 0, done.stderr
@@ -48,7 +48,7 @@ def named(gateway: Behind) -> Iterator[Behind]:
 
 def records(named: Behind) -> dict[str, list[str]]:
     """Values by name and type of the record sets under the service's name."""
-    sets: list[dict[str, Any]] = json.loads(named.sandbox.snapshot_zone())
+    sets: list[dict[str, Any]] = json.loads(named.sandbox.aws.snapshot_zone())
     return {f"{one['name']} {one['type']}": one["values"] for one in sets if one["name"].endswith(f"{named.host}.")}
 
 
@@ -60,20 +60,20 @@ def test_a_stumbling_route_53_is_asked_again(named: Behind) -> None:
         ("ChangeResourceRecordSets", 400, 2),
         ("GetChange", 500, 1),
     ):
-        named.sandbox.fault("error", "aws", status=status, route=f"route53:{action}", times=times)
+        named.sandbox.faults.add("error", "aws", status=status, route=f"route53:{action}", times=times)
     done = named.inv("dns.update")
     assert done.returncode == 0, done.stderr
-    assert named.sandbox.faults() == []
+    assert named.sandbox.faults.in_force() == []
     assert records(named)[f"{named.host}. A"] == sorted(named.addresses)
 
 
 def test_a_change_whose_answer_was_lost_counts_as_done(named: Behind) -> None:
-    named.sandbox.fault("lost", "aws", route="route53:ChangeResourceRecordSets", times=1)
+    named.sandbox.faults.add("lost", "aws", route="route53:ChangeResourceRecordSets", times=1)
     done = named.inv("dns.update")
     assert done.returncode == 0, done.stderr
     assert ": written" in done.stderr
     assert records(named)[f"{named.host}. A"] == sorted(named.addresses)
-    named.sandbox.fault("lost", "aws", route="route53:ChangeResourceRecordSets", times=1)
+    named.sandbox.faults.add("lost", "aws", route="route53:ChangeResourceRecordSets", times=1)
     done = named.inv("dns.delete", "--yes")
     assert done.returncode == 0, done.stderr
     assert records(named) == {}
@@ -83,11 +83,11 @@ def test_a_change_whose_answer_was_lost_counts_as_done(named: Behind) -> None:
     ("status", "said"), [(400, "(Throttling)"), (503, "(ServiceUnavailable)")], ids=["throttled", "out of service"]
 )
 def test_a_lasting_refusal_ends_in_one_line_and_nothing_half_written(named: Behind, status: int, said: str) -> None:
-    before, first = named.sandbox.snapshot_zone(), len(named.sandbox.aws_calls())
-    named.sandbox.fault("error", "aws", status=status, route="route53:ChangeResourceRecordSets")
+    before, first = named.sandbox.aws.snapshot_zone(), len(named.sandbox.aws.calls())
+    named.sandbox.faults.add("error", "aws", status=status, route="route53:ChangeResourceRecordSets")
     refused(named.inv("dns.update"), 38, said, f"changing {named.host}", "run it again")
-    assert named.sandbox.snapshot_zone() == before
-    tried = Counter(call.action for call in named.sandbox.aws_calls()[first:])
+    assert named.sandbox.aws.snapshot_zone() == before
+    tried = Counter(call.action for call in named.sandbox.aws.calls()[first:])
     assert tried["ChangeResourceRecordSets"] == ATTEMPTS
 
 
@@ -108,7 +108,7 @@ def test_an_aws_that_is_not_there_ends_in_one_line(named: Behind) -> None:
 )
 def test_credentials_that_do_not_do(named: Behind, code: str, variables: dict[str, str]) -> None:
     if not variables:
-        named.sandbox.fault("error", "aws", status=403, code=code, route="route53:*")
+        named.sandbox.faults.add("error", "aws", status=403, code=code, route="route53:*")
     refused(named.inv("dns.update", **variables), 38, code, "AWS credentials", "policies/dns.json")
     assert records(named) == {}
 

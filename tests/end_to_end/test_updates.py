@@ -94,10 +94,10 @@ def test_more_replicas_than_the_price_limit_allows_are_refused(serving: Environm
 def test_a_replica_more_that_no_cloud_hands_out_is_taken_back_in_time(serving: Environment) -> None:
     good = serving.settings
     for cloud in ("runpod", "vastai"):
-        serving.sandbox.capacity(cloud, available=False)
+        serving.sandbox.faults.set_capacity(cloud, available=False)
     serving.write(service=serving.settings["service"] | {"replicas": 2}, timeouts={"capacity": 20, "ready": 300})
     refused(serving.inv("deploy", "--yes"), 26, "within 20 s", "what served before keeps serving")
-    serving.sandbox.clear_faults()
+    serving.sandbox.faults.clear()
     assert serving.ask().ok
     serving.write(timeouts={"capacity": 60, "ready": 300}, service=good["service"])
     serving.deploy()
@@ -158,9 +158,9 @@ def test_a_rollout_that_crashes_is_taken_back(serving: Environment) -> None:
 def test_a_rollout_whose_probes_never_pass_is_taken_back(serving: Environment) -> None:
     good = serving.settings
     serving.write(service={"env": {"MAX_NUM_SEQS": 16}}, timeouts={"capacity": 60, "ready": 40})
-    serving.sandbox.fault("unready")
+    serving.sandbox.faults.add("unready")
     refused(serving.inv("deploy", "--yes"), 29, "within 40 s", "keeps serving")
-    serving.sandbox.clear_faults()
+    serving.sandbox.faults.clear()
     assert serving.ask().ok
     serving.write(**good)
     serving.deploy()

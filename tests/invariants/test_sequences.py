@@ -37,7 +37,7 @@ def project(cookies_session: Any) -> Path:
 def well(sandbox: Sandbox) -> Iterator[Sandbox]:
     """The sandbox; its faults end with the test."""
     yield sandbox
-    sandbox.clear_faults()
+    sandbox.faults.clear()
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,7 @@ def living(project: Path, sandbox: Sandbox) -> Iterator[Environment]:
     write(environment)
     environment.deploy()
     yield environment
-    sandbox.clear_faults()
+    sandbox.faults.clear()
     assert environment.inv("destroy", "--yes").returncode == 0
     assert environment.machines() == []
 
@@ -95,12 +95,12 @@ def test_the_lost_answer_of_a_first_apply_rents_once_and_all_of_it_can_be_destro
 ) -> None:
     first = Environment(project, well, "first")
     value = write(first)
-    well.fault("lost", "dstack", route="POST */runs/apply", times=1)
+    well.faults.add("lost", "dstack", route="POST */runs/apply", times=1)
     done = first.inv("deploy", "--yes")
     assert done.returncode == 0, done.stderr
     settled(first, value)
-    well.fault("error", "dstack", route="POST */fleets/delete", status=502, times=1)
-    well.fault("error", "dstack", route="POST */runs/get", status=502, times=1, after=2)
+    well.faults.add("error", "dstack", route="POST */fleets/delete", status=502, times=1)
+    well.faults.add("error", "dstack", route="POST */runs/get", status=502, times=1, after=2)
     done = first.inv("destroy", "--yes")
     assert done.returncode == 0, done.stderr
     assert first.machines() == []
@@ -109,8 +109,8 @@ def test_the_lost_answer_of_a_first_apply_rents_once_and_all_of_it_can_be_destro
 
 def test_bad_answers_in_the_middle_of_an_update_do_not_throw_it_away(living: Environment, well: Sandbox) -> None:
     value = write(living)
-    well.fault("error", "dstack", route="POST */runs/get", status=500, times=2, after=5)
-    well.fault("answer", "dstack", route="POST */runs/get", status=429, times=1, after=9)
+    well.faults.add("error", "dstack", route="POST */runs/get", status=500, times=2, after=5)
+    well.faults.add("answer", "dstack", route="POST */runs/get", status=429, times=1, after=9)
     done = living.inv("deploy", "--yes")
     assert done.returncode == 0, done.stderr
     assert answering(living) == value
@@ -157,11 +157,11 @@ def test_without_capacity_an_update_ends_and_what_served_goes_on(living: Environ
     write(living)
     living.write(timeouts={"capacity": 15, "ready": 300})
     for cloud in ("runpod", "vastai"):
-        well.capacity(cloud, False)
+        well.faults.set_capacity(cloud, False)
     done = living.inv("deploy", "--yes")
     assert done.returncode == 26, done.stderr
     assert answering(living) == before
-    well.clear_faults()
+    well.faults.clear()
     value = write(living)
     living.deploy()
     assert answering(living) == value

@@ -29,7 +29,7 @@ def clouds(_clouds: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbo
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(urllib.request, "_opener", None)  # its proxies were chosen when it was first used
     yield _clouds
-    _clouds.clear_faults()
+    _clouds.faults.clear()
     gc.collect()  # what a client left open must not be found, as a warning, in somebody else's test
 
 
@@ -54,7 +54,7 @@ def deployment(_sandbox: Sandbox, tmp_path: Path) -> Iterator[Deployment]:
     """The real dstack in a sandbox without faults; what the test deployed is gone afterwards."""
     deployment = Deployment(_sandbox, tmp_path)
     yield deployment
-    _sandbox.clear_faults()
+    _sandbox.faults.clear()
     deployment.delete()
 
 

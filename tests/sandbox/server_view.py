@@ -33,7 +33,7 @@ from dstack._internal.server.services.runner.client import RunnerClient
 from dstack._internal.server.testing.common import get_run_spec
 from dstack._internal.utils.path import FileContent
 
-from sandbox.pod import Pod, PodSpec
+from sandbox.pods.pod import Pod, PodSpec
 
 IMAGE = "vllm/vllm-openai:v0.28.0-cu129"
 T = TypeVar("T")

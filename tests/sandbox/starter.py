@@ -11,8 +11,8 @@ import json
 import sys
 from pathlib import Path
 
-from sandbox import isolation
-from sandbox.pod import Pod, PodSpec
+from sandbox.pods import isolation
+from sandbox.pods.pod import Pod, PodSpec
 
 
 async def main() -> None:

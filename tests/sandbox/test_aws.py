@@ -17,9 +17,9 @@ from dstack._internal.core.backends.aws.compute import get_vpc_id_subnets_ids_or
 from dstack._internal.core.backends.aws.models import AWSConfig, AWSDefaultCreds
 
 from sandbox import Sandbox, SandboxError
-from sandbox.aws.network import missing
-from sandbox.aws.record_sets import RecordSet, normal_name
-from sandbox.aws.resolver import answer
+from sandbox.aws.api.record_sets import RecordSet, normal_name
+from sandbox.aws.vpc.network import missing
+from sandbox.aws.vpc.resolver import answer
 
 ZONE = "lab.internal"
 
@@ -33,7 +33,7 @@ def _account() -> Iterator[Sandbox]:
 @pytest.fixture
 def account(_account: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Sandbox:
     """A sandbox's AWS account, which this process's AWS clients use."""
-    for name, value in _account.aws_environ.items():
+    for name, value in _account.aws.environ.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)  # it remembers an earlier environment
     return _account
@@ -48,7 +48,7 @@ def route53(account: Sandbox) -> Iterator[Any]:
 
 @pytest.fixture
 def zone_id(account: Sandbox, route53: Any) -> str:
-    zones = route53.list_hosted_zones_by_vpc(VPCId=account.vpc_id, VPCRegion="eu-central-1")["HostedZoneSummaries"]
+    zones = route53.list_hosted_zones_by_vpc(VPCId=account.aws.vpc_id, VPCRegion="eu-central-1")["HostedZoneSummaries"]
     return str(zones[0]["HostedZoneId"])
 
 
@@ -91,14 +91,14 @@ def test_create_is_refused_where_a_set_exists_and_delete_where_its_values_change
 
 
 def test_a_batch_is_applied_as_a_whole_or_not_at_all(account: Sandbox, route53: Any, zone_id: str) -> None:
-    before = account.snapshot_zone()
+    before = account.aws.snapshot_zone()
     with pytest.raises(ClientError, match="but it was not found"):
         apply(route53, zone_id, change("CREATE", "half", "10.0.0.1"), change("DELETE", "nobody", "10.0.0.1"))
-    assert account.snapshot_zone() == before
+    assert account.aws.snapshot_zone() == before
     apply(route53, zone_id, change("CREATE", "half", "10.0.0.1"))
-    assert account.snapshot_zone() != before
+    assert account.aws.snapshot_zone() != before
     apply(route53, zone_id, change("DELETE", "half", "10.0.0.1"))
-    assert account.snapshot_zone() == before
+    assert account.aws.snapshot_zone() == before
 
 
 def test_a_wildcard_is_listed_with_its_octal_code(route53: Any, zone_id: str) -> None:
@@ -129,10 +129,10 @@ def test_what_route_53_refuses(route53: Any, zone_id: str, refused: dict[str, An
 
 
 def test_of_two_zones_with_one_name_the_vpc_has_the_private_one(account: Sandbox, route53: Any) -> None:
-    named = route53.list_hosted_zones_by_name(DNSName=account.zone)["HostedZones"]
+    named = route53.list_hosted_zones_by_name(DNSName=account.aws.zone)["HostedZones"]
     assert [zone["Name"] for zone in named] == [f"{ZONE}."] * 2
     [private] = [zone["Id"] for zone in named if zone["Config"]["PrivateZone"]]
-    associated = route53.list_hosted_zones_by_vpc(VPCId=account.vpc_id, VPCRegion="eu-central-1")
+    associated = route53.list_hosted_zones_by_vpc(VPCId=account.aws.vpc_id, VPCRegion="eu-central-1")
     assert [f"/hostedzone/{zone['HostedZoneId']}" for zone in associated["HostedZoneSummaries"]] == [private]
 
 
@@ -140,21 +140,21 @@ def test_of_two_zones_with_one_name_the_vpc_has_the_private_one(account: Sandbox
 
 
 def test_every_call_is_logged_with_who_what_and_what_became_of_it(account: Sandbox, route53: Any, zone_id: str) -> None:
-    started = len(account.aws_calls())
+    started = len(account.aws.calls())
     apply(route53, zone_id, change("CREATE", "logged", "10.0.0.1"))
     with pytest.raises(ClientError):
         apply(route53, zone_id, change("CREATE", "logged", "10.0.0.1"))
     route53.get_hosted_zone(Id=zone_id)
-    done, refused, read = account.aws_calls()[started:]
+    done, refused, read = account.aws.calls()[started:]
     assert (done.service, done.action, done.status, done.write) == ("route53", "ChangeResourceRecordSets", 200, True)
     [logged] = done.parameters["ChangeBatch"]["Changes"]
     assert logged == change("CREATE", "logged", "10.0.0.1")
-    assert done.identity == account.aws_environ["AWS_ACCESS_KEY_ID"]
+    assert done.identity == account.aws.environ["AWS_ACCESS_KEY_ID"]
     assert abs(done.time - time.time()) < 60
     assert (refused.status, refused.write) == (400, True)
     assert (read.action, read.write) == ("GetHostedZone", False)
-    assert account.aws_calls("route53", writes=True)[-2:] == [done, refused]
-    assert account.aws_calls("sns") == []
+    assert account.aws.calls("route53", writes=True)[-2:] == [done, refused]
+    assert account.aws.calls("sns") == []
 
 
 def test_a_roles_calls_are_logged_under_the_role(account: Sandbox) -> None:
@@ -171,7 +171,7 @@ def test_a_roles_calls_are_logged_under_the_role(account: Sandbox) -> None:
         Period=60,
         Threshold=0,
     )
-    call = account.aws_calls("cloudwatch", writes=True)[-1]
+    call = account.aws.calls("cloudwatch", writes=True)[-1]
     assert (call.identity, call.action, call.parameters["AlarmName"]) == (role, "PutMetricAlarm", "chat-i-1")
 
 
@@ -179,31 +179,31 @@ def test_user_data_stays_out_of_the_log(account: Sandbox) -> None:
     ec2 = boto3.client("ec2")
     image = resources.get_gateway_image_id(ec2)
     ec2.run_instances(ImageId=image, MinCount=1, MaxCount=1, UserData="a private key", DryRun=False)
-    call = account.aws_calls("ec2", writes=True)[-1]
+    call = account.aws.calls("ec2", writes=True)[-1]
     assert call.action == "RunInstances"
     assert "UserData" not in call.parameters
-    ec2.terminate_instances(InstanceIds=[each.id for each in account.instances()])
-    assert {each.state for each in account.instances()} == {"terminated"}
+    ec2.terminate_instances(InstanceIds=[each.id for each in account.aws.instances()])
+    assert {each.state for each in account.aws.instances()} == {"terminated"}
 
 
 # ---- What dstack needs to make a private gateway ----
 
 
 def test_dstack_finds_image_subnets_and_security_group_and_creates_none(account: Sandbox) -> None:
-    started = len(account.aws_calls())
+    started = len(account.aws.calls())
     ec2 = boto3.client("ec2")
-    settings = account._aws.backend
+    settings = account.aws.backend
     config = AWSConfig(**{**settings, "creds": AWSDefaultCreds()})
     vpc_id, subnets = get_vpc_id_subnets_ids_or_error(ec2, config, "eu-central-1", allocate_public_ip=False)
-    assert vpc_id == account.vpc_id
+    assert vpc_id == account.aws.vpc_id
     zones = {resources.get_availability_zone_by_subnet_id(ec2, subnet) for subnet in subnets}
     assert len(zones) == 2  # as a load balancer wants it
     assert resources.get_gateway_image_id(ec2).startswith("ami-")
-    group = resources.create_gateway_security_group(ec2, account.project, account.vpc_id)
+    group = resources.create_gateway_security_group(ec2, account.project, account.aws.vpc_id)
     [found] = ec2.describe_security_groups(GroupIds=[group])["SecurityGroups"]
     sources = {source["CidrIp"] for rule in found["IpPermissions"] for source in rule["IpRanges"]}
     assert "0.0.0.0/0" not in sources
-    assert not [call.action for call in account.aws_calls()[started:] if call.write]
+    assert not [call.action for call in account.aws.calls()[started:] if call.write]
 
 
 # ---- Names ----
@@ -245,7 +245,7 @@ def test_the_resolver_answers_as_a_name_server_does(name: str, addresses: set[st
 
 def test_a_sandbox_without_aws_says_how_to_get_one(clouds: Sandbox) -> None:
     with pytest.raises(SandboxError, match="up --aws"):
-        clouds.instances()
+        clouds.aws.instances()
     assert not any(name.startswith("AWS_") for name in clouds.environ)
 
 
@@ -260,10 +260,10 @@ def test_without_packages_for_hosts_one_line_says_so_and_the_rest_works(
         "run `sudo apt-get install -y debootstrap systemd-container`"
     )
     with Sandbox(server=False, aws=True) as sandbox:
-        assert (sandbox.notice, sandbox.has_hosts) == (line, False)
-        assert "ai.internal." in sandbox.snapshot_zone()
+        assert (sandbox.aws.notice, sandbox.aws.has_hosts) == (line, False)
+        assert "ai.internal." in sandbox.aws.snapshot_zone()
         with pytest.raises(SandboxError, match="no EC2 hosts"):
-            sandbox.inside("true")
+            sandbox.aws.inside("true")
 
 
 def test_without_root_hosts_are_missing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -191,7 +191,7 @@ def test_dstack_reads_an_images_configuration(clouds: Sandbox, image: str) -> No
 
 
 def test_an_unknown_image_is_refused_and_others_are_not(clouds: Sandbox) -> None:
-    clouds.fault("image", image="vllm/*:v99*")
+    clouds.faults.add("image", image="vllm/*:v99*")
     with pytest.raises(DockerRegistryError, match="404"):
         get_image_config_and_cpu_architectures("vllm/vllm-openai:v99.0", None)
     get_image_config_and_cpu_architectures("vllm/vllm-openai:v0.28.0", None)

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from sandbox import Sandbox
-from sandbox.faults import KINDS
+from sandbox.world.faults import KINDS
 from tests.sandbox.deployment import ROOT
 
 
@@ -25,9 +25,9 @@ def command(*args: str, folder: Path | str | None) -> subprocess.CompletedProces
 def test_faults_come_and_go(clouds: Sandbox) -> None:
     args = ("fault", "error", "--cloud", "runpod", "--status", "429", "--times", "3")
     assert command(*args, folder=clouds.folder).returncode == 0
-    assert json.loads(command("faults", folder=clouds.folder).stdout) == clouds.faults()[0].to_json()
+    assert json.loads(command("faults", folder=clouds.folder).stdout) == clouds.faults.in_force()[0].to_json()
     assert command("clear", "error", folder=clouds.folder).stdout == "1 ended\n"
-    assert clouds.faults() == []
+    assert clouds.faults.in_force() == []
 
 
 def test_pods_and_calls_are_listed(clouds: Sandbox) -> None:

@@ -33,14 +33,14 @@ def test_without_vastais_capacity_the_service_lands_on_runpod(deployment: Deploy
     deployment.apply()
     assert wait_for(deployment.pod).cloud == "vastai"  # it is the cheaper one
     deployment.delete()
-    deployment.sandbox.capacity("vastai", False)
+    deployment.sandbox.faults.set_capacity("vastai", False)
     deployment.apply()
     assert wait_for(deployment.pod).cloud == "runpod"
 
 
 def test_without_any_capacity_the_run_says_so(deployment: Deployment) -> None:
-    deployment.sandbox.capacity("vastai", False)
-    deployment.sandbox.capacity("runpod", False)
+    deployment.sandbox.faults.set_capacity("vastai", False)
+    deployment.sandbox.faults.set_capacity("runpod", False)
     deployment.apply()
     run = wait_for(lambda: (run := deployment.run())["status"] == "failed" and run)
     submission = run["jobs"][0]["job_submissions"][-1]
@@ -49,9 +49,9 @@ def test_without_any_capacity_the_run_says_so(deployment: Deployment) -> None:
 
 
 def test_errors_of_an_api_make_dstack_try_the_next_offer(deployment: Deployment) -> None:
-    deployment.sandbox.capacity("vastai", False)
+    deployment.sandbox.faults.set_capacity("vastai", False)
     for status in (429, 500):
-        deployment.sandbox.fault("error", "runpod", status=status, route="POST /v2/pods", times=1)
+        deployment.sandbox.faults.add("error", "runpod", status=status, route="POST /v2/pods", times=1)
     started = len(deployment.sandbox.calls())
     deployment.apply()
     assert wait_for(deployment.pod).cloud == "runpod"
@@ -60,7 +60,7 @@ def test_errors_of_an_api_make_dstack_try_the_next_offer(deployment: Deployment)
 
 
 def test_with_revoked_keys_nothing_is_rented(deployment: Deployment) -> None:
-    deployment.sandbox.fault("key")
+    deployment.sandbox.faults.add("key")
     started = len(deployment.sandbox.calls())
     deployment.apply()
     wait_for(lambda: deployment.run()["status"] == "failed")
@@ -71,7 +71,7 @@ def test_with_revoked_keys_nothing_is_rented(deployment: Deployment) -> None:
 
 
 def test_an_unknown_image_is_refused_before_anything_is_rented(deployment: Deployment) -> None:
-    deployment.sandbox.fault("image", image="vllm/vllm-openai:v0.99*")
+    deployment.sandbox.faults.add("image", image="vllm/vllm-openai:v0.99*")
     started = len(deployment.sandbox.calls())
     said = deployment.apply(image="vllm/vllm-openai:v0.99.0")
     assert said.returncode == 1
@@ -80,14 +80,14 @@ def test_an_unknown_image_is_refused_before_anything_is_rented(deployment: Deplo
 
 
 def test_a_slow_cloud_delays_the_pod_and_no_more(deployment: Deployment) -> None:
-    deployment.sandbox.fault("slow", seconds=2)
+    deployment.sandbox.faults.add("slow", seconds=2)
     deployment.apply()
     assert wait_for(deployment.pod)
     assert {call.fault for call in deployment.sandbox.calls(writes=True)[-1:]} == {"slow"}
 
 
 def test_a_pod_that_is_never_ready_gets_no_requests(deployment: Deployment) -> None:
-    deployment.sandbox.fault("unready")
+    deployment.sandbox.faults.add("unready")
     deployment.apply()
     wait_for(lambda: deployment.run()["status"] == "running")
     time.sleep(10)  # two probes

@@ -18,7 +18,8 @@ from typing import Any
 import httpx
 import pytest
 
-VLLM = Path(__file__).parents[2] / "sandbox" / "bin" / "vllm"
+ROOT = Path(__file__).parents[2]
+VLLM = ROOT / "sandbox" / "pods" / "bin" / "vllm"
 MODEL = "mistralai/Mistral-Nemo-Instruct-2407"
 HELLO = {"model": MODEL, "messages": [{"role": "user", "content": "Hello there"}]}
 
@@ -53,7 +54,7 @@ def environ(**env: str) -> dict[str, str]:
     return {
         "PATH": os.environ["PATH"],
         "SANDBOX_PYTHON": sys.executable,
-        "SANDBOX_PYTHONPATH": os.pathsep.join((str(VLLM.parents[2]), *filter(None, sys.path))),
+        "SANDBOX_PYTHONPATH": os.pathsep.join((str(ROOT), *filter(None, sys.path))),
         **env,
     }
 

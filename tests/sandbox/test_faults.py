@@ -13,8 +13,8 @@ from dstack._internal.core.backends.vastai.api_client import VastAIAPIClient, Va
 from dstack._internal.core.errors import BackendInvalidCredentialsError
 
 from sandbox import Sandbox, SandboxError
-from sandbox.faults import KINDS
-from sandbox.machines import keys_in
+from sandbox.clouds.rentals import keys_in
+from sandbox.world.faults import KINDS
 from tests.sandbox.customers import COMMAND, KEYS, L4_POD, pod_info, rent, vastai_offers
 
 # dstack's clients leave their connections to the garbage collector
@@ -25,15 +25,15 @@ def test_without_capacity_both_clouds_refuse_and_vastai_lists_nothing(
     clouds: Sandbox, runpod_client: RunpodApiClient, vastai_client: VastAIAPIClient
 ) -> None:
     ask = vastai_offers(clouds)[0].instance.name
-    clouds.capacity("runpod", False)
-    clouds.capacity("vastai", False)
+    clouds.faults.set_capacity("runpod", False)
+    clouds.faults.set_capacity("vastai", False)
     with pytest.raises(RunpodV2ClientError):
         runpod_client.create_pod(**L4_POD)
     with pytest.raises(VastAICreateInstanceError):
         rent(vastai_client, ask)
     assert vastai_offers(clouds) == []
-    clouds.capacity("runpod", True)
-    clouds.capacity("vastai", True)
+    clouds.faults.set_capacity("runpod", True)
+    clouds.faults.set_capacity("vastai", True)
     runpod_client.terminate_pod(runpod_client.create_pod(**L4_POD)["id"])
     assert vastai_offers(clouds)
 
@@ -41,27 +41,27 @@ def test_without_capacity_both_clouds_refuse_and_vastai_lists_nothing(
 def test_a_revoked_key_is_refused_on_its_cloud_only(
     clouds: Sandbox, runpod_client: RunpodApiClient, vastai_client: VastAIAPIClient
 ) -> None:
-    clouds.fault("key", "runpod")
+    clouds.faults.add("key", "runpod")
     with pytest.raises(BackendInvalidCredentialsError):
         runpod_client.create_pod(**L4_POD)
     assert vastai_client.auth_test()
-    clouds.fault("key", "vastai")
+    clouds.faults.add("key", "vastai")
     assert not vastai_client.auth_test()
     assert vastai_offers(clouds)  # a search needs no key
 
 
 def test_an_error_hits_the_calls_it_names_as_often_as_it_says(clouds: Sandbox, runpod_client: RunpodApiClient) -> None:
-    clouds.fault("error", "runpod", status=429, route="GET /v2/registries", times=2)
+    clouds.faults.add("error", "runpod", status=429, route="GET /v2/registries", times=2)
     assert runpod_client.validate_api_key()
     for _ in range(2):
         with pytest.raises(RunpodV2ClientError, match="429"):
             runpod_client.list_container_registry_credentials()
     runpod_client.list_container_registry_credentials()
-    assert clouds.faults() == []
+    assert clouds.faults.in_force() == []
 
 
 def test_an_error_leaves_as_many_calls_alone_as_it_says(clouds: Sandbox, runpod_client: RunpodApiClient) -> None:
-    clouds.fault("error", "runpod", route="GET /v2/registries", times=1, after=2)
+    clouds.faults.add("error", "runpod", route="GET /v2/registries", times=1, after=2)
     for _ in range(2):
         runpod_client.list_container_registry_credentials()
     assert runpod_client.get_pod("nosuchpod") is None  # another call, which counts for nothing
@@ -74,7 +74,7 @@ def test_a_pod_whose_answer_was_lost_is_rented_and_billed_on_runpod(
     clouds: Sandbox, runpod_client: RunpodApiClient
 ) -> None:
     before = {pod.id for pod in clouds.pods()}
-    clouds.fault("lost", "runpod", route="POST /v2/pods", times=1)
+    clouds.faults.add("lost", "runpod", route="POST /v2/pods", times=1)
     with pytest.raises(requests.ConnectionError):
         runpod_client.create_pod(**L4_POD)
     [pod] = [pod for pod in clouds.pods() if pod.id not in before]
@@ -87,7 +87,7 @@ def test_an_instance_whose_answer_was_lost_is_rented_and_billed_on_vastai(
     clouds: Sandbox, vastai_client: VastAIAPIClient
 ) -> None:
     before = {pod.id for pod in clouds.pods()}
-    clouds.fault("lost", "vastai", route="PUT */asks/*", times=1)
+    clouds.faults.add("lost", "vastai", route="PUT */asks/*", times=1)
     with pytest.raises(httpx.RemoteProtocolError):
         rent(vastai_client, vastai_offers(clouds)[0].instance.name)
     [pod] = [pod for pod in clouds.pods() if pod.id not in before]
@@ -96,14 +96,14 @@ def test_an_instance_whose_answer_was_lost_is_rented_and_billed_on_vastai(
 
 
 def test_a_slow_cloud_answers_later(clouds: Sandbox, runpod_client: RunpodApiClient) -> None:
-    clouds.fault("slow", "runpod", seconds=0.5, times=1)
+    clouds.faults.add("slow", "runpod", seconds=0.5, times=1)
     started = time.monotonic()
     assert runpod_client.validate_api_key()
     assert time.monotonic() - started > 0.5
 
 
 def test_a_slow_image_delays_the_pods_address(clouds: Sandbox, runpod_client: RunpodApiClient) -> None:
-    clouds.fault("pull", "runpod", seconds=60)
+    clouds.faults.add("pull", "runpod", seconds=60)
     id = runpod_client.create_pod(**L4_POD)["id"]
     time.sleep(1.5)
     pod = runpod_client.get_pod(id)
@@ -114,10 +114,10 @@ def test_a_slow_image_delays_the_pods_address(clouds: Sandbox, runpod_client: Ru
 
 
 def test_cleared_faults_are_over(clouds: Sandbox, runpod_client: RunpodApiClient) -> None:
-    clouds.fault("error", "runpod", status=503)
-    clouds.fault("key", "vastai")
-    assert clouds.clear_faults("error") == 1
-    assert [fault.kind for fault in clouds.faults()] == ["key"]
+    clouds.faults.add("error", "runpod", status=503)
+    clouds.faults.add("key", "vastai")
+    assert clouds.faults.clear("error") == 1
+    assert [fault.kind for fault in clouds.faults.in_force()] == ["key"]
     assert runpod_client.validate_api_key()
 
 
@@ -139,7 +139,7 @@ def test_cleared_faults_are_over(clouds: Sandbox, runpod_client: RunpodApiClient
 )
 def test_a_fault_that_makes_no_sense_says_what_would(clouds: Sandbox, fault: dict[str, Any], instruction: str) -> None:
     with pytest.raises(SandboxError, match=instruction):
-        clouds.fault(**fault)
+        clouds.faults.add(**fault)
 
 
 # ---- Calls, costs, and the way out ----
@@ -148,7 +148,7 @@ def test_a_fault_that_makes_no_sense_says_what_would(clouds: Sandbox, fault: dic
 def test_every_call_is_logged_and_writes_can_be_told_apart(clouds: Sandbox, runpod_client: RunpodApiClient) -> None:
     before = len(clouds.calls())
     id = runpod_client.create_pod(**L4_POD)["id"]
-    clouds.fault("error", "runpod", status=500, times=1)
+    clouds.faults.add("error", "runpod", status=500, times=1)
     with pytest.raises(requests.HTTPError):
         runpod_client.get_pod(id)
     vastai_offers(clouds)

@@ -14,9 +14,9 @@ import requests
 from aiohttp import web
 
 from sandbox import Sandbox, SandboxError
-from sandbox.calls import CallLog, read
-from sandbox.faults import Fault, Faults
-from sandbox.front import Front
+from sandbox.world.calls import CallLog, read
+from sandbox.world.faults import Fault, Faults
+from sandbox.world.front import Front
 from tests.sandbox.deployment import Deployment, wait_for
 from tests.sandbox.test_command_line import command
 
@@ -172,7 +172,7 @@ def test_a_fault_on_every_cloud_is_not_on_the_dstack_server(upstream: Upstream) 
 
 def test_a_sandbox_without_the_proxy_says_how_to_get_one(clouds: Sandbox) -> None:
     with pytest.raises(SandboxError, match="start the sandbox with `python -m sandbox up --front`"):
-        clouds.fault("error", "dstack")
+        clouds.faults.add("error", "dstack")
 
 
 @pytest.mark.server
@@ -194,13 +194,13 @@ def test_the_command_line_breaks_answers_of_a_real_server_that_dstack_and_servic
             "9",
         )
         assert command("fault", *answer, folder=sandbox.folder).returncode == 0
-        found = [(fault.kind, fault.status, fault.after, fault.headers) for fault in sandbox.faults()]
+        found = [(fault.kind, fault.status, fault.after, fault.headers) for fault in sandbox.faults.in_force()]
         assert found == [("error", 418, 0, None), ("answer", 302, 9, {"Location": "https://x.y/"})]
         assert command("fault", *answer[:3], "--header", "nonsense", folder=sandbox.folder).returncode == 1
-        sandbox.clear_faults("answer")
+        sandbox.faults.clear("answer")
         deployment = Deployment(sandbox, tmp_path / "dstack")
         assert deployment.apply().returncode != 0
-        sandbox.fault("lost", "dstack", route="POST */runs/apply", times=1)
+        sandbox.faults.add("lost", "dstack", route="POST */runs/apply", times=1)
         deployment.apply()
         wait_for(deployment.pod)
         assert deployment.answer()

@@ -1,4 +1,4 @@
-"""EC2 hosts and the dstack gateway on them: real machines, real DNS, real nginx. As root, see `sandbox.aws.network`."""
+"""EC2 hosts and the dstack gateway on them: real machines, DNS and nginx. As root, see `sandbox.aws.vpc.network`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ import yaml
 from dstack._internal.core.backends.aws.resources import get_gateway_image_id
 
 from sandbox import InstanceInfo, Sandbox, SandboxError
-from sandbox.aws.network import missing
+from sandbox.aws.vpc.network import missing
 from tests.sandbox.deployment import MODEL, ROOT, Deployment, processes_of, wait_for
 
 pytestmark = [
@@ -43,7 +43,7 @@ class Cloud:
 
     def __init__(self, sandbox: Sandbox) -> None:
         self.sandbox = sandbox
-        environ = sandbox.aws_environ
+        environ = sandbox.aws.environ
         self._session = boto3.Session(
             environ["AWS_ACCESS_KEY_ID"], environ["AWS_SECRET_ACCESS_KEY"], region_name=environ["AWS_DEFAULT_REGION"]
         )
@@ -53,7 +53,9 @@ class Cloud:
 
     def launch(self) -> str:
         """The id of a new instance."""
-        subnets = self.ec2.describe_subnets(Filters=[{"Name": "vpc-id", "Values": [self.sandbox.vpc_id]}])["Subnets"]
+        subnets = self.ec2.describe_subnets(Filters=[{"Name": "vpc-id", "Values": [self.sandbox.aws.vpc_id]}])[
+            "Subnets"
+        ]
         launched = self.ec2.run_instances(
             ImageId=get_gateway_image_id(self.ec2),
             MinCount=1,
@@ -64,12 +66,12 @@ class Cloud:
         return str(launched["Instances"][0]["InstanceId"])
 
     def instance(self, id: str) -> InstanceInfo:
-        return next(each for each in self.sandbox.instances() if each.id == id)
+        return next(each for each in self.sandbox.aws.instances() if each.id == id)
 
     def get(self, url: str, *headers: str) -> str | None:
         """What a client inside the VPC is answered; None for no connection or an error of HTTP."""
         words = [word for header in headers for word in ("--header", header)]
-        done = self.sandbox.inside("curl", "--silent", "--fail", "--max-time", "5", *words, url)
+        done = self.sandbox.aws.inside("curl", "--silent", "--fail", "--max-time", "5", *words, url)
         return done.stdout if done.returncode == 0 else None
 
     def history(self, id: str) -> list[str]:
@@ -81,7 +83,7 @@ class Cloud:
 
     def set_record(self, name: str, *addresses: str) -> None:
         """Point an A record of the private zone at `addresses`."""
-        [zone] = self.route53.list_hosted_zones_by_vpc(VPCId=self.sandbox.vpc_id, VPCRegion="eu-central-1")[
+        [zone] = self.route53.list_hosted_zones_by_vpc(VPCId=self.sandbox.aws.vpc_id, VPCRegion="eu-central-1")[
             "HostedZoneSummaries"
         ]
         records = [{"Value": address} for address in addresses]
@@ -109,7 +111,7 @@ def up(*args: str) -> Iterator[subprocess.Popen[str]]:
 
 def traces(sandbox: Sandbox) -> list[Path]:
     """What the kernel keeps of a sandbox's network and hosts, beside processes: must be gone at the end."""
-    network = ip_network(sandbox._aws.network)
+    network = ip_network(sandbox.aws.network)
     hosts = [found for found in processes_of(Path(str(sandbox.folder))) if found.name() == "systemd-nspawn"]
     lines = "".join(Path(f"/proc/{host.pid}/cgroup").read_text() for host in hosts)
     groups = set(re.findall(r"sandbox-\w+", lines))
@@ -142,21 +144,21 @@ def test_a_host_that_lost_power_comes_back_and_one_that_lost_its_disk_starts_ane
     id = cloud.launch()
     cloud.wait_for_history(id, FIRST_BOOT)
     address = cloud.instance(id).address
-    cloud.sandbox.power_loss(id)
+    cloud.sandbox.aws.power_loss(id)
     cloud.wait_for_history(id, [*FIRST_BOOT, "boot"])
-    cloud.sandbox.power_loss(id, wiped=True)
+    cloud.sandbox.aws.power_loss(id, wiped=True)
     cloud.wait_for_history(id, FIRST_BOOT)
     assert cloud.instance(id).address == address
     with pytest.raises(SandboxError, match="no host i-0"):
-        cloud.sandbox.power_loss("i-0")
+        cloud.sandbox.aws.power_loss("i-0")
 
 
 def test_a_client_in_the_vpc_finds_names_of_the_private_zone_and_no_way_out(cloud: Cloud) -> None:
-    name = f"db.{cloud.sandbox.zone}"
+    name = f"db.{cloud.sandbox.aws.zone}"
     cloud.set_record(name, "10.0.0.7")
-    assert cloud.sandbox.inside("getent", "ahostsv4", name).stdout.split()[0] == "10.0.0.7"
-    assert cloud.sandbox.inside("getent", "ahostsv4", f"nobody.{cloud.sandbox.zone}").returncode
-    assert "default" not in cloud.sandbox.inside("ip", "route").stdout
+    assert cloud.sandbox.aws.inside("getent", "ahostsv4", name).stdout.split()[0] == "10.0.0.7"
+    assert cloud.sandbox.aws.inside("getent", "ahostsv4", f"nobody.{cloud.sandbox.aws.zone}").returncode
+    assert "default" not in cloud.sandbox.aws.inside("ip", "route").stdout
 
 
 def test_two_sandboxes_have_networks_of_their_own(cloud: Cloud) -> None:
@@ -197,26 +199,26 @@ def test_a_service_answers_by_name_through_a_private_gateway(tmp_path: Path) -> 
         cloud, deployment = Cloud(sandbox), Deployment(sandbox, tmp_path)
         make_gateway(deployment)
         assert deployment.apply(gateway="chat", https="auto").returncode == 0
-        [gateway] = [each for each in sandbox.instances() if each.tags["dstack_name"] == "chat-0"]
-        cloud.set_record(f"chat.{sandbox.zone}", gateway.address)
+        [gateway] = [each for each in sandbox.aws.instances() if each.tags["dstack_name"] == "chat-0"]
+        cloud.set_record(f"chat.{sandbox.aws.zone}", gateway.address)
 
         def models() -> str | None:
-            return cloud.get(f"http://chat.{sandbox.zone}/v1/models", f"Authorization: Bearer {sandbox.token}")
+            return cloud.get(f"http://chat.{sandbox.aws.zone}/v1/models", f"Authorization: Bearer {sandbox.token}")
 
         assert json.loads(wait_for(models))["data"][0]["id"] == MODEL
-        assert cloud.get(f"http://chat.{sandbox.zone}/v1/models") is None  # without a token
-        written = [(call.service, call.action) for call in sandbox.aws_calls(writes=True)]
+        assert cloud.get(f"http://chat.{sandbox.aws.zone}/v1/models") is None  # without a token
+        written = [(call.service, call.action) for call in sandbox.aws.calls(writes=True)]
         assert written == [("ec2", "RunInstances"), ("route53", "ChangeResourceRecordSets")]
         assert not sandbox.calls(cloud="unknown")
 
         for wiped in (False, True):
-            sandbox.power_loss(gateway.id, wiped=wiped)
+            sandbox.aws.power_loss(gateway.id, wiped=wiped)
             assert models() is None
             wait_for(models, 300)
 
         deployment.delete()
         assert deployment.dstack("gateway", "delete", "chat", "-y").returncode == 0
-        wait_for(lambda: {each.state for each in sandbox.instances()} == {"terminated"})
+        wait_for(lambda: {each.state for each in sandbox.aws.instances()} == {"terminated"})
 
 
 def make_gateway(deployment: Deployment) -> None:
@@ -226,7 +228,7 @@ def make_gateway(deployment: Deployment) -> None:
         "name": "chat",
         "backend": "aws",
         "region": "eu-central-1",
-        "domain": deployment.sandbox.zone,
+        "domain": deployment.sandbox.aws.zone,
         "public_ip": False,
         "certificate": None,
         "default": False,

@@ -16,7 +16,7 @@ from dstack._internal.core.models.files import FileArchiveMapping
 from dstack._internal.core.models.runs import JobStatus
 from dstack._internal.server.services.runner.client import RunnerClient, RunnerResponseStatusError
 
-from sandbox.pod import Pod
+from sandbox.pods.pod import Pod
 from tests.sandbox.server_view import Cloud, application, finished, output, pull_until, runner, serving, states, submit
 
 SERVE = "vllm serve mistralai/Mistral-Nemo-Instruct-2407 --port 8000 --served-model-name nemo"

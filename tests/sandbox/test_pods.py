@@ -139,7 +139,7 @@ def test_a_killed_pod_refuses_connections_and_leaves_nothing(cloud: Cloud) -> No
 def test_a_pod_that_dies_by_itself_is_noticed(cloud: Cloud) -> None:
     pod = cloud.start()
     for process in descendants():
-        if "sandbox.runner" in process.cmdline():
+        if "sandbox.pods.runner" in process.cmdline():
             process.kill()
     deadline = time.monotonic() + 5
     while pod.running:

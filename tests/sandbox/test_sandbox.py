@@ -18,7 +18,7 @@ import pytest
 import requests
 
 from sandbox import Sandbox, SandboxError
-from sandbox.dstack_server import DstackServer
+from sandbox.world.dstack_server import DstackServer
 from tests.sandbox.deployment import ROOT, Deployment, dstack_server_of, processes_of, wait_for
 
 NOBODY = 65534

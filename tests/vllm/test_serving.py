@@ -17,7 +17,7 @@ from dstack._internal.core.models.runs import JobStatus
 from dstack._internal.server.services.runner.client import RunnerClient
 
 from sandbox.engine.telemetry import Telemetry
-from sandbox.metrics import Activity
+from sandbox.pods.metrics import Activity
 from sandbox.vllm.install import Installation
 from tests.rendered import Bake
 from tests.sandbox.server_view import (

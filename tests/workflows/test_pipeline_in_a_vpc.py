@@ -35,13 +35,13 @@ def team(baked: Bake, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team
             "AWS_ROLE_ARN": "arn:aws:iam::123456789012:role/mistral-nemo-dns",
             "RUNNERS": '{"prod": "self-hosted"}',
         }
-        session = key(sandbox, policy(forge.project, "dns", ZONE_ID=sandbox._aws.zone_id))
+        session = key(sandbox, policy(forge.project, "dns", ZONE_ID=sandbox.aws.zone_id))
         forge.role("mistral-nemo-dns", {name: session[name] for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")})
         forge.environ = {name: session[name] for name in ("AWS_ENDPOINT_URL", "AWS_EC2_METADATA_DISABLED")}
-        forge.prefix = sandbox.command_beside(forge.work, "env", f"--chdir={forge.work}")
+        forge.prefix = sandbox.aws.command_beside(forge.work, "env", f"--chdir={forge.work}")
         prod = (forge.work / "environments" / "prod.yml").read_text("utf-8")
         assert "vpc-REPLACE" in prod
-        prod = prod.replace("vpc-REPLACE", sandbox.vpc_id) + "timeouts: {capacity: 60, ready: 120}\n"
+        prod = prod.replace("vpc-REPLACE", sandbox.aws.vpc_id) + "timeouts: {capacity: 60, ready: 120}\n"
         forge.write({"environments/prod.yml": prod.replace("\nservice:\n", "\nservice:\n  env: {HF_TOKEN: null}\n")})
         forge.push("where prod is")
         forge.git("tag", "v1.0.0")
@@ -62,7 +62,7 @@ def test_a_tag_ends_with_a_chat_answered_by_name(team: Team) -> None:
     execution = deploy(team)
     for part in ("gateway", "records", "service"):
         assert f"{part} mistral-nemo: create" in execution.job("plan").summary
-    name = f"mistral-nemo.{team.sandbox.zone}"
+    name = f"mistral-nemo.{team.sandbox.aws.zone}"
     assert f"{name} -> " in execution.job("dns").summary.replace("&gt;", ">")
     assert f"http://{name}/v1 answers as" in execution.job("smoke").summary
 
@@ -123,7 +123,7 @@ def test_a_gateway_is_replaced_when_somebody_says_so(team: Team) -> None:
     execution = team.forge.run("workflow_dispatch", "deploy.yml", inputs=ticked)
     assert execution.ok, str(execution)
     assert "gateway mistral-nemo: restart" in execution.job("plan").summary
-    assert f"http://mistral-nemo.{team.sandbox.zone}/v1 answers as" in execution.job("smoke").summary
+    assert f"http://mistral-nemo.{team.sandbox.aws.zone}/v1 answers as" in execution.job("smoke").summary
     assert [pod.id for pod in team.sandbox.pods() if pod.running] == pods
 
 

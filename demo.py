@@ -1,0 +1,218 @@
+"""The whole life of a service in a few minutes, without an account: `inv demo`, and `inv demo --env prod`.
+
+Nothing here is faked but the clouds: the commands that it runs are those that a person types in a generated repository,
+against a real dstack server; with `--env prod` the gateway is real as well, on a host that boots.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import requests
+import yaml
+from rich.console import Console
+from rich.markup import escape
+
+from sandbox import PodInfo, Sandbox
+from sandbox.errors import SandboxError
+
+DEMO = Path(__file__).parent / "demo-mistral-nemo"
+QUESTION = "Which sauce goes with nemo?"
+HEALING_SECONDS = 180  # a gateway whose host lost its power answers again after some 30 s
+console = Console(highlight=False, soft_wrap=True)
+
+
+class StepError(Exception):
+    """A step did not do what it says."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """The demo's repository, one of its environments, and the sandbox that it is deployed to."""
+
+    sandbox: Sandbox
+    project: Path
+    environment: str
+
+    @property
+    def service(self) -> dict[str, Any]:
+        text = (self.project / "dstack" / "service.dstack.yml").read_text(encoding="utf-8")
+        document: dict[str, Any] = yaml.safe_load(text)
+        return document
+
+    @property
+    def private(self) -> bool:
+        """Whether only the VPC reaches it."""
+        return self.environment == "prod"
+
+    @property
+    def url(self) -> str:
+        name = self.service["name"]
+        if self.private:
+            return f"http://{name}.{self.sandbox.aws.zone}/v1/chat/completions"
+        return f"{self.sandbox.url}/proxy/services/{self.sandbox.project}/{name}-{self.environment}/v1/chat/completions"
+
+    def edit(self, **changes: Any) -> None:
+        """Change values of the environment's file, by their dotted keys, as a person would in an editor."""
+        path = self.project / "environments" / f"{self.environment}.yml"
+        settings = yaml.safe_load(path.read_text(encoding="utf-8"))
+        for key, value in changes.items():
+            place = settings
+            *above, last = key.split(".")
+            for word in above:
+                place = place.setdefault(word, {})
+            place[last] = value
+            console.print(f"[dim]environments/{path.name}: {key}: {json.dumps(value)}[/]")
+        path.write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
+
+    def inv(self, *words: str) -> None:
+        """One `inv` command in the project, shown as typed."""
+        command = ["inv", *words, "--env", self.environment]
+        console.print(f"[bold]$ {shlex.join(command)}[/]")
+        variables = {name: value for name, value in os.environ.items() if not name.startswith("DSTACK_")}
+        beside = self.sandbox.aws.command_beside(self.project) if self.private else []
+        words = (*beside, sys.executable, "-m", "invoke", *command[1:])
+        done = subprocess.run(words, cwd=self.project, env=variables | self.sandbox.environ)
+        if done.returncode:
+            raise StepError(f"`{shlex.join(command)}` ended with {done.returncode}")
+
+    def ask(self) -> None:
+        """Send a chat and show the answer."""
+        console.print(f"[dim]POST {self.url}[/]")
+        answer = self.answer()
+        try:
+            text = json.loads(answer)["choices"][0]["message"]["content"]
+        except (ValueError, KeyError):
+            raise StepError(f"{self.url} answered {answer[:200]!r}") from None
+        console.print(f"  [bold]you:[/] {QUESTION}\n  [bold]it:[/]  {escape(text)}")
+
+    def answer(self) -> str:
+        """What the endpoint says to a chat, from where its callers are; empty when it can't be reached."""
+        body = {"model": self.service["model"], "messages": [{"role": "user", "content": QUESTION}]}
+        if not self.private:
+            headers = {"Authorization": f"Bearer {self.sandbox.token}"}
+            return requests.post(self.url, json=body, headers=headers, timeout=60).text
+        headers_file = self.project / ".env.headers"  # curl reads it, so that the token is in no process list
+        headers_file.write_text(f"Authorization: Bearer {self.sandbox.token}\nContent-Type: application/json\n")
+        words = ("curl", "-s", "-m", "20", "-H", f"@{headers_file}", "-d", json.dumps(body), self.url)
+        return self.sandbox.aws.inside(*words).stdout
+
+
+def main() -> int:
+    """Run the demo of the environment named by the first argument. Returns 0 when every step did what it says."""
+    started, environment = time.monotonic(), sys.argv[1] if len(sys.argv) > 1 else "sandbox"
+    if environment not in PLAYS:
+        console.print(f"there is no demo of {environment!r}; there are: {', '.join(PLAYS)} (inv demo --env NAME)")
+        return 2
+    with TemporaryDirectory(prefix="demo-") as folder:
+        project = Path(shutil.copytree(DEMO, Path(folder) / DEMO.name))
+        step("Starting the sandbox", "a real dstack server, with RunPod and Vast.ai emulated on this machine")
+        try:
+            with Sandbox(aws=environment == "prod") as sandbox:
+                answered = PLAYS[environment](Stage(sandbox, project, environment), started)
+        except (StepError, SandboxError) as failure:
+            console.print(f"[bold red]The demo failed:[/] {escape(str(failure))}")
+            return 1
+    took = time.monotonic() - started
+    console.print(f"\n[bold green]Done[/] in {took:.0f} s; the first answer came after {answered:.0f} s.")
+    console.print("No GPU was rented: clouds, pods and the model's answers were stand-ins, everything else was real.")
+    return 0
+
+
+def play(stage: Stage, started: float) -> float:
+    """The environment `sandbox`: one replica, and a cloud that has no capacity. Returns seconds until the answer."""
+    step("Deploying demo-mistral-nemo", "fleet, service, and the wait until it answers; all in `inv deploy`")
+    answered = deploy_and_ask(stage, started)
+    step("Where it runs, and what it costs", "prices are those of the sandbox's inventory")
+    stage.inv("status")
+
+    pod = newest(stage.sandbox)
+    step(f"Taking {pod.cloud}'s capacity away", "and deploying a changed setting: the new replica has to go elsewhere")
+    stage.sandbox.faults.set_capacity(pod.cloud, available=False)
+    stage.edit(**{"service.env.MAX_NUM_SEQS": 64})
+    stage.inv("deploy", "--yes")
+    if newest(stage.sandbox).cloud == pod.cloud:
+        raise StepError(f"the service is still on {pod.cloud}")
+    stage.ask()
+    stage.inv("status")
+    destroy(stage)
+    return answered
+
+
+def play_private(stage: Stage, started: float) -> float:
+    """The environment `prod`: a private gateway, and its loss of power. Returns seconds until the answer."""
+    sandbox = stage.sandbox
+    if not sandbox.aws.has_hosts:
+        raise StepError(sandbox.aws.notice)
+    zone = sandbox.aws.snapshot_zone()
+    step("Filling in environments/prod.yml", "what a team would: its dstack project, region and VPC")
+    values = {"server.project": sandbox.project, "dns.vpc_id": sandbox.aws.vpc_id}
+    values |= {"gateway.region": sandbox.aws.environ["AWS_DEFAULT_REGION"]}
+    stage.edit(**values, **{"service.env.HF_TOKEN": None})  # the stand-in for vLLM downloads nothing
+
+    step("Deploying demo-mistral-nemo", "fleet, gateway, records, service, and the wait until it answers by name")
+    answered = deploy_and_ask(stage, started)
+    for command in ("status", "gateway.status", "dns.show"):
+        stage.inv(command)
+
+    [gateway] = [each for each in sandbox.aws.instances() if each.state == "running"]
+    step(
+        "Cutting the power of the gateway's host",
+        "EC2's recovery gives it back; the rest comes up by itself",
+    )
+    sandbox.aws.power_loss(gateway.id)
+    cut = time.monotonic()
+    while "choices" not in stage.answer():
+        if time.monotonic() - cut > HEALING_SECONDS:
+            raise StepError(f"no answer {HEALING_SECONDS} s after the power came back")
+        time.sleep(1)
+    console.print(f"answered again after {time.monotonic() - cut:.0f} s")
+    step("Deploying again", "nothing differs, so nothing is changed")
+    stage.inv("deploy", "--yes")
+    destroy(stage)
+    if left := [each.id for each in sandbox.aws.instances() if each.state != "terminated"]:
+        raise StepError(f"these instances are still there: {', '.join(left)}")
+    if sandbox.aws.snapshot_zone() != zone:
+        raise StepError("the zone is not as it was before")
+    return answered
+
+
+PLAYS = {"sandbox": play, "prod": play_private}
+
+
+def deploy_and_ask(stage: Stage, started: float) -> float:
+    """Returns the seconds from `started` to the answer."""
+    stage.inv("deploy", "--yes")
+    step("Asking it a question", "what a backend does: one HTTP request with a dstack token")
+    stage.ask()
+    return time.monotonic() - started
+
+
+def destroy(stage: Stage) -> None:
+    step("Destroying everything", "run, machines, fleet" + (", records, gateway" if stage.private else ""))
+    stage.inv("destroy", "--yes", *(["--allow-outage"] if stage.private else []))  # prod is protected
+    if left := [pod.id for pod in stage.sandbox.pods() if pod.running]:
+        raise StepError(f"these machines are still running: {', '.join(left)}")
+
+
+def newest(sandbox: Sandbox) -> PodInfo:
+    """The machine that was rented last: after a rollout the one before may still be finishing its streams."""
+    return max(sandbox.pods(), key=lambda pod: pod.started)
+
+
+def step(title: str, text: str) -> None:
+    console.print(f"\n[bold cyan]── {title}[/] [dim]{text}[/]")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,144 @@
+"""An EC2 host: a machine that boots from an overlay of the base image, with the instance's user data and address."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from sandbox.aws.vpc.network import BRIDGE, Network
+from sandbox.errors import SandboxError
+
+_SHUTDOWN_SECONDS = 30.0  # for services to end, before the power is cut
+_INIT_SECONDS = 10.0
+_POLL_SECONDS = 0.05
+_POWER_OFF = signal.SIGRTMIN + 4  # systemd(1)
+_NSPAWN = (
+    *("systemd-nspawn", "--quiet", "--boot", "--console=pipe", "--register=no", "--keep-unit"),
+    *("--link-journal=no", "--resolv-conf=off", "--timezone=off", f"--network-bridge={BRIDGE}"),
+)
+
+
+@dataclass(frozen=True)
+class HostSpec:
+    """What EC2 says about a host."""
+
+    id: str  # of the instance
+    address: str  # the private one
+    user_data: bytes
+
+
+class Host:
+    """One host, switched off at first. Its methods are for one thread at a time."""
+
+    def __init__(self, spec: HostSpec, base: Path, folder: Path, network: Network) -> None:
+        """`base` is the root of the base image; `folder` will keep disk and console, for this host alone."""
+        self.spec = spec
+        self._base = base
+        self._folder = folder
+        self._network = network
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def start(self) -> None:
+        """Switch it on; returns when its first process runs, long before its services do. Raises SandboxError."""
+        if not self._disk.exists():
+            self._format()
+        self._merged.mkdir(exist_ok=True)
+        layers = f"lowerdir={self._base},upperdir={self._disk},workdir={self._folder / 'work'}"
+        self._network.run("mount", "-t", "overlay", "overlay", "-o", layers, str(self._merged))
+        nspawn = self._network.command(*_NSPAWN, f"--machine={self.spec.id}", f"--directory={self._merged}")
+        with (self._folder / "console.log").open("ab") as console:
+            self._process = subprocess.Popen(
+                self._network.cgroups.command(self.spec.id, *nspawn),
+                stdin=subprocess.DEVNULL,
+                stdout=console,
+                stderr=console,
+            )
+        end = time.monotonic() + _INIT_SECONDS
+        while self._init() is None and self.running and time.monotonic() < end:
+            time.sleep(_POLL_SECONDS)
+        if not self.running:
+            raise SandboxError(f"{self.spec.id} doesn't boot; see {self._folder / 'console.log'}")
+
+    def shut_down(self) -> None:
+        """Let its services end, then switch it off."""
+        init = self._init()
+        if self._process is not None and init is not None:
+            with suppress(psutil.NoSuchProcess):
+                init.send_signal(_POWER_OFF)
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(_SHUTDOWN_SECONDS)
+        self.cut_power()
+
+    def cut_power(self) -> None:
+        """Switch it off without a warning to anything in it; its disk stays as it is."""
+        if self._process is None:
+            return
+        # Not nsenter itself: it must reap them, or they block the end of the VPC's namespaces as zombies.
+        for process in self._tree():
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        self._process.wait()
+        self._process = None
+        self._network.run("umount", "--lazy", str(self._merged))
+        with suppress(SandboxError):  # the kernel takes its cable away too, but a new one must not meet the old
+            self._network.run("ip", "link", "delete", f"vb-{self.spec.id}")
+
+    def wipe(self) -> None:
+        """Take away everything that was written to its disk; it must be off."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    @property
+    def _disk(self) -> Path:
+        return self._folder / "disk"
+
+    @property
+    def _merged(self) -> Path:
+        return self._folder / "root"
+
+    def _format(self) -> None:
+        """A disk as a new instance has it: the base image, and what the cloud tells the instance."""
+        (self._folder / "work").mkdir(parents=True)
+        spec, network = self.spec, self._network
+        host_name = f"ip-{spec.address.replace('.', '-')}"
+        seed = "var/lib/cloud/seed/nocloud"
+        interface = f"[Match]\nName=host0\n[Network]\nAddress={spec.address}/{network.addresses.prefixlen}\n"
+        for path, content in {
+            f"{seed}/user-data": spec.user_data,
+            f"{seed}/meta-data": json.dumps({"instance-id": spec.id, "local-hostname": host_name}).encode(),
+            "etc/systemd/network/10-vpc.network": f"{interface}IPv6AcceptRA=no\nLinkLocalAddressing=no\n".encode(),
+            "etc/resolv.conf": f"nameserver {network.resolver}\n".encode(),
+            "etc/hostname": f"{host_name}\n".encode(),
+        }.items():
+            file = self._disk / path
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(content)
+
+    def _tree(self) -> list[psutil.Process]:
+        """The processes of the machine, its first one among them: all that descends from nsenter."""
+        if self._process is None:
+            return []
+        with suppress(psutil.NoSuchProcess):
+            return psutil.Process(self._process.pid).children(recursive=True)
+        return []
+
+    def _init(self) -> psutil.Process | None:
+        """The container's first process: the one whose process namespace isn't the VPC's."""
+        outside = os.readlink(f"/proc/{self._network.pid}/ns/pid")
+        for process in self._tree():
+            with suppress(OSError, psutil.NoSuchProcess):
+                if os.readlink(f"/proc/{process.pid}/ns/pid") not in (outside, os.readlink("/proc/self/ns/pid")):
+                    return process
+        return None

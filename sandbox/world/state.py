@@ -1,0 +1,54 @@
+"""What a sandbox is told when it starts, and what it leaves in its folder for whoever wants to talk to it."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from sandbox.aws.aws_state import AwsState
+
+STATE_FILE = "state.json"
+CALLS_FILE = "calls.jsonl"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the owner of a sandbox asks of its process."""
+
+    folder: str
+    sockets: str  # a folder for temporary files, with a short path
+    load_seconds: float
+    server: bool  # whether to start the dstack server, or the clouds alone
+    temporary: bool  # whether to remove the folder at the end
+    engine: dict[str, str]  # variables of the pods that choose it; empty: the stand-in
+    zone: str | None = None  # of the emulated AWS; None: without AWS
+    front: bool = False  # whether callers reach the dstack server through a proxy that faults can be on
+
+
+@dataclass(frozen=True)
+class State:
+    """Addresses and tokens; written when the sandbox is ready, removed when it ends."""
+
+    url: str  # for callers of the dstack server: its own, or its front's; empty when the clouds run alone
+    server_url: str  # of the dstack server itself
+    token: str  # of the dstack server's admin
+    control_url: str
+    control_token: str
+    keys: dict[str, str]  # cloud: API key
+    cloud_environ: dict[str, str]  # variables that lead a process to the emulated clouds
+    aws: AwsState | None  # None: without AWS
+
+    def save(self, folder: Path) -> None:
+        """Write it for the owner alone to read, all at once."""
+        draft = folder / f"{STATE_FILE}.new"
+        draft.touch(mode=0o600)
+        draft.write_text(json.dumps(asdict(self)))
+        os.replace(draft, folder / STATE_FILE)
+
+    @classmethod
+    def load(cls, folder: Path) -> State:
+        """Read what save() wrote. Raises FileNotFoundError when no sandbox is ready in `folder`."""
+        values = json.loads((folder / STATE_FILE).read_text())
+        return cls(**values | {"aws": values["aws"] and AwsState(**values["aws"])})
