@@ -16,8 +16,8 @@ from sandbox.world import calls
 from sandbox.world.calls import Call
 from sandbox.world.client import ask_world, request
 from sandbox.world.fault_injection import FaultInjection
-from sandbox.world.state import CALLS_FILE, Settings, State
 from sandbox.world.world_process import WorldProcess
+from sandbox.world.world_state import CALLS_FILE, WorldSettings, WorldState
 
 
 class Sandbox:
@@ -55,7 +55,7 @@ class Sandbox:
         self._engine = dict(engine or {})
         self._front = front
         self._made: list[str] = []  # folders to remove in the end
-        self._state: State | None = None
+        self._state: WorldState | None = None
         self._world: WorldProcess | None = None
 
     @classmethod
@@ -63,7 +63,7 @@ class Sandbox:
         """The sandbox that somebody else started in `folder`; stop() only lets go of it."""
         sandbox = cls(folder)
         try:
-            sandbox._state = State.load(folder)
+            sandbox._state = WorldState.load(folder)
             sandbox.faults.in_force()
         except (FileNotFoundError, SandboxError):
             raise SandboxError(f"no sandbox runs in {folder}; start one with `python -m sandbox up`") from None
@@ -75,7 +75,7 @@ class Sandbox:
             settings = self._settings()
             self._world = WorldProcess(settings)
             self._world.start()
-            self._state = State.load(Path(settings.folder))
+            self._state = WorldState.load(Path(settings.folder))
         except BaseException:
             self.stop()
             raise
@@ -174,12 +174,12 @@ class Sandbox:
         return [call for call in logged if cloud in (None, call.cloud) and (call.write or not writes)]
 
     @property
-    def _running(self) -> State:
+    def _running(self) -> WorldState:
         if self._state is None:
             raise SandboxError("the sandbox isn't running; call start() first")
         return self._state
 
-    def _settings(self) -> Settings:
+    def _settings(self) -> WorldSettings:
         """What to tell the world, with the folders made that are temporary."""
         self._made.append(tempfile.mkdtemp(prefix="sandbox-", dir="/tmp"))  # sockets' paths must be short, unix(7)
         sockets = self._made[0]
@@ -187,7 +187,7 @@ class Sandbox:
             self._made.append(tempfile.mkdtemp(prefix="sandbox-"))
             self.folder = Path(self._made[1])
         folder = str(self.folder.resolve())
-        return Settings(
+        return WorldSettings(
             folder=folder,
             sockets=sockets,
             load_seconds=self._load_seconds,

@@ -18,7 +18,7 @@ _LARGEST = 4096  # pixels a side
 
 
 @dataclass(frozen=True)
-class Order:
+class PictureRequest:
     """`count` pictures of `width` x `height` pixels, each in so many `steps`."""
 
     width: int
@@ -35,7 +35,7 @@ class Order:
         return [base64.b64encode(file.getvalue()).decode()] * self.count
 
 
-def order(body: dict[str, Any]) -> Order:
+def read_request(body: dict[str, Any]) -> PictureRequest:
     """What a request asks for. Raises BadRequestError."""
     if not isinstance(body.get("prompt"), str):
         raise BadRequestError("1 validation error: 'prompt': Field required", "prompt")
@@ -49,4 +49,4 @@ def order(body: dict[str, Any]) -> Order:
         raise BadRequestError("n must be 1 to 10", "n")
     if not isinstance(steps, int) or steps < 1:
         raise BadRequestError("num_inference_steps must be at least 1", "num_inference_steps")
-    return Order(int(size[1]), int(size[2]), count, steps)
+    return PictureRequest(int(size[1]), int(size[2]), count, steps)

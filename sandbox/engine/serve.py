@@ -28,7 +28,7 @@ _engine_core = logging.getLogger("EngineCore")
 
 
 @dataclass(frozen=True)
-class Settings:
+class EngineSettings:
     """The stand-in's environment variables; the package's docstring says what they do."""
 
     load_seconds: float
@@ -38,7 +38,7 @@ class Settings:
     activity: Path | None
 
     @classmethod
-    def read(cls) -> Settings:
+    def read(cls) -> EngineSettings:
         """Exits with a message when a value is not a number."""
 
         def number(name: str, default: str) -> float:
@@ -59,7 +59,7 @@ class Settings:
 
 
 def main() -> None:
-    flags, settings = parse(sys.argv[1:]), Settings.read()
+    flags, settings = parse(sys.argv[1:]), EngineSettings.read()
     logging.basicConfig(
         stream=sys.stdout,
         level=logging.INFO,
@@ -69,7 +69,7 @@ def main() -> None:
     sys.exit(asyncio.run(_serve(flags, settings)))
 
 
-async def _serve(flags: Namespace, settings: Settings) -> int:
+async def _serve(flags: Namespace, settings: EngineSettings) -> int:
     """The exit code."""
     stop, grace = asyncio.Event(), flags.shutdown_timeout
 

@@ -126,7 +126,7 @@ class Api:
 
     async def _picture(self, request: web.Request) -> web.StreamResponse:
         body = await self._body(request)
-        order = pictures.order(body)
+        order = pictures.read_request(body)
         if refused := self._refusal(body):
             return refused
         async with aclosing(self._generate(Reply(("step",) * order.steps, "stop", 0))) as steps:

@@ -31,7 +31,7 @@ from sandbox.world.faults import Faults
 from sandbox.world.front import Front
 from sandbox.world.processes import check_installed
 from sandbox.world.proxy import Proxy
-from sandbox.world.state import CALLS_FILE, STATE_FILE, Settings, State
+from sandbox.world.world_state import CALLS_FILE, STATE_FILE, WorldSettings, WorldState
 
 _LOCK_FILE = "sandbox.lock"  # held while a sandbox lives, and kept as the mark of a folder that is a sandbox's own
 
@@ -39,7 +39,7 @@ _LOCK_FILE = "sandbox.lock"  # held while a sandbox lives, and kept as the mark 
 class World:
     """Everything that runs, in the order in which it is started."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: WorldSettings) -> None:
         self._folder = folder = Path(settings.folder)
         self._settings = settings
         self._keys = {"runpod": f"rpa_{secrets.token_hex(20)}", "vastai": secrets.token_hex(32)}
@@ -66,7 +66,7 @@ class World:
             self._rentals.address = aws.pods_address or self._rentals.address
         if self._settings.server:
             await self._server.start(cloud_environ, *([aws.backend] if aws else []))
-        State(
+        WorldState(
             url=await self._front.start(self._server.url) if self._front else self._server.url,
             server_url=self._server.url,
             token=self._token,
@@ -126,7 +126,7 @@ def _cloud_environ(proxy_port: int, ca_file: Path) -> dict[str, str]:
     }
 
 
-async def live(settings: Settings) -> int:
+async def live(settings: WorldSettings) -> int:
     """Run a world until it is told to end; returns the process's exit code."""
     told = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -185,7 +185,7 @@ def claim(folder: Path) -> IO[str]:
 
 
 def main() -> int:
-    settings = Settings(**json.loads(sys.argv[1]))
+    settings = WorldSettings(**json.loads(sys.argv[1]))
     folder = Path(settings.folder)
     try:
         check_installed()

@@ -9,13 +9,13 @@ from contextlib import suppress
 from typing import Any
 
 from sandbox.errors import SandboxError
-from sandbox.world.state import State
+from sandbox.world.world_state import WorldState
 
 _SECONDS = 60.0
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # the caller's proxies don't lead to loopback
 
 
-def ask_world(state: State, method: str, path: str, body: Any = None) -> Any:
+def ask_world(state: WorldState, method: str, path: str, body: Any = None) -> Any:
     """Call the API of a sandbox's world, see control.py. Raises SandboxError with what it says is wrong."""
     return request(method, f"{state.control_url}/{path}", state.control_token, body)
 

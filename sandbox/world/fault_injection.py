@@ -8,13 +8,13 @@ from sandbox.aws.aws_account import AwsAccount
 from sandbox.errors import SandboxError
 from sandbox.world.client import ask_world
 from sandbox.world.faults import AWS, DSTACK, Fault, Kind
-from sandbox.world.state import State
+from sandbox.world.world_state import WorldState
 
 
 class FaultInjection:
     """The faults of a running sandbox. The GPU clouds' are kept by the world, AWS's by AWS's own process."""
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: WorldState) -> None:
         self._state = state
 
     def add(

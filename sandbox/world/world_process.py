@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from sandbox.errors import SandboxError
-from sandbox.world.state import Settings
+from sandbox.world.world_state import WorldSettings
 
 _STOP_SECONDS = 30.0
 
@@ -19,7 +19,7 @@ _STOP_SECONDS = 30.0
 class WorldProcess:
     """Everything behind a sandbox, in a process of its own that ends with the one that started it."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: WorldSettings) -> None:
         self._settings = settings
         self._process: subprocess.Popen[str] | None = None
 

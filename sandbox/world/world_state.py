@@ -14,7 +14,7 @@ CALLS_FILE = "calls.jsonl"
 
 
 @dataclass(frozen=True)
-class Settings:
+class WorldSettings:
     """What the owner of a sandbox asks of its process."""
 
     folder: str
@@ -28,7 +28,7 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class State:
+class WorldState:
     """Addresses and tokens; written when the sandbox is ready, removed when it ends."""
 
     url: str  # for callers of the dstack server: its own, or its front's; empty when the clouds run alone
@@ -48,7 +48,7 @@ class State:
         os.replace(draft, folder / STATE_FILE)
 
     @classmethod
-    def load(cls, folder: Path) -> State:
+    def load(cls, folder: Path) -> WorldState:
         """Read what save() wrote. Raises FileNotFoundError when no sandbox is ready in `folder`."""
         values = json.loads((folder / STATE_FILE).read_text())
         return cls(**values | {"aws": values["aws"] and AwsState(**values["aws"])})
