@@ -2,11 +2,19 @@
 
 import shlex
 from pathlib import Path
-from tempfile import gettempdir
+
+
+def is_compared_by_cruft(project: Path) -> bool:
+    """Return whether `cruft update` renders here: the old and the new version, to compare them. Nobody works there."""
+    if not project.parent.match("tmp????????"):
+        return False
+    from tempfile import gettempdir  # takes longer to import than the rest takes to run
+
+    return project.parent.parent == Path(gettempdir()).resolve()
+
 
 project = Path.cwd()
-# `cruft update` renders the old and the new version into folders of this kind, to compare them: nobody works there
-if not project.parent.match(str(Path(gettempdir()).resolve() / "tmp????????")):
+if not is_compared_by_cruft(project):
     print(f"""
 Next:
   cd {shlex.quote(str(project))}

@@ -7,9 +7,6 @@ import json
 import re
 import sys
 from collections.abc import Callable
-from contextlib import suppress
-from difflib import get_close_matches
-from pathlib import Path, PurePath
 
 ANSWERS = json.loads(r""" << {
     "project_name": cookiecutter.project_name,
@@ -38,7 +35,7 @@ HUB_NAME = r"(?![.-])[A-Za-z0-9_.-]{1,96}(?<![.-])"
 
 
 def text(limit: int) -> Callable[[str], bool]:
-    """Accepts a line of printable characters; emoji may be joined (U+200D), which isn't printable by itself."""
+    """Accept a line of printable characters. Emoji may be joined by U+200D, which isn't printable by itself."""
     return lambda answer: (
         0 < len(answer) <= limit and answer == answer.strip() and answer.replace("\u200d", "").isprintable()
     )
@@ -46,6 +43,15 @@ def text(limit: int) -> Callable[[str], bool]:
 
 def pattern(expression: str) -> Callable[[str], object]:
     return re.compile(expression).fullmatch
+
+
+def nearest_region(answer: str) -> str:
+    """Return the region that `answer` may have meant. Only a wrong answer needs the imports."""
+    if answer in AWS_REGIONS:
+        return answer
+    from difflib import get_close_matches
+
+    return (get_close_matches(answer, AWS_REGIONS, n=1) or ["us-east-1"])[0]
 
 
 def fits_dstack(zone: str) -> bool:
@@ -83,7 +89,7 @@ RULES = (
         "aws_region",
         AWS_REGIONS.__contains__,
         "is no AWS region that dstack works in",
-        (get_close_matches(str(ANSWERS["aws_region"]), AWS_REGIONS, n=1) or ["us-east-1"])[0],
+        nearest_region(str(ANSWERS["aws_region"])),
     ),
     (
         "dstack_project",
@@ -99,7 +105,10 @@ RULES = (
 
 
 def remove_empty_folders(slug: str) -> None:
-    """For a slug like `a/b` cookiecutter made both folders before this hook ran, and would remove `b` alone."""
+    """Remove what cookiecutter made for a slug like `a/b` before this hook ran: it would remove `b` alone."""
+    from contextlib import suppress
+    from pathlib import Path, PurePath
+
     depth = len(PurePath(slug).parts)
     for folder in (Path.cwd(), *Path.cwd().parents)[: depth if depth > 1 else 0]:
         with suppress(OSError):  # not empty: not made for this project

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from jinja2 import TemplateError
 
-from template_extensions import markdown, quoted
+from template_text import markdown, quoted
 from tests.rendered import MARKDOWN, Bake, files, texts, typed
 
 HOSTILE = [

@@ -17,7 +17,7 @@ from dstack._internal.core.models.resources import GPUSpec
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from sandbox.engine.flags import human_int, parse
-from template_extensions import MODELS, catalogue, known_model, refused_model, refused_precision
+from template_catalogue import catalogue, known_model, machines, model_files, refused_model, refused_precision
 from tests.rendered import ROOT, Bake, engine_command, files
 
 Precision = Literal["published", "fp8"]
@@ -29,8 +29,9 @@ CHATS = [(model, precision) for model, precision in SERVED if CATALOGUE[model]["
 ToolParser = Literal["hermes", "llama3_json", "mistral", "openai", "pythonic"]
 ReasoningParser = Literal["deepseek_r1", "mistral", "openai_gptoss", "qwen3"]
 
-# GPU memory that torch sees, by what the smallest card is sold with: L4, RTX 5090, L40S, H100
-TORCH_GIB = {"24": "22.03", "32": "31.36", "48": "44.40", "80": "79.18"}
+SMALLEST_GIB: dict[str, float] = {}  # GPU memory that torch sees on the smallest card, by what it is sold with
+for card in sorted(machines("cards"), key=lambda card: card["gib"], reverse=True):
+    SMALLEST_GIB[str(card["memory"])] = card["gib"]
 
 
 class Strict(BaseModel):
@@ -85,7 +86,7 @@ def test_an_entry_is_whole_and_has_no_unknown_key(model_id: str) -> None:
 
 def test_no_model_is_in_the_catalogue_twice() -> None:
     """YAML and the union of the files would let the last one win."""
-    ids = [line for file in MODELS.glob("*.yml") for line in re.findall(r"^(\S+/\S+):$", file.read_text("utf-8"), re.M)]
+    ids = [line for file in model_files() for line in re.findall(r"^(\S+/\S+):$", file.read_text("utf-8"), re.M)]
     assert sorted(ids) == sorted(CATALOGUE)
 
 
@@ -131,7 +132,7 @@ def test_two_requests_of_full_length_fit_on_the_smallest_card(baked: Bake, model
     """As the repository's own `inv size` computes it, with the flags that its service has."""
     memory = CATALOGUE[model_id]["gpu"][precision]["memory"].split("GB")[0]
     done = subprocess.run(
-        [sys.executable, "-m", "invoke", "size", "--gpu-memory", TORCH_GIB[memory], "--json"],
+        [sys.executable, "-m", "invoke", "size", "--gpu-memory", str(SMALLEST_GIB[memory]), "--json"],
         cwd=baked(model_id=model_id, precision=precision),
         env={**os.environ, "DSTACK_TOKEN": "t"},
         capture_output=True,
@@ -169,11 +170,40 @@ def test_sizing_gets_the_numbers_of_the_model(baked: Bake, model_id: str) -> Non
     assert numbers == {"model": model_id, "weights_gib": entry["weights_gib"]} | told
 
 
+def test_guesses_and_sizing_know_the_same_cards(baked: Bake) -> None:
+    """`inv size` computes with the very cards that the template guessed with."""
+    known = json.loads((baked() / "sizing" / "cards.json").read_text("utf-8"))
+    assert known == [{"name": card["name"], "gib": card["gib"]} for card in machines("cards")]
+
+
+class Card(Strict):
+    name: str
+    memory: int
+    gib: float
+
+    @model_validator(mode="after")
+    def check(self) -> Card:
+        assert 0.9 < self.gib / self.memory < 1, "torch sees less than a card is sold with, and not much less"
+        return self
+
+
+def test_every_machine_to_guess_from_has_a_card_and_a_price() -> None:
+    sizes = {Card.model_validate(card).memory for card in machines("cards")}
+    assert {machine["memory"] for machine in machines("machines")} <= sizes & machines("prices").keys()
+    total = [machine["memory"] * machine["count"] for machine in machines("machines")]
+    assert total == sorted(total), "the smallest machine comes first"
+
+
+@pytest.mark.parametrize(("model_id", "precision"), SERVED)
+def test_the_catalogue_asks_for_cards_with_a_price(model_id: str, precision: str) -> None:
+    assert known_model(model_id, precision)["dear"] > 0
+
+
 @pytest.mark.parametrize("model_id", [model_id for model_id, entry in CATALOGUE.items() if "picture_gib" in entry])
 def test_a_picture_fits_on_the_smallest_card(model_id: str) -> None:
     entry = CATALOGUE[model_id]
     smallest = entry["gpu"]["published"]["memory"].split("GB")[0]
-    assert entry["weights_gib"] < entry["picture_gib"] < float(TORCH_GIB[smallest])
+    assert entry["weights_gib"] < entry["picture_gib"] < SMALLEST_GIB[smallest]
 
 
 @pytest.mark.parametrize(

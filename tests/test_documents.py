@@ -23,7 +23,7 @@ from dstack._internal.server.services.runs.spec import validate_run_spec_and_set
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from template_extensions import catalogue
+from template_catalogue import catalogue
 from tests.rendered import Bake
 
 SERVICE: dict[str, Any] = {"type": "service", "name": "a-b", "commands": ["c"], "port": 8000}

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from template_extensions import catalogue
+from template_catalogue import catalogue
 from tests.rendered import Bake, files
 from tests.test_rendering import every_combination
 

@@ -29,6 +29,7 @@ FILES = {
     "README.md",
     "capacity/README.md",
     "capacity/__init__.py",
+    "capacity/cards.json",
     "capacity/cards.py",
     "capacity/flags.py",
     "capacity/memory.py",

@@ -16,7 +16,7 @@ import httpx
 import pytest
 import yaml
 
-from template_extensions import catalogue
+from template_catalogue import catalogue
 from tests.rendered import Bake
 from tests.sandbox.test_engine import VLLM, answers, environ, free_port, wait_until
 

@@ -1,0 +1,32 @@
+"""The filters for text: `text | quoted` and `text | markdown`.
+
+template_extensions.py runs this file and takes `FILTERS` from it. Like that file, it imports nothing of the template.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+
+
+def quoted(text: str) -> str:
+    r"""Return `text` as a double-quoted string that YAML, TOML and Python read back unchanged.
+
+    JSON's escapes mean the same in all three, except for an emoji: JSON's `\ud83d\ude00` does not. So printable
+    characters stay as they are. Characters that can't be printed are escaped, because YAML would fold or refuse them.
+    """
+    return "".join(c if c.isprintable() else _escape(c) for c in json.dumps(text, ensure_ascii=False))
+
+
+def _escape(character: str) -> str:
+    code = ord(character)
+    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
+
+
+def markdown(text: str) -> str:
+    """Return `text` with every character escaped that Markdown or HTML could take for markup."""
+    return re.sub(r"([\\`*_{}\[\]<>()#+\-=.!|~&$:@])", r"\\\1", text)
+
+
+FILTERS: dict[str, Callable[[str], str]] = {"quoted": quoted, "markdown": markdown}
