@@ -60,7 +60,7 @@ def put(root: Path, versions: Mapping[str, str]) -> list[str]:
 
     changed = []
     for name in _files(root):
-        if not name.startswith(RENDERED) and not name.endswith(LOCK):
+        if not name.startswith(RENDERED) and LOCK not in name:
             before = after = (root / name).read_text("utf-8", errors="surrogateescape")
             for pattern in PATTERNS:
                 after = pattern.sub(pinned, after)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 import shutil
 import sys
@@ -18,6 +17,10 @@ ROOT = Path(__file__).parent
 TEMPLATE = ROOT / "<<cookiecutter.project_slug>>"
 DEMO = ROOT / "demo-mistral-nemo"
 LOCK = "pip compile --quiet --universal --generate-hashes --no-header --no-annotate --extra dev pyproject.toml"
+TEMPLATE_LOCKS = {  # by kind of service: a model, and the lock of what is rendered for it
+    "chat": ("mistralai/Mistral-Nemo-Instruct-2407", "<% if not cookiecutter.__pictures %>requirements.txt<% endif %>"),
+    "pictures": ("Tongyi-MAI/Z-Image-Turbo", "<% if cookiecutter.__pictures %>requirements.txt<% endif %>"),
+}
 VLLM_LOCK = (
     "pip compile --quiet --generate-hashes --no-header --no-annotate --upgrade"
     " --python-platform x86_64-unknown-linux-gnu --override sandbox/vllm/overrides.txt"
@@ -106,16 +109,12 @@ def lock(c: Context, exact: bool = False) -> None:
         with c.cd(ROOT):
             c.run(f"uv {LOCK} --upgrade --output-file requirements.txt")
             c.run(" ".join(["uv", VLLM_LOCK, "--python-version", install.PYTHON, *install.torch_source()]))
-        # a service that draws needs what others need, and pillow: that part of its lock is rendered for it alone
-        render(Path(folder) / "pictures", model_id="Tongyi-MAI/Z-Image-Turbo")
-        # the very versions that are tested here
-        tested = shlex.quote(str(ROOT / "requirements.txt"))
-        with c.cd("pictures"):
-            c.run(f"uv {LOCK} --upgrade --constraint {tested} --output-file requirements.txt")
-        text = Path(folder, "pictures", "requirements.txt").read_text("utf-8")
-        conditional = "#% if cookiecutter.__pictures\n\\g<0>#% endif\n"
-        text = re.sub(r"^pillow==.*\n(?: .*\n)+", conditional, text, flags=re.M)
-        (TEMPLATE / "requirements.txt").write_text(text, "utf-8")
+        tested = shlex.quote(str(ROOT / "requirements.txt"))  # the very versions that are tested here
+        for kind, (model_id, name) in TEMPLATE_LOCKS.items():
+            render(Path(folder) / kind, model_id=model_id)
+            with c.cd(kind):
+                c.run(f"uv {LOCK} --upgrade --constraint {tested} --output-file requirements.txt")
+            shutil.copyfile(Path(folder, kind, "requirements.txt"), TEMPLATE / name)
     render(DEMO)
 
 

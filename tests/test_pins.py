@@ -15,6 +15,7 @@ import yaml
 
 import pins
 from sandbox.engine.flags import VLLM_VERSION
+from tasks import TEMPLATE_LOCKS
 from tests.rendered import ROOT
 
 TEMPLATE = ROOT / "<<cookiecutter.project_slug>>"
@@ -29,6 +30,7 @@ def repository(tmp_path: Path) -> Path:
         "pyproject.toml": '["dstack[server]==0.22.10", "boto3==1.44.5"]  # ==, not >=\n',
         "requirements.txt": "dstack==0.22.10 \\\n",
         "template/pyproject.toml": '["dstack[server]==0.22.9"]\n',
+        "template/<% if x %>requirements.txt<% endif %>": "dstack==0.22.10 \\\n",
         "template/ci.yml": f"  - {CHECKOUT}{'b' * 40} # v7.0.1\n",
         "template/setup.yml": '    version: "0.13.9" # uv\n',
         "template/service.dstack.yml": "image: vllm/vllm-openai:v0.28.0-cu129\n",
@@ -68,6 +70,15 @@ def test_one_version_can_be_put_everywhere(repository: Path) -> None:
     assert pins.put(repository, {"dstack": "0.23.0"}) == ["pyproject.toml", "template/pyproject.toml"]
     assert pins.find(repository)["vllm/vllm-openai"] == {"template/service.dstack.yml": {"v0.29.0-cu129"}}
     assert '"boto3==1.44.5"]  # ==, not >=' in (repository / "pyproject.toml").read_text()
+
+
+def test_both_locks_of_the_template_are_of_one_day() -> None:
+    """Pictures take pillow besides; everything else is the same for every service."""
+    chat, pictures = (set((TEMPLATE / name).read_text("utf-8").splitlines()) for _, name in TEMPLATE_LOCKS.values())
+    more = "\n".join(line for line in pictures - chat if "--hash" not in line)
+    assert more.startswith("pillow==")
+    assert "\n" not in more
+    assert chat <= pictures
 
 
 def test_the_same_requirement_is_the_same_here_and_in_generated_repositories() -> None:
