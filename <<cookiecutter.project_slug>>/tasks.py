@@ -112,7 +112,7 @@ def _deploy(environment: Environment, *, yes: bool, dry_run: bool, json: bool, f
         run = deploy.rollout.deploy(patient, planned, say)
         operate.views.status(operate.status.of(environment, run), json=json)
         patience = operate.smoke.REGISTRATION_SECONDS
-        report = None if run.asleep else operate.smoke.of(environment, run, patience=patience)
+        report = None if run.asleep else operate.smoke.smoke_test(environment, run, patience=patience)
         deploy.rollout.still(patient, run, name)
         deploy.existing.remove(patient, environment, planned.removals, say)
     if not json:
@@ -190,15 +190,14 @@ def logs(environment: Environment, replica: int = -1, lines: int = 200) -> None:
 def smoke(environment: Environment, json: bool = False) -> None:
     """Ask the endpoint like a caller would, and show the latencies."""
     run = deploy.api.Api(environment).run(environment.run_name)
-    operate.views.smoke(operate.smoke.of(environment, run), json=json)
+    operate.views.smoke(operate.smoke.smoke_test(environment, run), json=json)
 
 
 @command
 def offers(environment: Environment, at_once: int = 0, json: bool = False) -> None:
-    """Show the GPUs on offer: price, how many requests each answers at once, what can go wrong with it."""
-    from capacity.offers import find
-
-    capacity.views.offers(*find(environment, at_once), at_once=at_once, json=json)
+    """Show the GPUs on offer: price, how many concurrent requests each answers, what can go wrong with it."""
+    found = deploy.offers.current_offers(environment).sorted_for(at_once)
+    capacity.views.offers(found, concurrent=at_once, json=json)
 
 
 @command
@@ -216,12 +215,10 @@ def size(
     json: bool = False,
 ) -> None:
     """Show what of this service, or of another model, fits on which GPU."""
-    from capacity import report  # pydantic and rich take longer to import than `inv --list` takes
-
-    told = {"utilization": utilization, "tp": tp, "max_model_len": max_model_len, "max_num_seqs": max_num_seqs}
-    told |= {"max_num_batched_tokens": max_num_batched_tokens, "kv_cache_dtype": kv_cache_dtype}
-    found = report.lines(environment, told, config=config, weights=weights, gpu_memory=gpu_memory)
-    report.show(found, json=json)
+    overrides = {"utilization": utilization, "tp": tp, "max_model_len": max_model_len, "max_num_seqs": max_num_seqs}
+    overrides |= {"max_num_batched_tokens": max_num_batched_tokens, "kv_cache_dtype": kv_cache_dtype}
+    found = operate.sizes.sizes(environment, overrides, config=config, weights=weights, gpu_memory=gpu_memory)
+    capacity.views.sizes(found, json=json, single=bool(gpu_memory))
 
 
 @command
@@ -229,23 +226,17 @@ def bench(
     environment: Environment,
     concurrency: int = 8,
     requests: int = 100,
-#% if cookiecutter.__pictures
-    input_tokens: int = 32,
-#% else
-    input_tokens: int = 512,
-    output_tokens: int = 128,
-#% endif
+    input_tokens: int = 0,
+    output_tokens: int = 0,
     folder: str = "bench",
     json: bool = False,
 ) -> None:
-    """Put the endpoint under load: latencies, throughput, and what a million << 'requests' if cookiecutter.__pictures else 'tokens' >> cost."""
-    load = {"concurrency": concurrency, "requests": requests, "input_tokens": input_tokens}
-#% if not cookiecutter.__pictures
-    load["output_tokens"] = output_tokens
-#% endif
+    """Put the endpoint under load: latencies, throughput, and what a million tokens or requests cost."""
+    load = operate.bench.planned_load(concurrency, requests, input_tokens, output_tokens)
     run = deploy.api.Api(environment).run(environment.run_name)
     with console.terminal.watching(f"load on {environment.run_name}") as say:
-        report = operate.bench.of(environment, run, Path(folder), say, **load)
+        report = operate.bench.measure(environment, run, Path(folder), say, load)
+    operate.bench.save(report, operate.views.bench_picture(report), Path(folder))
     operate.views.bench(report, Path(folder), json=json)
 
 

@@ -23,7 +23,7 @@ HELP = {
     "allow_recreation": "go on even if that deletes the gateway and makes a new one",
     "allow_restart": "go on even if that interrupts a protected service",
     "detailed_exitcode": "exit with 10 when there are changes, 11 when they interrupt the service",
-    "at_once": "sort by what it costs to answer so many requests at once (default: one's share of a full machine)",
+    "at_once": "sort by what so many concurrent requests cost (default: one's share of a full machine)",
     "name": "name of the secret, as in ${{ secrets.NAME }}",
     "replica": "number of the replica (default: any)",
     "lines": "how many, 1,000 at most; `dstack attach --logs` follows",
@@ -39,8 +39,8 @@ HELP = {
     "weights": "GiB of the checkpoint (default: from its safetensors index, else counted)",
     "concurrency": "requests that are under way at any time",
     "requests": "how many to send, after as many as --concurrency to warm up",
-    "input_tokens": "tokens of a prompt, about",
-    "output_tokens": "tokens of an answer",
+    "input_tokens": "tokens of a prompt, about (default: 512 of a chat, 32 for a picture)",
+    "output_tokens": "tokens of an answer, of chats alone (default: 128)",
     "folder": "where to leave report.json, report.svg and AIPerf's own files",
 }
 

@@ -5,6 +5,7 @@
 | environments.py | reads an environment: its file over dstack/, and where to deploy |
 | documents/ | checks the merged documents before dstack is asked |
 | api.py, dstack/ | talks to the dstack server |
+| offers.py | asks dstack for the machines that the service may rent |
 | changes.py | classifies what happens to running replicas |
 | plans.py | asks what a deploy would change |
 | guards.py | refuses what a plan must not do |
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from deploy import existing as existing
     from deploy import gateways as gateways
     from deploy import guards as guards
+    from deploy import offers as offers
     from deploy import plans as plans
     from deploy import rollout as rollout
     from deploy import views as views

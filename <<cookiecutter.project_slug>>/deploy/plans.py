@@ -1,8 +1,9 @@
 """What a deploy would change, asked of dstack. What speaks against it is in guards.py."""
 
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 
-from capacity.offers import assess, machines
+from capacity.offers import Evaluation, evaluate
 from console.errors import ExitCode, Failure
 from deploy.api import Api
 from deploy.changes import (
@@ -21,6 +22,7 @@ from deploy.dstack.client import Say
 from deploy.dstack.polling import poll
 from deploy.environments import Environment
 from deploy.existing import Resource, forgotten
+from deploy.offers import machines
 
 GIVING_BACK_SECONDS = 120.0
 
@@ -120,6 +122,11 @@ class Plan:
         """Of `inv plan --detailed-exitcode`."""
         return ExitCode.INTERRUPTING_CHANGES if self.interrupts else ExitCode.CHANGES if self.changes else 0
 
+    @cached_property
+    def evaluation(self) -> Evaluation:
+        """What the service's model says about the offers, in their order."""
+        return evaluate(self.environment.service, self.offers, self.environment.max_price_per_hour)
+
     def as_json(self) -> Document:
         """The plan for machines; prices in USD per hour."""
         return {
@@ -130,7 +137,7 @@ class Plan:
             "price_change_per_hour": self.price_change,
             **{name: asdict(part) for name, part in self.parts.items()},
             "removals": [resource.as_json() for resource in self.removals],
-            "offers": [offer.as_json() for offer in assess(self.environment, self.offers)[0]],
+            "offers": [offer.as_json() for offer in self.evaluation.offers],
         }
 
 

@@ -7,7 +7,6 @@ from typing import Any
 import yaml
 from rich.markup import escape
 
-from capacity.offers import assess
 from capacity.views import offer_table
 from console import views
 from console.terminal import console
@@ -45,9 +44,7 @@ def plan(planned: Plan, *, json: bool = False) -> None:
     if not planned.offers:
         console.print(f"[bold red]No offer:[/] {escape(no_offer(planned))}")
         return
-    offer_table(
-        "Offers for a new replica, first tried first", *assess(planned.environment, planned.offers[:OFFERS_SHOWN])
-    )
+    offer_table("Offers for a new replica, first tried first", planned.evaluation.first(OFFERS_SHOWN))
     if len(planned.offers) > OFFERS_SHOWN:
         console.print(f"[dim]and {len(planned.offers) - OFFERS_SHOWN} more (--json lists them)[/]")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -182,17 +183,31 @@ def test_https_without_a_line_is_true_behind_a_gateway_and_needs_a_certificate(r
     assert "service.https: null means true" in refusal(root, **documents)
 
 
-#% if not cookiecutter.__pictures
-@pytest.mark.parametrize("model", [None, "", {}])
-def test_a_service_without_a_model_is_refused_before_it_is_rented_for(root: Path, model: Any) -> None:
-    path = root / "dstack" / "service.dstack.yml"
+def without_model(root: Path, monkeypatch: pytest.MonkeyPatch, *, kind: str, model: Any = None) -> None:
+    """Take the model's name out of the service of a model of this kind."""
+    path, served = root / "dstack" / "service.dstack.yml", root / "model.json"
     document = yaml.safe_load(path.read_text(encoding="utf-8"))
     path.write_text(yaml.safe_dump({**document, "model": model}), encoding="utf-8")
+    served.write_text(json.dumps({"kind": kind, "model": "a/b"}), encoding="utf-8")
+    monkeypatch.setattr("capacity.served.PATH", served)
+
+
+@pytest.mark.parametrize("model", [None, "", {}])
+def test_a_chat_service_without_a_model_is_refused_before_it_is_rented_for(
+    root: Path, monkeypatch: pytest.MonkeyPatch, model: Any
+) -> None:
+    without_model(root, monkeypatch, kind="chat", model=model)
     assert "service.model: " in refusal(root)
     assert load("dev", root, VARIABLES)  # `inv destroy` still ends it
 
 
-#% endif
+def test_a_service_that_draws_has_no_model_key(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    without_model(root, monkeypatch, kind="pictures")
+    assert check(root).service["model"] is None
+    without_model(root, monkeypatch, kind="paintings")
+    assert "capacity/model.json: kind 'paintings'" in refusal(root)
+
+
 def test_a_service_of_groups_needs_room_for_all_of_them(root: Path) -> None:
     groups = [{"name": name, "replicas": 2, "commands": RUN} for name in ("small", "big")]
     service = GROUPS | {"groups": groups}

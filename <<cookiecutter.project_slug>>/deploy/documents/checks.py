@@ -9,15 +9,13 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from capacity.errors import SizingError
+from capacity.served import served_model
+
 if TYPE_CHECKING:
     from deploy.documents.files import Document
     from deploy.environments import Dns
 
-#% if cookiecutter.__pictures
-CHATS = False  # dstack has the key `model` for chats alone
-#% else
-CHATS = True  # a deploy asks the endpoint for `model`
-#% endif
 RANGE = re.compile(r"([0-9]{0,9})(?:\.\.([0-9]{1,9}))?")
 
 
@@ -45,8 +43,8 @@ def undeployable(service: Document, fleet: Document, gateway: Document | None) -
 
     The documents have to be such as dstack's models take.
     """
-    if CHATS and not service.get("model"):
-        return "service.model: is missing: a deploy asks the endpoint for it; write the name of the model"
+    if problem := _model(service):
+        return problem
     if gateway is not None and "https" not in service and gateway.get("certificate") is None:
         return "service.https: null means true, and the gateway has no certificate; remove the line or write auto"
     try:
@@ -89,6 +87,19 @@ def bounds(value: Any) -> tuple[int, int]:
     if most < fewest:
         raise ValueError(f"{value!r} is not a number or a range such as 1..4")
     return fewest, most
+
+
+def _model(service: Document) -> str | None:
+    """Return that a chat model's name is missing. dstack has the key `model` for chats alone."""
+    if service.get("model"):
+        return None
+    try:
+        kind = served_model().kind
+    except SizingError as error:
+        return f"capacity/{error}"
+    if kind != "chat":
+        return None
+    return "service.model: is missing: a deploy asks the endpoint for it; write the name of the model"
 
 
 def _grouped(service: Document) -> bool:

@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AliasChoices, AliasPath, BaseModel, Field
 
+from capacity import machines
 from deploy.documents.files import Document
 
 FINISHED = {"terminated", "failed", "done"}  # of runs
@@ -42,29 +43,12 @@ class Logs(BaseModel):
     logs: list[LogEvent]
 
 
-class Gpu(BaseModel):
-    name: str
-    memory_mib: int
+class Machine(machines.Machine):
+    """A machine where dstack's answers have it; `availability` of offers alone."""
 
-
-class Machine(BaseModel):
-    """What a replica runs on, or could; `price` in USD per hour, `availability` of offers alone."""
-
-    backend: str
-    region: str
-    price: float
     availability: str = ""
-    gpus: list[Gpu] = Field(validation_alias=_resource("gpus"))
+    gpus: list[machines.Gpu] = Field(validation_alias=_resource("gpus"))
     disk_mib: int | None = Field(default=None, validation_alias=_resource("disk", "size_mib"))
-
-    @property
-    def gpu(self) -> str:
-        """Such as `2x A100 80 GB`."""
-        count = f"{len(self.gpus)}x " if len(self.gpus) > 1 else ""
-        return f"{count}{self.gpus[0].name} {self.gpus[0].memory_mib / 1024:.0f} GB" if self.gpus else "no GPU"
-
-    def as_json(self) -> Document:
-        return {"cloud": self.backend, "region": self.region, "gpu": self.gpu, "price_per_hour": self.price}
 
 
 class Submission(BaseModel):
