@@ -82,10 +82,38 @@ def hunt(c: Context, examples: int = 1000, seed: int = 1, every: int = 0) -> Non
 
 @task
 def lint(c: Context) -> None:
-    """Run ruff and mypy on the template's own code."""
+    """Run ruff and mypy on the template's own code, and on the Python that it renders, by the settings it renders."""
+    _lint(c, python("mypy"))
+    with TemporaryDirectory() as folder, c.cd(folder):
+        stage_python(Path(folder))
+        _lint(c, f"{python('mypy')} --cache-dir {shlex.quote(str(ROOT / '.mypy_cache' / 'template'))}")
+
+
+def _lint(c: Context, mypy: str) -> None:
     c.run(f"{python('ruff')} check --no-cache .")
     c.run(f"{python('ruff')} format --no-cache --check .")
-    c.run(python("mypy"))
+    c.run(mypy)
+
+
+def python_files(template: Path) -> dict[str, Path]:
+    """Return the Python files of `template` by their names in a generated repository.
+
+    Some have a condition in their name there: `<% if … %>chat.py<% endif %>`. Raises ValueError where two have one
+    name.
+    """
+    found: dict[str, Path] = {}
+    for path in sorted(template.rglob("*")):
+        name = re.sub("<%.*?%>", "", path.relative_to(template).as_posix())
+        if name.endswith(".py") and found.setdefault(name, path) != path:
+            raise ValueError(f"{found[name]} and {path} have the same name in a generated repository")
+    return found
+
+
+def stage_python(folder: Path) -> None:
+    """Copy the template's Python to `folder` under plain names, with the settings of ruff and mypy."""
+    for name, path in (python_files(TEMPLATE) | {"pyproject.toml": TEMPLATE / "pyproject.toml"}).items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, folder / name)
 
 
 @task

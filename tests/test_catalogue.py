@@ -166,8 +166,10 @@ def test_only_precisions_that_the_catalogue_has_are_served(model_id: str, precis
 def test_sizing_gets_the_numbers_of_the_model(baked: Bake, model_id: str) -> None:
     numbers = json.loads((baked(model_id=model_id) / "capacity" / "model.json").read_text("utf-8"))
     entry = CATALOGUE.get(model_id, {"config": None, "weights_gib": None})
-    told = {"picture_gib": entry["picture_gib"]} if "picture_gib" in entry else {"config": entry.get("config")}
-    assert numbers == {"model": model_id, "weights_gib": entry["weights_gib"]} | told
+    of_its_kind = {"kind": "chat", "config": entry.get("config")}
+    if "picture_gib" in entry:
+        of_its_kind = {"kind": "pictures", "picture_gib": entry["picture_gib"]}
+    assert numbers == {"model": model_id, "weights_gib": entry["weights_gib"]} | of_its_kind
 
 
 def test_guesses_and_sizing_know_the_same_cards(baked: Bake) -> None:

@@ -55,9 +55,9 @@ def test_statuses_and_reasons_are_spelled_as_dstack_spells_them(deploy: Any) -> 
 def test_what_offers_are_held_against_is_what_dstack_asks_of_clouds(capacity: Any) -> None:
     """Literals in its code of Vast.ai; RunPod's hosts are asked for the same CUDA."""
     asked = inspect.getsource(vastai)
-    assert f'"cuda_max_good": {{"gte": {capacity.offers.HOST_CUDA}}}' in asked
-    assert f'"inet_down": {{"gt": {capacity.offers.DOWNLOAD_MBIT}}}' in asked
-    for cloud, minutes in capacity.offers.START_MINUTES.items():
+    assert f'"cuda_max_good": {{"gte": {capacity.problems.HOST_CUDA}}}' in asked
+    assert f'"inet_down": {{"gt": {capacity.problems.DOWNLOAD_MBIT}}}' in asked
+    for cloud, minutes in capacity.problems.START_MINUTES.items():
         assert get_provisioning_timeout(BackendType(cloud), "") == timedelta(minutes=minutes)
 
 

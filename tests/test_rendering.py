@@ -10,9 +10,9 @@ import pytest
 import yaml
 from dstack._internal.core.models.configurations import parse_apply_configuration
 
-from tests.rendered import ROOT, Bake, files, parsed
+from tasks import TEMPLATE, python_files
+from tests.rendered import Bake, files, parsed
 
-TEMPLATE = ROOT / "<<cookiecutter.project_slug>>"
 FILES = {
     ".env.example",
     ".github/actions/setup/action.yml",
@@ -31,12 +31,16 @@ FILES = {
     "capacity/__init__.py",
     "capacity/cards.json",
     "capacity/cards.py",
+    "capacity/errors.py",
     "capacity/flags.py",
+    "capacity/machines.py",
     "capacity/memory.py",
     "capacity/model.json",
     "capacity/model.py",
     "capacity/offers.py",
-    "capacity/report.py",
+    "capacity/problems.py",
+    "capacity/served.py",
+    "capacity/sizing.py",
     "capacity/sources.py",
     "capacity/views.py",
     "console/__init__.py",
@@ -72,6 +76,7 @@ FILES = {
     "deploy/existing.py",
     "deploy/gateways.py",
     "deploy/guards.py",
+    "deploy/offers.py",
     "deploy/plans.py",
     "deploy/rollout.py",
     "deploy/views.py",
@@ -84,9 +89,14 @@ FILES = {
     "operate/__init__.py",
     "operate/bench.py",
     "operate/bench.yml",
+    "operate/chat.py",
     "operate/doctor.py",
     "operate/dstack_cli.py",
+    "operate/endpoint.py",
+    "operate/kind.py",
+    "operate/measurements.py",
     "operate/server.py",
+    "operate/sizes.py",
     "operate/smoke.py",
     "operate/status.py",
     "operate/views.py",
@@ -132,7 +142,8 @@ FILES = {
     "tests/test_variables.py",
 }
 PICTURES = "Tongyi-MAI/Z-Image-Turbo"  # what is rendered for its kind of model alone: another smoke test
-FILES_FOR_PICTURES = (FILES | {"tests/test_pictures.py"}) - {"tests/test_smoke.py"}
+FILES_FOR_CHATS = {"operate/chat.py", "tests/test_smoke.py"}
+FILES_FOR_PICTURES = (FILES | {"operate/pictures.py", "tests/test_pictures.py"}) - FILES_FOR_CHATS
 COMBINATIONS = [
     dict(zip(("gpu_clouds", "precision", "model_id"), values, strict=True))
     for values in itertools.product(
@@ -155,9 +166,23 @@ def test_these_files_are_rendered_and_no_others(baked: Bake, answers: dict[str, 
 
 
 def test_a_service_for_chats_carries_nothing_of_pictures_and_the_other_way_round(baked: Bake) -> None:
-    chats, pictures = ("".join(files(baked(**answers)).values()) for answers in ({}, {"model_id": PICTURES}))
+    """Python aside: that is the same for both, but for the files that FILES_FOR_PICTURES and FILES_FOR_CHATS name."""
+    chats, pictures = (
+        "".join(text for name, text in files(baked(**answers)).items() if not name.endswith(".py"))
+        for answers in ({}, {"model_id": PICTURES})
+    )
     assert not re.search("omni|a picture|pillow|images/", chats, re.IGNORECASE)
     assert not re.search("chat/|lora_flags|--lora|tool_flags", pictures, re.IGNORECASE)
+
+
+@pytest.mark.parametrize("answers", [{}, {"model_id": PICTURES}], ids=["chat", "pictures"])
+def test_python_is_the_templates_own_byte_for_byte(baked: Bake, answers: dict[str, str]) -> None:
+    """So it is linted, typed and opened in an editor where it stands. What differs is data, or a file's presence."""
+    project = baked(**answers)
+    rendered = {path.relative_to(project).as_posix(): path.read_bytes() for path in project.rglob("*.py")}
+    written = {name: path.read_bytes() for name, path in python_files(TEMPLATE).items()}
+    assert len(rendered) > 50
+    assert [name for name, text in rendered.items() if written.get(name) != text] == []
 
 
 @every_combination

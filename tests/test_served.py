@@ -10,7 +10,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -24,7 +23,8 @@ LORA = "--enable-lora --max-lora-rank 32 --lora-modules sql=acme/sql-lora"
 CHECK = """
 import json, sys
 from operate import smoke
-print(json.dumps(smoke.check(*sys.argv[2:], **json.loads(sys.argv[1]))))
+url, service = sys.argv[1:]
+print(json.dumps(smoke.check(url, "t", json.loads(service)).as_json()))
 """
 
 
@@ -50,20 +50,19 @@ def served(project: Path, **variables: str) -> Iterator[httpx.Client]:
             os.killpg(shell.pid, signal.SIGKILL)
 
 
-def smoke(project: Path, client: httpx.Client, *words: str, **options: Any) -> subprocess.CompletedProcess[str]:
-    """What the project's own smoke test says of the engine."""
-    command = [sys.executable, "-c", CHECK, json.dumps(options), str(client.base_url.join("/v1")), "t"]
-    return subprocess.run([*command, *words], cwd=project, capture_output=True, text=True)
+def smoke(project: Path, client: httpx.Client, **variables: str) -> subprocess.CompletedProcess[str]:
+    """What the project's own smoke test says of the engine, with the service's document, `variables` over its own."""
+    service = yaml.safe_load((project / "dstack" / "service.dstack.yml").read_text("utf-8"))
+    service["env"] |= variables
+    command = [sys.executable, "-c", CHECK, str(client.base_url.join("/v1")), json.dumps(service)]
+    return subprocess.run(command, cwd=project, capture_output=True, text=True)
 
 
 @pytest.mark.parametrize("model_id", catalogue())
 def test_a_known_model_passes_its_own_smoke_test(baked: Bake, model_id: str) -> None:
     entry, project = catalogue()[model_id], baked(model_id=model_id)
     with served(project) as client:
-        if entry["engine"] == "vllm":
-            done = smoke(project, client, model_id, tools="tool_parser" in entry)
-        else:
-            done = smoke(project, client)
+        done = smoke(project, client)
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
     assert report["model"] == model_id
@@ -75,7 +74,7 @@ def test_an_adapter_is_a_setting_and_callers_ask_for_it_by_name(baked: Bake) -> 
     project = baked()
     with served(project, LORA_FLAGS=LORA) as client:
         models = client.get("/v1/models").json()["data"]
-        done = smoke(project, client, models[0]["id"], tools=True)
+        done = smoke(project, client)
     assert [model["id"] for model in models] == ["mistralai/Mistral-Nemo-Instruct-2407", "sql"]
     assert done.returncode == 0, done.stderr
 
@@ -83,6 +82,5 @@ def test_an_adapter_is_a_setting_and_callers_ask_for_it_by_name(baked: Bake) -> 
 def test_tools_that_are_switched_off_are_refused(baked: Bake) -> None:
     project = baked()
     with served(project, TOOL_FLAGS="") as client:
-        model = client.get("/v1/models").json()["data"][0]["id"]
-        assert smoke(project, client, model).returncode == 0
-        assert "--enable-auto-tool-choice" in smoke(project, client, model, tools=True).stderr
+        assert smoke(project, client, TOOL_FLAGS="").returncode == 0
+        assert "--enable-auto-tool-choice" in smoke(project, client).stderr

@@ -50,8 +50,8 @@ class Point:
         model, memory, flags, cards = (importlib.import_module(f"capacity.{m}") for m in MODULES)
         config, total = MODELS[point["model"]]["config"], MODELS[point["model"]]["total_size"]
         self.logged, parallel = point, point["tp"]
-        counted = model.Model.of(config)
-        published = model.Model.of(config, total / GIB if total else None)
+        counted = model.Model.from_config(config)
+        published = model.Model.from_config(config, total / GIB if total else None)
         told = {"utilization": point["util"], "tp": parallel, "max_model_len": point.get("max_model_len")}
         flagged = flags.Flags.model_validate({key: value for key, value in told.items() if value})
         pool = memory.KVCache(published.layers(2, parallel), point.get("kv_gib", 0), point.get("batched", 8192))
@@ -121,7 +121,7 @@ GPTQ = {"quant_method": "gptq", "bits": 4, "group_size": 128}
 )
 def test_as_many_parameters_are_counted_as_the_makers_state(config: dict[str, Any], billions: float) -> None:
     model = importlib.import_module("capacity.model")
-    assert model.Model.of(config).weights_gib() * GIB / 2 / 1e9 == pytest.approx(billions, rel=0.005)
+    assert model.Model.from_config(config).weights_gib() * GIB / 2 / 1e9 == pytest.approx(billions, rel=0.005)
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ def test_quantised_weights_are_as_large_as_published(
     config: dict[str, Any], quantization: dict[str, Any], gb: float
 ) -> None:
     model = importlib.import_module("capacity.model")
-    sized = model.Model.of(config | {"quantization_config": quantization}).weights_gib() * GIB / 1e9
+    sized = model.Model.from_config(config | {"quantization_config": quantization}).weights_gib() * GIB / 1e9
     assert sized == pytest.approx(gb, rel=0.01)
 
 

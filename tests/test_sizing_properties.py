@@ -46,7 +46,9 @@ def configs(draw: st.DrawFn) -> dict[str, Any]:
 
 def size(config: dict[str, Any], gib: float, **told: Any) -> Any:
     model, flags, memory = (importlib.import_module(f"capacity.{name}") for name in ("model", "flags", "memory"))
-    return memory.size(model.Model.of(config), flags.Flags.model_validate({"max_model_len": 4096} | told), gib, 8)
+    return memory.size(
+        model.Model.from_config(config), flags.Flags.model_validate({"max_model_len": 4096} | told), gib, 8
+    )
 
 
 @given(configs(), st.floats(8, 69), st.floats(0, 1))

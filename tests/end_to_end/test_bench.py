@@ -16,7 +16,7 @@ from tests.end_to_end.project import Environment, refused
 from tests.rendered import ROOT
 
 PATH = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # uv is among these tests' own packages
-MACHINERY = ROOT / "demo-mistral-nemo" / "deploy" / "bench.py"
+MACHINERY = ROOT / "demo-mistral-nemo" / "operate" / "bench.py"
 
 
 @pytest.fixture(scope="module", autouse=True)

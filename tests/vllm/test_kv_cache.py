@@ -48,14 +48,14 @@ def cases(model: Any) -> list[dict[str, Any]]:
 @pytest.fixture(scope="session")
 def answers(vllm: Installation, capacity: Any) -> dict[str, list[dict[str, float]]]:
     """vLLM's for every model, asked at once: importing it takes longest."""
-    asked = {name: cases(capacity.model.Model.of(config)) for name, config in CONFIGS.items()}
+    asked = {name: cases(capacity.model.Model.from_config(config)) for name, config in CONFIGS.items()}
     given = iter(vllm.kv_caches([case for those in asked.values() for case in those]))
     return {name: [next(given) for _ in those] for name, those in asked.items()}
 
 
 @pytest.mark.parametrize("name", CONFIGS)
 def test_blocks_and_requests_are_vllms(capacity: Any, answers: dict[str, list[dict[str, float]]], name: str) -> None:
-    model = capacity.model.Model.of(CONFIGS[name])
+    model = capacity.model.Model.from_config(CONFIGS[name])
     for case, answer in zip(cases(model), answers[name], strict=True):
         cache = capacity.memory.KVCache(
             model.layers(case["element_bytes"], 1), case["bytes"] / 2**30, case["max_num_batched_tokens"]

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 from pydantic import AliasChoices, AliasPath, BaseModel, Field
 
 from capacity import machines
+from capacity.machines import Gpu
 from deploy.documents.files import Document
 
 FINISHED = {"terminated", "failed", "done"}  # of runs
@@ -47,7 +48,7 @@ class Machine(machines.Machine):
     """A machine where dstack's answers have it; `availability` of offers alone."""
 
     availability: str = ""
-    gpus: list[machines.Gpu] = Field(validation_alias=_resource("gpus"))
+    gpus: list[Gpu] = Field(validation_alias=_resource("gpus"))
     disk_mib: int | None = Field(default=None, validation_alias=_resource("disk", "size_mib"))
 
 
