@@ -103,7 +103,8 @@ def python_files(template: Path) -> dict[str, Path]:
     """
     found: dict[str, Path] = {}
     for path in sorted(template.rglob("*")):
-        name = re.sub("<%.*?%>", "", path.relative_to(template).as_posix())
+        parts = path.relative_to(template).as_posix().split("<%")  # a condition ends with %>
+        name = "".join(part.rpartition("%>")[2] for part in parts)
         if name.endswith(".py") and found.setdefault(name, path) != path:
             raise ValueError(f"{found[name]} and {path} have the same name in a generated repository")
     return found

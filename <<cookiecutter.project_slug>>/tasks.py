@@ -23,7 +23,8 @@ from console.invocation import refuse_misplaced_environment
 if TYPE_CHECKING:
     from deploy.environments import Environment
 
-command = command_with(lambda name: deploy.environments.load(name))  # its package is imported when a task runs
+# a lambda, because the package is to be imported when a task runs
+command = command_with(lambda name: deploy.environments.load(name))  # noqa: PLW0108
 
 
 @command

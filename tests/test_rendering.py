@@ -250,6 +250,14 @@ def test_template_files_parse_before_they_are_rendered(path: Path) -> None:
     parsed(re.sub("<%.*?%>", "", path.name), path.read_text("utf-8"))
 
 
+def test_two_python_files_of_one_name_are_refused(tmp_path: Path) -> None:
+    """They could not be checked together: a linter would see one of them."""
+    for name in ("<% if a %>kind.py<% endif %>", "<% if not a %>kind.py<% endif %>"):
+        (tmp_path / name).touch()
+    with pytest.raises(ValueError, match="the same name in a generated repository"):
+        python_files(tmp_path)
+
+
 def test_an_answer_to_no_question_fails_the_bake(bake: Bake) -> None:
     """cookiecutter ignores it without a word."""
     with pytest.raises(ValueError, match="doesn't ask for modelid"):

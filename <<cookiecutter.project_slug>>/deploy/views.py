@@ -24,8 +24,21 @@ OFFERS_SHOWN = 5
 
 
 def plan(planned: Plan, *, json: bool = False) -> None:
+    """Show what a deploy changes, and the offers that a new replica would take."""
     if json:
         return views.data(planned.as_json())
+    _changes(planned)
+    if not planned.needs_machine:
+        return
+    if not planned.offers:
+        console.print(f"[bold red]No offer:[/] {escape(no_offer(planned))}")
+        return
+    offer_table("Offers for a new replica, first tried first", planned.evaluation.first(OFFERS_SHOWN))
+    if len(planned.offers) > OFFERS_SHOWN:
+        console.print(f"[dim]and {len(planned.offers) - OFFERS_SHOWN} more (--json lists them)[/]")
+
+
+def _changes(planned: Plan) -> None:
     for kind, part in planned.parts.items():
         colour = COLOURS.get(part.change, "bold")
         console.print(f"{kind} {planned.environment.run_name}: [{colour}]{part.change.value}[/]")
@@ -39,14 +52,6 @@ def plan(planned: Plan, *, json: bool = False) -> None:
         console.print("[bold red]This interrupts the service: its gateway is deleted, and recreated.[/]")
     if (change := planned.price_change) is not None:
         console.print(f"GPUs: ${planned.price:.2f} an hour -> ${planned.price + change:.2f} ({change:+.2f})")
-    if not planned.needs_machine:
-        return
-    if not planned.offers:
-        console.print(f"[bold red]No offer:[/] {escape(no_offer(planned))}")
-        return
-    offer_table("Offers for a new replica, first tried first", planned.evaluation.first(OFFERS_SHOWN))
-    if len(planned.offers) > OFFERS_SHOWN:
-        console.print(f"[dim]and {len(planned.offers) - OFFERS_SHOWN} more (--json lists them)[/]")
 
 
 def secrets(needed: Iterable[str], present: set[str], *, json: bool = False) -> None:

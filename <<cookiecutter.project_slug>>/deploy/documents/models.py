@@ -81,9 +81,9 @@ def _locate(document: Document, error: Any) -> tuple[Path, Any]:
     """
     path: Path = ()
     value: Any = document
-    for part in error["loc"]:
-        if part == "groups" and value is document and "groups" not in document:
-            part = "replicas"  # where groups were written before dstack 0.20
+    for location in error["loc"]:
+        formerly = location == "groups" and value is document and "groups" not in document
+        part = "replicas" if formerly else location  # where groups were written before dstack 0.20
         found = isinstance(value, dict) and part in value
         if found or (isinstance(value, list) and isinstance(part, int) and part < len(value)):
             path, value = (*path, part), value[part]

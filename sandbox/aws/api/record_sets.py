@@ -55,7 +55,7 @@ class RecordSet:
 
 
 def normal_name(name: str) -> str:
-    """A domain name as Route 53 stores and lists it: in lower case, with a dot at the end, `*` as `\\052`."""
+    r"""A domain name as Route 53 stores and lists it: in lower case, with a dot at the end, `*` as `\052`."""
     decoded = _CODE.sub(lambda code: chr(int(code[1], 8)), name.lower()).rstrip(".")
     return "".join(c if _PLAIN.match(c) else f"\\{ord(c):03o}" for c in decoded) + "."
 

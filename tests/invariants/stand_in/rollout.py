@@ -83,6 +83,11 @@ def _go_on(state: State, run: Run) -> None:
         for attempt in retrying:
             submit(state, run, attempt.replica)
         return
+    _follow(state, run)
+
+
+def _follow(state: State, run: Run) -> None:
+    """Scale the run, and roll its deployment out to replicas that are out of date."""
     run.desired = _desired(run)
     out_of_date = _outdated(run)
     if not out_of_date:

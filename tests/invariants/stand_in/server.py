@@ -94,13 +94,17 @@ class Server:
                 events = [{"timestamp": timestamp(state.now), "log_source": "stdout", "message": line}]
                 return {"logs": events, "external_url": None, "next_token": None}
             case [("fleets" | "gateways") as kind, verb]:
-                module: Any = {"fleets": fleets, "gateways": gateways}[kind]
-                if verb == "list":
-                    return module.every(state)
-                if verb == "delete":
-                    return module.delete(state, body)
-                return {"get": module.get, "get_plan": module.plan, "apply": module.apply}[verb](state, body)
+                return _resource_call(state, {"fleets": fleets, "gateways": gateways}[kind], verb, body)
         raise AssertionError(f"the stand-in does not know {name}")
+
+
+def _resource_call(state: State, module: Any, verb: str, body: dict[str, Any]) -> Any:
+    """Answer a call about fleets or gateways."""
+    if verb == "list":
+        return module.every(state)
+    if verb == "delete":
+        return module.delete(state, body)
+    return {"get": module.get, "get_plan": module.plan, "apply": module.apply}[verb](state, body)
 
 
 def _project() -> dict[str, Any]:
