@@ -68,7 +68,7 @@ class Point:
         }
         logged |= {"tokens": point.get("kv_tokens"), "concurrency": point.get("conc")}
         if point["util"] and "gpu_gib" in point:
-            card = cards.of_size(point["gpu_gib"], parallel)
+            card = cards.card_with(point["gpu_gib"], parallel)
             fit = memory.size(published, flagged, card.gib, parallel, card.name)
             by_tokens = "kv_gib" not in point
             sized["end to end"] = fit.kv_cache_tokens if by_tokens else fit.kv_cache_gib

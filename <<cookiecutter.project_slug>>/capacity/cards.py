@@ -21,8 +21,8 @@ class Card:
 COMMON = [Card(**card) for card in json.loads(Path(__file__).with_name("cards.json").read_text("utf-8"))]
 
 
-def listed(name: str, memory_mib: int, count: int) -> Card:
-    """GPUs as dstack lists them; on the low side where a card isn't known.
+def listed_card(name: str, memory_mib: int, count: int) -> Card:
+    """Return GPUs as dstack lists them; their memory is on the low side where a card is not known.
 
     RunPod's have the memory that they are sold with (L40S: 49152 MiB), Vast.ai's that of the driver (46068).
     """
@@ -32,6 +32,6 @@ def listed(name: str, memory_mib: int, count: int) -> Card:
     return Card(max(known, default=round(unknown, 2)), name, count)
 
 
-def of_size(gib: float, count: int) -> Card:
-    """The card that has exactly so much, nameless when none is known to."""
+def card_with(gib: float, count: int) -> Card:
+    """Return the card that has exactly so much memory, without a name when none is known."""
     return Card(gib, next((card.name for card in COMMON if abs(card.gib - gib) < 0.005), ""), count)

@@ -121,5 +121,5 @@ def _fits(service: dict[str, Any], model: Model, machines: Sequence[Machine]) ->
 def _fit(model: Model, flags: Flags, machine: Machine) -> memory.Fit | None:
     if not machine.gpus:
         return None
-    card = cards.listed(machine.gpus[0].name, machine.gpus[0].memory_mib, len(machine.gpus))
+    card = cards.listed_card(machine.gpus[0].name, machine.gpus[0].memory_mib, len(machine.gpus))
     return memory.size(model, flags, card.gib, card.count, card.name)

@@ -1,4 +1,4 @@
-"""This service's own model, as model.json describes it."""
+"""This service's own model, as capacity/model.json describes it."""
 
 from pathlib import Path
 from typing import Any, Literal
@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, PositiveFloat
 
 from capacity.errors import errors_at
 
-PATH = Path(__file__).with_name("model.json")
+PATH, NAME = Path(__file__).with_name("model.json"), "capacity/model.json"
 
 
 class ServedModel(BaseModel):
@@ -29,5 +29,5 @@ class ServedModel(BaseModel):
 
 def served_model() -> ServedModel:
     """Read model.json. Raises SizingError where it can't be read or has another form."""
-    with errors_at(PATH.name):
+    with errors_at(NAME):
         return ServedModel.model_validate_json(PATH.read_text(encoding="utf-8"))

@@ -8,12 +8,12 @@ from typing import Any
 
 from capacity.errors import INDEX, SizingError, errors_at
 from capacity.model import GIB, Model
-from capacity.served import PATH, served_model
+from capacity.served import NAME, ServedModel, served_model
 from console.connection import Session
 
 HUB_SECONDS = 30.0
 DRAWS = "a model that draws has no KV cache to size"
-UNKNOWN = "its config.json is not here"
+UNKNOWN = "the model's config.json is not in it"
 
 
 def read_model(config: str = "", weights_gib: float | None = None) -> Model:
@@ -21,8 +21,9 @@ def read_model(config: str = "", weights_gib: float | None = None) -> Model:
 
     The checkpoint's size is `weights_gib`, or that of its safetensors index. Raises SizingError.
     """
-    with errors_at(config or PATH.name):
-        document, published_gib = _published(config) if config else _own()
+    served = None if config else served_model()
+    with errors_at(config or NAME):
+        document, published_gib = _own(served) if served else _published(config)
         if not isinstance(document, dict):
             raise SizingError("no config.json there" if document is None else "is no JSON object")
         model = Model.from_config(document, weights_gib or published_gib)
@@ -38,13 +39,12 @@ def size_in_gib(flag: str, given: str) -> float:
         return float(given)
 
 
-def _own() -> tuple[Any, float | None]:
+def _own(served: ServedModel) -> tuple[Any, float | None]:
     """Return the config.json and the checkpoint's GiB of this service's model."""
-    served = served_model()
     if served.kind == "pictures":
         raise SizingError(DRAWS, "`inv offers` says what is too small for it")
     if served.config is None:
-        get = f"--config PATH, or from Hugging Face --config {served.model} (HF_TOKEN, if it is gated)"
+        get = f"give --config PATH, or from Hugging Face --config {served.model} (HF_TOKEN, if it is gated)"
         raise SizingError(UNKNOWN, f"{get}; paste its config.json under `config` to keep it")
     return served.config, served.weights_gib
 

@@ -10,4 +10,4 @@ def model_kind() -> str:
     try:
         return served_model().kind
     except SizingError as error:
-        raise Failure(ExitCode.SETTINGS_INVALID, f"capacity/{error.problem}", error.remedy) from None
+        raise Failure(ExitCode.SETTINGS_INVALID, error.problem, error.remedy) from None

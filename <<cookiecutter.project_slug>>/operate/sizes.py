@@ -35,7 +35,7 @@ def sizes(
             flags = Flags.model_validate(own | {name: value for name, value in overrides.items() if value})
         if gpu_memory:
             gib = sources.size_in_gib("--gpu-memory", gpu_memory)
-            return [size_on(cards.of_size(gib, flags.tensor_parallel), model, flags)]
+            return [size_on(cards.card_with(gib, flags.tensor_parallel), model, flags)]
         return [size_on(card, model, flags) for card in _offered_cards(environment)]
 
 
@@ -47,7 +47,7 @@ def _offered_cards(environment: Environment) -> list[cards.Card]:
         progress.print(f"[yellow]These are common GPUs, not those on offer:[/] {escape(str(failure))}")
         return cards.COMMON
     gpus = (offer.gpus for offer in offers if offer.gpus)
-    return sorted({cards.listed(found[0].name, found[0].memory_mib, len(found)) for found in gpus})
+    return sorted({cards.listed_card(found[0].name, found[0].memory_mib, len(found)) for found in gpus})
 
 
 @contextmanager

@@ -110,7 +110,7 @@ def test_offers_of_an_unknown_model_are_listed_by_price(serve: Serve, capsys: py
 def test_a_model_of_another_form_leaves_the_offers_without_a_size(serve: Serve, model: Any) -> None:
     serve(model)
     found = evaluate(SERVICE, [machine("A40", 48, 0.6)])
-    assert found.not_sized.startswith("model.json: ")
+    assert found.not_sized.startswith("capacity/model.json: ")
     assert [one.fit for one in found.offers] == [None]
 
 

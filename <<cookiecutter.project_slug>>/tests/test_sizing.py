@@ -92,7 +92,7 @@ def test_lower_case_k_is_a_thousand_as_in_vllm() -> None:
     [("L40S", 49152, 44.4), ("L40S", 46068, 44.4), ("A100", 81920, 79.25), ("B7", 49152, 43.92), ("B7", 49140, 47.24)],
 )
 def test_a_card_has_less_memory_than_it_is_sold_with(name: str, mib: int, gib: float) -> None:
-    assert cards.listed(name, mib, 1).gib == gib
+    assert cards.listed_card(name, mib, 1).gib == gib
 
 
 @pytest.mark.parametrize(
@@ -120,6 +120,22 @@ def test_a_wrong_config_is_refused_in_one_line(tmp_path: Path, config: Any, prob
     with pytest.raises(SizingError, match=problem) as refused:
         sources.read_model(str(path))
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("model", "problem"),
+    [("[]", "its content []"), ("{", "its content"), ('{"kind": "chat"}', "model: Field required")],
+)
+def test_a_wrong_description_of_the_own_model_is_refused_once(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, model: str, problem: str
+) -> None:
+    path = tmp_path / "model.json"
+    path.write_text(model, encoding="utf-8")
+    monkeypatch.setattr("capacity.served.PATH", path)
+    with pytest.raises(SizingError) as refused:
+        sources.read_model()
+    assert str(refused.value).startswith(f"capacity/model.json: {problem}")
+    assert str(refused.value).count("model.json") == 1
 
 
 @pytest.mark.parametrize(

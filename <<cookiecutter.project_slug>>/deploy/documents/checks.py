@@ -96,7 +96,7 @@ def _model(service: Document) -> str | None:
     try:
         kind = served_model().kind
     except SizingError as error:
-        return f"capacity/{error}"
+        return str(error)
     if kind != "chat":
         return None
     return "service.model: is missing: a deploy asks the endpoint for it; write the name of the model"
