@@ -63,7 +63,7 @@ def render(environment: Environment, json: bool = False) -> None:
 def plan(environment: Environment, json: bool = False, detailed_exitcode: bool = False) -> None:
     """Show what a deploy would change, what that does to running replicas, and the offers it would take."""
     with console.terminal.watching(f"planning {environment.run_name}") as say:
-        planned = deploy.plans.make(deploy.api.Api(environment), environment, say)
+        planned = deploy.planning.make(deploy.api.Api(environment), environment, say)
     deploy.views.plan(planned, json=json)
     if detailed_exitcode and planned.exit_code:
         raise Exit(code=planned.exit_code)
@@ -81,7 +81,7 @@ def deploy_all(
 ) -> None:
     """Bring fleet, gateway, records and service to what the files say, and wait until the service answers."""
     allowed = {"allow_restart": allow_restart, "allow_recreation": allow_recreation, "allow_removal": allow_removal}
-    _deploy(environment, yes=yes, dry_run=dry_run, json=json, front=True, **allowed)
+    _deploy(environment, yes=yes, dry_run=dry_run, json=json, gateway=True, **allowed)
 
 
 @command
@@ -89,14 +89,14 @@ def service_deploy(
     environment: Environment, yes: bool = False, dry_run: bool = False, allow_restart: bool = False, json: bool = False
 ) -> None:
     """The part of `inv deploy` that is fleet and service: gateway and records stay as they are."""
-    _deploy(environment, yes=yes, dry_run=dry_run, json=json, front=False, allow_restart=allow_restart)
+    _deploy(environment, yes=yes, dry_run=dry_run, json=json, gateway=False, allow_restart=allow_restart)
 
 
-def _deploy(environment: Environment, *, yes: bool, dry_run: bool, json: bool, front: bool, **allowed: bool) -> None:
-    """Plan, show, agree, carry out; the last word is the endpoint's. `front`: gateway and records too."""
+def _deploy(environment: Environment, *, yes: bool, dry_run: bool, json: bool, gateway: bool, **allowed: bool) -> None:
+    """Plan, show, agree, apply what was shown, and ask the endpoint. `gateway`: gateway and records too."""
     api = deploy.api.Api(environment)
     with console.terminal.watching(f"planning {environment.run_name}") as say:
-        planned = deploy.plans.make(api, environment, say, front=front)
+        planned = deploy.planning.make(api, environment, say, gateway=gateway)
         say(f"secrets: {operate.doctor.secrets(api, environment)}")
     if dry_run or not json:
         deploy.views.plan(planned, json=json)
@@ -104,17 +104,16 @@ def _deploy(environment: Environment, *, yes: bool, dry_run: bool, json: bool, f
     if dry_run:
         return
     console.prompts.confirm("Deploy this?", yes=yes or not planned.changes)
+    deploy.outdated.refuse_changed(api, planned)
     name = environment.run_name
     with console.terminal.watching(f"deploying {name}") as say, deploy.billing.billed(api, environment, say):
         patient = api.patient(say)
-        if front and environment.gateway:
-            deploy.gateways.deploy(patient, environment, say, allow_recreation=allowed["allow_recreation"])
-            deploy.dns.publish(patient, environment, say)
+        deploy.gateways.apply(patient, planned, say)
         run = deploy.rollout.deploy(patient, planned, say)
         operate.views.status(operate.status.of(environment, run), json=json)
         patience = operate.smoke.REGISTRATION_SECONDS
         report = None if run.asleep else operate.smoke.smoke_test(environment, run, patience=patience)
-        deploy.rollout.still(patient, run, name)
+        deploy.rollout.followed(patient, run, name)
         deploy.existing.remove(patient, environment, planned.removals, say)
     if not json:
         operate.views.smoke(report) if report else deploy.views.asleep(environment, run)
@@ -150,13 +149,13 @@ def gateway_destroy(environment: Environment, yes: bool = False, allow_outage: b
 def dns_update(environment: Environment, dry_run: bool = False, adopt: bool = False) -> None:
     """Point the service's name at its gateway's running replicas."""
     with console.terminal.watching(f"record {environment.host}") as say:
-        deploy.dns.publish(deploy.api.Api(environment), environment, say, dry_run=dry_run, adopt=adopt)
+        deploy.route53.publish(deploy.api.Api(environment), environment, say, dry_run=dry_run, adopt=adopt)
 
 
 @command
 def dns_show(environment: Environment, json: bool = False) -> None:
     """Show the service's records in the hosted zone."""
-    found = [asdict(record) for record in sorted(deploy.dns.zone_of(environment).read())]
+    found = [asdict(record) for record in sorted(deploy.route53.zone_of(environment).read())]
     deploy.views.records(environment.host, found, json=json)
 
 

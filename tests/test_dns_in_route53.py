@@ -81,24 +81,24 @@ def records(route53: Any) -> dict[str, list[str]]:
 def test_a_record_is_made_followed_and_deleted(deploy: Any, environment: Any, route53: Any) -> None:
     said: list[str] = []
     before = route53.list_resource_record_sets(HostedZoneId=route53.zone_id)["ResourceRecordSets"]
-    deploy.dns.publish(api("10.0.0.7"), environment, said.append)
+    deploy.route53.publish(api("10.0.0.7"), environment, said.append)
     assert records(route53) == {f"{HOST}. A": ["10.0.0.7"], f"_owner.{HOST}. TXT": ['"main/mistral-nemo"']}
-    deploy.dns.publish(api("10.0.0.8", "10.0.0.9"), environment, said.append)
+    deploy.route53.publish(api("10.0.0.8", "10.0.0.9"), environment, said.append)
     assert records(route53)[f"{HOST}. A"] == ["10.0.0.8", "10.0.0.9"]
-    deploy.dns.publish(api("internal-lb.elb.amazonaws.com"), environment, said.append)
+    deploy.route53.publish(api("internal-lb.elb.amazonaws.com"), environment, said.append)
     assert records(route53)[f"{HOST}. CNAME"] == ["internal-lb.elb.amazonaws.com"]
-    deploy.dns.delete(deploy.dns.zone_of(environment), said.append)
+    deploy.route53.delete(deploy.route53.zone_of(environment), said.append)
     assert route53.list_resource_record_sets(HostedZoneId=route53.zone_id)["ResourceRecordSets"] == before
-    deploy.dns.delete(deploy.dns.zone_of(environment), said.append)
+    deploy.route53.delete(deploy.route53.zone_of(environment), said.append)
     assert said[-1] == f"record {HOST}: deleted"
 
 
 def test_a_second_update_makes_no_write_call(deploy: Any, environment: Any, route53: Any, calls: list[str]) -> None:
-    deploy.dns.publish(api("10.0.0.7"), environment, print)
+    deploy.route53.publish(api("10.0.0.7"), environment, print)
     calls.clear()
-    deploy.dns.publish(api("10.0.0.7"), environment, print)
+    deploy.route53.publish(api("10.0.0.7"), environment, print)
     assert "ChangeResourceRecordSets" not in calls
-    deploy.dns.publish(api("10.0.0.8"), environment, print, dry_run=True)
+    deploy.route53.publish(api("10.0.0.8"), environment, print, dry_run=True)
     assert "ChangeResourceRecordSets" not in calls
 
 
@@ -106,14 +106,14 @@ def test_records_are_found_by_their_owner_in_whichever_zone_they_are(
     deploy: Any, environment: Any, route53: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def holding(project: str = "main", run: str = "mistral-nemo", domain: str = "ai.internal") -> list[str]:
-        return [f"/hostedzone/{zone.id}" for zone in deploy.dns.holding(domain, "us-east-1", run, project)]
+        return [f"/hostedzone/{zone.id}" for zone in deploy.route53.holding(domain, "us-east-1", run, project)]
 
     assert holding() == []
-    deploy.dns.publish(api("10.0.0.7"), environment, print)
+    deploy.route53.publish(api("10.0.0.7"), environment, print)
     assert holding() == [route53.zone_id]
     assert holding("other") == holding(run="chat") == holding(domain="example.internal") == []
-    [zone] = deploy.dns.holding("ai.internal", "us-east-1", "mistral-nemo", "main")
-    deploy.dns.delete(zone, print)
+    [zone] = deploy.route53.holding("ai.internal", "us-east-1", "mistral-nemo", "main")
+    deploy.route53.delete(zone, print)
     assert (holding(), records(route53)) == ([], {})
 
 
@@ -123,10 +123,10 @@ def test_the_number_of_calls_does_not_grow_with_the_zone(
 ) -> None:
     def cost(address: str) -> int:
         calls.clear()
-        deploy.dns.publish(api(address), environment, print)
+        deploy.route53.publish(api(address), environment, print)
         return len(calls)
 
-    deploy.dns.publish(api("10.0.0.1"), environment, print)
+    deploy.route53.publish(api("10.0.0.1"), environment, print)
     small = cost("10.0.0.2")
     for batch in range(10):
         value = {"Type": "A", "TTL": 60, "ResourceRecords": [{"Value": "10.1.0.1"}]}
@@ -144,23 +144,35 @@ def test_a_record_of_somebody_else_is_left_alone_unless_adopted(
     route53.change_resource_record_sets(HostedZoneId=route53.zone_id, ChangeBatch=change)
     calls.clear()
     with pytest.raises(errors.Failure, match="someone who left no owner record") as refused:
-        deploy.dns.publish(api("10.0.0.7"), environment, print)
+        deploy.route53.publish(api("10.0.0.7"), environment, print)
     assert refused.value.code == errors.ExitCode.DNS_REFUSED
     with pytest.raises(errors.Failure, match="someone who left no owner record"):
-        deploy.dns.delete(deploy.dns.zone_of(environment), print)
+        deploy.route53.delete(deploy.route53.zone_of(environment), print)
     assert "ChangeResourceRecordSets" not in calls
-    deploy.dns.publish(api("10.0.0.7"), environment, print, adopt=True)
+    deploy.route53.publish(api("10.0.0.7"), environment, print, adopt=True)
     assert records(route53)[f"{HOST}. A"] == ["10.0.0.7"]
 
 
 def test_other_types_at_our_name_are_left_alone(deploy: Any, environment: Any, route53: Any) -> None:
-    deploy.dns.publish(api("10.0.0.7"), environment, print)
+    deploy.route53.publish(api("10.0.0.7"), environment, print)
     proof = {"Name": HOST, "Type": "TXT", "TTL": 60, "ResourceRecords": [{"Value": '"verification=1"'}]}
     change = {"Changes": [{"Action": "CREATE", "ResourceRecordSet": proof}]}
     route53.change_resource_record_sets(HostedZoneId=route53.zone_id, ChangeBatch=change)
-    deploy.dns.publish(api("10.0.0.8"), environment, print)
-    deploy.dns.delete(deploy.dns.zone_of(environment), print)
+    deploy.route53.publish(api("10.0.0.8"), environment, print)
+    deploy.route53.delete(deploy.route53.zone_of(environment), print)
     assert records(route53) == {f"{HOST}. TXT": ['"verification=1"']}
+
+
+def test_records_that_somebody_creates_after_they_were_planned_are_left_alone(
+    deploy: Any, errors: Any, environment: Any, route53: Any
+) -> None:
+    planned = deploy.route53.plan(environment, [])  # the gateway is to be created
+    deploy.route53.publish(api("10.0.0.9"), environment, print)
+    theirs = records(route53)
+    with pytest.raises(errors.Failure, match="somebody changed the records") as refused:
+        deploy.route53.apply(planned, ["10.0.0.8"], print)
+    assert refused.value.code == errors.ExitCode.PLAN_OUTDATED
+    assert records(route53) == theirs
 
 
 def test_a_zone_behind_a_hundred_others_of_its_vpc_is_found(
@@ -176,7 +188,7 @@ def test_a_zone_behind_a_hundred_others_of_its_vpc_is_found(
         return {"HostedZoneSummaries": [own], "MaxItems": "1", "NextToken": "more"}
 
     monkeypatch.setattr("botocore.client.BaseClient._make_api_call", paged)
-    deploy.dns.publish(api("10.0.0.7"), environment, print)
+    deploy.route53.publish(api("10.0.0.7"), environment, print)
     assert records(route53)[f"{HOST}. A"] == ["10.0.0.7"]
 
 
@@ -184,7 +196,7 @@ def test_a_gateway_without_an_address_publishes_nothing(
     deploy: Any, errors: Any, environment: Any, route53: Any
 ) -> None:
     with pytest.raises(errors.Failure, match="no address to publish"):
-        deploy.dns.publish(api(), environment, print)
+        deploy.route53.publish(api(), environment, print)
     assert records(route53) == {}
 
 
@@ -197,15 +209,15 @@ def test_what_aws_refuses_is_quoted_in_one_line(
     monkeypatch.setenv("AWS_CONFIG_FILE", "/dev/null")
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
     with pytest.raises(errors.Failure, match=r"AWS refused looking for the zone ai\.internal") as refused:
-        deploy.dns.publish(api("10.0.0.7"), environment, print)
+        deploy.route53.publish(api("10.0.0.7"), environment, print)
     assert "\n" not in str(refused.value)
 
 
 def test_the_policy_allows_what_the_task_calls_and_nothing_else(
     deploy: Any, environment: Any, route53: Any, calls: list[str], baked: Bake
 ) -> None:
-    deploy.dns.publish(api("10.0.0.7"), environment, print)
-    deploy.dns.delete(deploy.dns.zone_of(environment), print)
+    deploy.route53.publish(api("10.0.0.7"), environment, print)
+    deploy.route53.delete(deploy.route53.zone_of(environment), print)
     statements = json.loads((baked() / "policies" / "dns.json").read_text("utf-8"))["Statement"]
     allowed = {
         action

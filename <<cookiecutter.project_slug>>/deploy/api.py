@@ -7,7 +7,7 @@ overrides a run that it can't update. Answers are read through dstack/answers.py
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from console.errors import ExitCode, Failure
@@ -76,15 +76,28 @@ class Api:
         fleets: list[Fleet] = self._read("fleets/list", list[Fleet])
         return fleets
 
-    def plan_run(self, service: Document, current: Run | None, *, any_fleet: bool = False) -> RunPlan:
+    def fleet(self, name: str) -> Fleet | None:
+        fleet: Fleet | None = self._find("fleets/get", Fleet, name=name)
+        return fleet
+
+    def plan_run(
+        self,
+        service: Document,
+        current: Run | None,
+        *,
+        any_fleet: bool = False,
+        known: Mapping[str, Gateway | None] | None = None,
+    ) -> RunPlan:
         """What applying `service` would do, and which offers it would take; with `any_fleet` only the latter.
+
+        `known`: gateways that were looked at just now, by name; another one that the service names is looked up.
 
         The run's `ssh_key_pub` is sent as it has it: without it the server takes that of the token's user, finds the
         run changed, and the same file applied by a colleague would be an outage.
         """
         configuration = {key: value for key, value in service.items() if not (any_fleet and key == "fleets")}
-        if isinstance(service.get("gateway"), str):
-            configuration["gateway"] = self._reference(service["gateway"], current)
+        if isinstance(service.get("gateway"), str) and not any_fleet:
+            configuration["gateway"] = self._reference(service["gateway"], current, known or {})
         if not service.get("gateway") and "https" not in service and current and current.active:
             # it means nothing without a gateway, and dstack restarts a service whose `https` changes
             configuration["https"] = current.run_spec["configuration"].get("https")
@@ -99,13 +112,13 @@ class Api:
         plan: RunPlan = self._read("runs/get_plan", RunPlan, **body)
         return plan
 
-    def _reference(self, written: str, current: Run | None) -> str:
+    def _reference(self, written: str, current: Run | None, known: Mapping[str, Gateway | None]) -> str:
         """The way to write the service's gateway that the gateway asks for, see gateways.py, else the run's own.
 
         `NAME` and `<project>/NAME` are the same one, and dstack takes them for a change.
         """
         name = written.removeprefix(f"{self.project}/")
-        gateway = self.gateway(name)
+        gateway = known[name] if name in known else self.gateway(name)
         if gateway and gateway.reference:
             return gateway.reference
         kept = current.gateway if current and current.active else None

@@ -31,7 +31,7 @@ def plan(planned: Plan, *, json: bool = False) -> None:
     if not planned.needs_machine:
         return
     if not planned.offers:
-        console.print(f"[bold red]No offer:[/] {escape(no_offer(planned))}")
+        console.print(f"[bold red]No offer:[/] {escape(str(no_offer(planned)))}")
         return
     offer_table("Offers for a new replica, first tried first", planned.evaluation.first(OFFERS_SHOWN))
     if len(planned.offers) > OFFERS_SHOWN:

@@ -15,7 +15,7 @@ from tests.end_to_end.behind import Behind
 from tests.end_to_end.project import refused
 
 pytestmark = pytest.mark.gateway
-ATTEMPTS = 9  # the first, and the retries of deploy/dns.py
+ATTEMPTS = 9  # the first, and the retries of deploy/route53.py
 NO_CREDENTIALS = {
     "AWS_ACCESS_KEY_ID": "",
     "AWS_SECRET_ACCESS_KEY": "",

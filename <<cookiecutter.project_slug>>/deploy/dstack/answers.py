@@ -176,6 +176,7 @@ class RunPlan(ResourcePlan):
 class Fleet(BaseModel):
     """A fleet, as far as it is looked for."""
 
+    id: str = ""
     name: str
     spec: Document
     status: str
@@ -184,6 +185,7 @@ class Fleet(BaseModel):
 class Gateway(BaseModel):
     """`hostname` is the load balancer's; replicas that are gone stay listed."""
 
+    id: str = ""
     status: str
     status_message: str | None = None
     hostname: str | None = None
