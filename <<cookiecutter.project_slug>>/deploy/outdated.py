@@ -61,7 +61,7 @@ def refuse_changed(api: Api, plan: Plan) -> None:
     now = Seen(found.run, found.fleet, found.gateway, records)
     if changed := before.changed(now):
         what = " and ".join(f"the {kind}" for kind in changed)
-        why = f"somebody changed {what} of {plan.environment.run_name} after it was planned; nothing was changed here"
+        why = f"somebody changed {what} of {plan.environment.run_name} after it was planned (nothing was changed here)"
         raise Failure(ExitCode.PLAN_OUTDATED, why, AGAIN)
 
 

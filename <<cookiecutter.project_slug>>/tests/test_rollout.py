@@ -1,9 +1,7 @@
-from itertools import count
-from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from conftest import SCALED, job, run, run_json, two
+from conftest import SCALED, job, run, run_json
 from planned import fleet_plan, run_plan
 
 from console.errors import ExitCode, Failure
@@ -14,8 +12,7 @@ from deploy.dstack.answers import Run, RunPlan
 from deploy.dstack.refusals import Passing
 from deploy.environments import Environment
 from deploy.plans import Plan
-from deploy.readiness import crashes
-from deploy.rollout import deploy, follow
+from deploy.rollout import deploy
 from operate.status import attempts
 
 CRASHED_TWICE = ("container_exited_with_error",) * 2
@@ -62,40 +59,6 @@ def test_a_failure_keeps_its_reason_when_it_can_not_be_rolled_back(environment: 
     with pytest.raises(Failure, match=r"exited with code.*not rolled back: gone") as failed:
         deploy(cast(Api, Away()), planned, lambda line: None)
     assert failed.value.code == ExitCode.CRASHED
-
-
-def test_each_replica_has_as_long_as_the_first(environment: Environment, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A rolling update of two takes twice as long, and none of it counts as waiting for a machine."""
-    clock = count(step=200.0)
-    monkeypatch.setattr("deploy.rollout.time", SimpleNamespace(monotonic=lambda: next(clock), sleep=lambda _: None))
-    loading, waiting = job(streak=0), job(replica=1, status="submitted", placed=False)
-    shown = [two(loading)] * 3 + [two(job()), two(job(), waiting)] + [two(job(), job(replica=1, streak=0))] * 3
-    done = two(job(), job(replica=1))
-    assert follow(cast(Api, Away(*shown, done)), environment, lambda line: None, two(loading)) == done
-    shown = [two(job()), *[two(job(), waiting)] * 9]
-    with pytest.raises(Failure) as failed:
-        follow(cast(Api, Away(*shown)), environment, lambda line: None, two(loading))
-    assert failed.value.code == ExitCode.NO_CAPACITY
-
-
-def test_a_machine_that_is_lost_buys_no_more_time(environment: Environment, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A host that gets no image, and the next one, and the next: the deploy ends within its limits."""
-    clock = count(step=300.0)
-    monkeypatch.setattr("deploy.rollout.time", SimpleNamespace(monotonic=lambda: next(clock), sleep=lambda _: None))
-    without, having = run(job(status="submitted", placed=False)), run(job(status="provisioning"))
-    api = cast(Api, Away(*[having, without] * 50))
-    with pytest.raises(Failure) as failed:
-        follow(api, environment, lambda line: None, without)
-    assert failed.value.code == ExitCode.NOT_READY
-
-
-def test_one_that_stays_keeps_nobody_waiting_for_ever(
-    environment: Environment, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    clock = count(step=200.0)
-    monkeypatch.setattr("deploy.rollout.time", SimpleNamespace(monotonic=lambda: next(clock), sleep=lambda _: None))
-    many = run(job(), job(replica=1))
-    assert follow(cast(Api, Away(*[many] * 9)), environment, lambda line: None, many) == many
 
 
 class Server:
@@ -196,16 +159,6 @@ def test_ctrl_c_rolls_nothing_back(environment: Environment, monkeypatch: pytest
     with pytest.raises(KeyboardInterrupt):
         rolled(server, environment, said=[])
     assert server.done == ["apply"]
-
-
-def test_crashes_from_before_anybody_followed_do_not_end_a_deploy(environment: Environment) -> None:
-    waiting, serving = run(job(ended=CRASHED_TWICE, streak=0)), run(job(ended=CRASHED_TWICE))
-    earlier = {one.id for one in crashes(waiting)}
-    assert follow(cast(Api, Away(serving)), environment, lambda line: None, waiting, earlier) == serving
-    crashing = run(job(ended=CRASHED_TWICE * 2, status="submitted"))
-    with pytest.raises(Failure) as failed:
-        follow(cast(Api, Away(crashing)), environment, lambda line: None, waiting, earlier)
-    assert failed.value.code == ExitCode.CRASHED
 
 
 def test_what_did_not_serve_before_is_not_said_to_keep_serving(environment: Environment) -> None:

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -85,6 +85,36 @@ class Environment:
         process = self.start(*words, piped=piped, **variables)
         output, errors = process.communicate(typed, timeout=400)
         return subprocess.CompletedProcess(words, process.returncode, output, errors)
+
+    def inv_asked(
+        self, *words: str, meanwhile: Callable[[], object], answer: str = "y"
+    ) -> subprocess.CompletedProcess[str]:
+        """Run `inv …` on a terminal. When it asks, let something else happen before it gets its answer."""
+        terminal, other_end = os.openpty()
+        try:
+            process = self.start(*words, piped=other_end)
+            assert process.stderr
+            asked = ""
+            while "[y/N]" not in asked:
+                character = process.stderr.read(1)
+                assert character, f"it ended without a question: {asked}"
+                asked += character
+            meanwhile()
+            os.write(terminal, f"{answer}\n".encode())
+            output, errors = process.communicate(timeout=400)
+        finally:
+            os.close(terminal)
+            os.close(other_end)
+        return subprocess.CompletedProcess(words, process.returncode, output, f"{asked}\n{errors}")
+
+    def ask_dstack(self, path: str, **body: Any) -> Any:
+        """Return the dstack server's answer to a call of this project; None for what does not exist."""
+        url = f"{self.sandbox.url}/api/project/{self.sandbox.project}/{path}"
+        answer = requests.post(url, json=body, headers=self.headers, timeout=60)
+        if answer.status_code == 400 and "resource_not_exists" in answer.text:
+            return None
+        assert answer.ok, answer.text
+        return answer.json() if answer.content else None
 
     def deploy(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Deploy, which has to succeed."""
