@@ -140,7 +140,7 @@ def test_a_service_is_refused_where_the_server_refuses_it(local: Any, changes: d
     except ServerClientError:
         refused = True
     wrong = local.references.first_wrong("service", document)
-    if not refused and wrong and "only `dstack apply` makes" in wrong:
+    if not refused and wrong and "only `dstack apply` replaces" in wrong.text:
         return  # an escape, which nobody would take away
     assert bool(wrong or local.server_rules.first_problem("service", document)) == refused
 

@@ -1,8 +1,9 @@
-"""What brings a service to what its files say: plan, show, apply, follow, remove.
+"""Brings a service to what its files say: plan, show, apply, follow, remove.
 
 | file | what it does |
 |---|---|
 | environments.py | reads an environment: its file over dstack/, and where to deploy |
+| settings.py | the keys of an environment's file |
 | documents/ | checks the merged documents before dstack is asked |
 | api.py, dstack/ | talks to the dstack server |
 | offers.py | asks dstack for the machines that the service may rent |

@@ -62,7 +62,7 @@ def forgotten(
     """What exists of the service that its files do not name any more."""
     found = []
     if gateway and environment.gateway is None:
-        why = f"environments/{environment.name}.yml has no gateway"
+        why = f"{environment.file} has no gateway"
         found.append(Resource("gateway", environment.run_name, f"{gateway.summary}; {why}"))
     return tuple(_in_order(found + _stale(environment, run, gateway, say) + earlier(api, environment, say)))
 

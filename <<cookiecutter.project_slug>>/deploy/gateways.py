@@ -30,7 +30,7 @@ def deploy(api: Api, environment: Environment, say: Say, *, allow_recreation: bo
 
     One that exists although the file has none is not deleted here, where the service may still be behind it.
     """
-    file = f"environments/{environment.name}.yml"
+    file = environment.file
     if environment.gateway is None:
         if api.exists("gateway", environment.run_name):
             why = f"{file} has no gateway, and gateway {environment.run_name} exists and is billed"

@@ -115,7 +115,7 @@ def _summary(run: Run, count: _Count, *, crashed: bool, asleep: bool) -> str:
 
 def late(environment: Environment, has_machine: bool, waited: float) -> Failure | None:
     """Return the failure of having `waited` seconds for a machine, or with one for probes; None while there is time."""
-    limits, file = environment.timeouts, f"environments/{environment.name}.yml"
+    limits, file = environment.timeouts, environment.file
     if not has_machine and waited > limits.capacity:
         remedy = f"try again later, ask for less in service.resources, or raise timeouts.capacity in {file}"
         return Failure(ExitCode.NO_CAPACITY, f"no cloud handed out a machine within {limits.capacity} s", remedy)

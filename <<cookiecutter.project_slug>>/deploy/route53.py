@@ -86,7 +86,7 @@ class Zone:
 def zone_of(environment: Environment) -> Zone:
     """Return the environment's zone: of those with its name the VPC's private one, or the public one without a VPC."""
     if environment.gateway is None:
-        message = f"environments/{environment.name}.yml has no gateway, so there is no record to keep"
+        message = f"{environment.file} has no gateway, so there is no record to keep"
         raise Failure(ExitCode.SETTINGS_INVALID, message)
     domain, region = environment.gateway["domain"], environment.gateway["region"]
     vpc = environment.dns.vpc_id if environment.dns else None
@@ -143,7 +143,7 @@ def apply(planned: RecordPlan, targets: Sequence[str], say: Say) -> None:
 def publish(api: Api, environment: Environment, say: Say, *, dry_run: bool = False, adopt: bool = False) -> None:
     """Point the service's name at its gateway, if it does not already, and wait until Route 53 answers so."""
     if environment.dns is None:
-        return say(f"environments/{environment.name}.yml has no dns: nothing to do")
+        return say(f"{environment.file} has no dns: nothing to do")
     gateway = api.gateway(environment.run_name)
     targets = gateway.targets if gateway else ()
     planned = plan(environment, targets, adopt=adopt).pointing_at(targets)

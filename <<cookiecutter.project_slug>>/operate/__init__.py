@@ -3,7 +3,7 @@
 | file | what it does |
 |---|---|
 | doctor.py | checks that server, token, project, clouds and secrets are in place |
-| status.py | finds replicas, their attempts, what they cost |
+| status.py | describes the replicas, their attempts, what they cost |
 | smoke.py, endpoint.py | asks the endpoint like a caller |
 | kind.py | the kind of model that this service serves |
 | chat.py or pictures.py | what the smoke test asks this service's kind of model |

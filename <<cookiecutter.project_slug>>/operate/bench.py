@@ -47,7 +47,7 @@ def measure(environment: Environment, run: Run | None, folder: Path, say: Say, l
     if not (uvx := shutil.which("uvx")):
         raise Failure(ExitCode.BENCH_FAILED, "uvx is not on the PATH", "install uv: https://docs.astral.sh/uv/")
     _refuse_unwritable(files := folder.resolve() / "aiperf")
-    answered, now = smoke.smoke_test(environment, run), status.of(environment, run)
+    answered, now = smoke.smoke_test(environment, run), status.summarize(environment, run)
     shutil.rmtree(files, ignore_errors=True)
     files.mkdir(parents=True)
     (files / "tokenizer_config.json").write_text('{"tokenizer_class": "ByT5Tokenizer"}', encoding="utf-8")
@@ -60,11 +60,11 @@ def measure(environment: Environment, run: Run | None, folder: Path, say: Say, l
     words = [uvx, "--from", TOOL, "aiperf", "profile", "--config", str(ROOT / "operate" / "bench.yml")]
     with (files / "log").open("w", encoding="utf-8") as log:
         ended = subprocess.run(words, env=surroundings(answered.url) | variables, stdout=log, stderr=log, check=False)
-    summary, price, kind = read(files, ended.returncode), now["price_per_hour"], KINDS[model_kind()]
+    summary, price, kind = read(files, ended.returncode), now.price_per_hour, KINDS[model_kind()]
     return Report(
         run=environment.run_name,
         model=answered.model,
-        gpus=tuple(replica["gpu"] for replica in now["replicas"]),
+        gpus=tuple(replica.as_json()["gpu"] for replica in now.replicas),
         tool=TOOL,
         load=load,
         price_per_hour=price,

@@ -14,34 +14,37 @@ from console import views
 from console.terminal import console, progress
 from deploy.documents.files import Document
 from deploy.dstack.answers import Submission
+from operate.doctor import Finding
 from operate.endpoint import Answer
 from operate.measurements import Report
+from operate.status import Status
 
 
-def findings(found: Iterable[Document], *, json: bool = False) -> None:
-    """Show each finding as it comes; JSON at the end, also when a Failure is that end."""
-    seen = []
+def findings(found: Iterable[Finding], *, json: bool = False) -> None:
+    """Show each finding as it comes. Print JSON at the end, also when a Failure ends the checks."""
+    seen: list[Finding] = []
     try:
         for finding in found:
             seen.append(finding)
             if not json:
-                good = f"[green]{console.sign('✓', 'ok')}[/] {finding['check']}: {escape(finding['text'])}"
-                console.print(good if finding["ok"] else f"[bold red]{console.sign('✗', 'no')}[/] {finding['check']}")
+                good = f"[green]{console.sign('✓', 'ok')}[/] {finding.check}: {escape(finding.text)}"
+                console.print(good if finding.ok else f"[bold red]{console.sign('✗', 'no')}[/] {finding.check}")
     finally:
         if json:
-            views.data(seen)
+            views.data([finding.as_json() for finding in seen])
 
 
-def status(now: Document, *, json: bool = False) -> None:
+def status(now: Status, *, json: bool = False) -> None:
+    """Show the run, its replicas and their prices."""
     if json:
-        return views.data(now)
-    console.print(f"{now['run']}: [bold]{now['status']}[/], deployment {now['deployment']}, {now['url']}")
+        return views.data(now.as_json())
+    console.print(f"{now.run}: [bold]{now.status}[/], deployment {now.deployment}, {now.url}")
     shown = views.table("", "replica", "deployment", "status", "probes", "cloud", "region", "GPU", "$/h")
-    for *words, price in (replica.values() for replica in now["replicas"]):
+    for *words, price in (replica.as_json().values() for replica in now.replicas):
         shown.add_row(*map(str, words), f"{price:.2f}")
     console.table(shown)
-    price = now["price_per_hour"]
-    console.print(f"${price:.2f} an hour (${price * HOURS_A_MONTH:,.0f} a month), ${now['cost']:.2f} so far")
+    price = now.price_per_hour
+    console.print(f"${price:.2f} an hour (${price * HOURS_A_MONTH:,.0f} a month), ${now.cost:.2f} so far")
 
 
 def logs(replica: int, attempt: Submission, lines: list[str]) -> None:

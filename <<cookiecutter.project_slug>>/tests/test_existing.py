@@ -116,7 +116,7 @@ def test_what_the_file_names_is_not_forgotten(service: Environment, zones: Zones
 
 
 def dns_section() -> Any:
-    from deploy.environments import Dns
+    from deploy.settings import Dns
 
     return Dns(vpc_id="vpc-1")
 

@@ -9,7 +9,8 @@ from console.errors import ExitCode, Failure
 from deploy import changes, gateways, guards, planning
 from deploy.changes import Change, Difference, Part
 from deploy.dstack.answers import Gateway, ResourcePlan
-from deploy.environments import Environment, Timeouts
+from deploy.environments import Environment
+from deploy.settings import Timeouts
 
 
 def gateway(*replicas: tuple[str, str | None], **values: Any) -> Gateway:

@@ -68,11 +68,11 @@ def test_every_environment_of_this_repository_is_taken(name: str) -> None:
         ({"env": {"A": float("nan")}}, "service.env.A: nan can't be sent to dstack; write it in quotes"),
         ({"env": {"A": "a\0"}}, "service.env.A: has a character that can't be sent"),
         ({"commands": ["a\0b"]}, "service.commands[0]: has a character that can't be sent"),
-        ({"env": {"A=B": "a"}}, "service.env: 'A=B' is no name of a variable"),
-        ({"env": {"": "a"}}, "service.env: '' is no name of a variable"),
-        ({"env": {1: "a"}}, "service.env: the key 1 is no text; write it in quotes"),
-        ({"env": {"A": b"a"}}, "service.env.A: a bytes can't be sent"),
-        ({"tags": {"a": {1, 2}}}, "service.tags.a: a set can't be sent"),
+        ({"env": {"A=B": "a"}}, "service.env: 'A=B' is not a name of a variable"),
+        ({"env": {"": "a"}}, "service.env: '' is not a name of a variable"),
+        ({"env": {1: "a"}}, "service.env: the key 1 is not text; write it in quotes"),
+        ({"env": {"A": b"a"}}, "service.env.A: a value of type bytes can't be sent"),
+        ({"tags": {"a": {1, 2}}}, "service.tags.a: a value of type set can't be sent"),
         ({"env": {"A": "\ud800"}}, "service.env.A: has a character that can't be sent"),
     ],
 )
@@ -102,7 +102,7 @@ def test_what_only_dstack_apply_does_is_refused_by_name(root: Path, service: dic
 @pytest.mark.parametrize(
     ("service", "said"),
     [
-        ({"probes": [{"type": "http", "url": f"/{n}"} for n in range(11)]}, "service.probes: there are 11"),
+        ({"probes": [{"type": "http", "url": f"/{n}"} for n in range(11)]}, "service.probes: has 11 probes"),
         ({"probes": [{"type": "http", "timeout": "10m"}]}, "service.probes[0].timeout: is 600 s"),
         ({"entrypoint": "sh 'a"}, "service.entrypoint: can't be split into words"),
         ({"retry": {"duration": -1}}, "service.retry.duration: must not be negative"),
@@ -127,7 +127,7 @@ def test_what_the_server_refuses_later_is_refused_here(root: Path, service: dict
 @pytest.mark.parametrize(
     ("service", "said"),
     [
-        ({"env": {"A": "${{ secret.a }}"}}, "service.env.A: ${{ secret.a }} is nothing that dstack knows"),
+        ({"env": {"A": "${{ secret.a }}"}}, "service.env.A: dstack does not know ${{ secret.a }}"),
         (
             {"spot_policy": "spot"},
             "service.spot_policy: 'spot', and fleet.spot_policy: 'on-demand' have nothing in common",
@@ -164,12 +164,15 @@ def test_a_wrong_fleet_is_named_with_its_key(root: Path, fleet: dict[str, Any], 
     [
         ({"backend": "runpod"}, "gateway.backend: dstack has no gateways on runpod"),
         ({"backend": "azure"}, "gateway.public_ip: dstack has no private gateways on azure"),
-        ({"replicas": 10}, "gateway.replicas: there are 10, and dstack takes 9"),
+        ({"replicas": 10}, "gateway.replicas: is 10, and dstack takes at most 9"),
         ({"certificate": {"type": "lets-encrypt"}}, "gateway.certificate: lets-encrypt needs a public address"),
-        ({"certificate": {"type": "lets-encrypt"}, "public_ip": True, "replicas": 2}, "lets-encrypt takes one replica"),
+        (
+            {"certificate": {"type": "lets-encrypt"}, "public_ip": True, "replicas": 2},
+            "lets-encrypt works with one replica",
+        ),
         (
             {"certificate": {"type": "lets-encrypt"}, "public_ip": True, "load_balancer": {"type": "alb"}},
-            "gateway.certificate: behind a load balancer write null or type: acm",
+            "gateway.certificate: a load balancer on aws does not take lets-encrypt; write null or",
         ),
         ({"instance": "t3.small"}, "gateway.instance: dstack has no such key; did you mean instance_type?"),
     ],
