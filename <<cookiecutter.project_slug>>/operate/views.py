@@ -12,7 +12,6 @@ from rich.table import Table
 from capacity.offers import HOURS_A_MONTH
 from console import views
 from console.terminal import console, progress
-from deploy.documents.files import Document
 from deploy.dstack.answers import Submission
 from operate.doctor import Finding
 from operate.endpoint import Answer
