@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class InstanceInfo:
-    """An EC2 instance, as `Sandbox.instances()` lists it."""
+    """An EC2 instance, as `Sandbox.aws.instances()` lists it."""
 
     id: str
     state: str  # as EC2 says it: pending, running, stopping, stopped, terminated
