@@ -23,46 +23,56 @@ from console.invocation import refuse_misplaced_environment
 if TYPE_CHECKING:
     from deploy.environments import Environment
 
-command = command_with(lambda name: deploy.environments.load(name))  # its package is imported when a task runs
+# a lambda, because the package is to be imported when a task runs
+command = command_with(lambda name: deploy.environments.load(name))  # noqa: PLW0108
 
 
 @command
 def doctor(environment: Environment, json: bool = False) -> None:
-    """Check that server, token, project, clouds and secrets are in place."""
+    """Check settings, server, token, clouds and secrets."""
     operate.views.findings(operate.doctor.examine(environment), json=json)
 
 
 @command
 def server(environment: Environment) -> None:
-    """Run a dstack server on this machine, with the clouds' keys from .env, until Ctrl-C."""
+    """Run a dstack server on this machine, until Ctrl-C.
+
+    The clouds' API keys come from .env, the server's state is in .dstack/.
+    """
     with console.terminal.watching("dstack server") as say:
         operate.server.run(environment, say)
 
 
 @command
 def secrets_set(environment: Environment, name: str) -> None:
-    """Store a secret in the dstack project; asks for its value, or reads it from a pipe."""
+    """Store a secret in the dstack project.
+
+    Asks for the value, or reads it from a pipe.
+    """
     deploy.api.Api(environment).set_secret(name, console.prompts.ask_secret(name))
 
 
 @command
 def secrets_list(environment: Environment, json: bool = False) -> None:
-    """List the secrets that this service needs and that the project has; names, never values."""
+    """List the names of the service's and the project's secrets."""
     deploy.views.secrets(environment.secrets, deploy.api.Api(environment).secret_names(), json=json)
 
 
 @command
 def render(environment: Environment, json: bool = False) -> None:
-    """Print fleet, gateway and service as they are sent to dstack."""
+    """Print the documents that are sent to dstack."""
     deploy.documents.schema.check(environment)
     deploy.views.documents(environment.fleet, environment.gateway, environment.service, json=json)
 
 
 @command
 def plan(environment: Environment, json: bool = False, detailed_exitcode: bool = False) -> None:
-    """Show what a deploy would change, what that does to running replicas, and the offers it would take."""
+    """Show what a deploy would change.
+
+    Shows what happens to running replicas, and the offers that new ones would take. Changes nothing.
+    """
     with console.terminal.watching(f"planning {environment.run_name}") as say:
-        planned = deploy.plans.make(deploy.api.Api(environment), environment, say)
+        planned = deploy.planning.make(deploy.api.Api(environment), environment, say)
     deploy.views.plan(planned, json=json)
     if detailed_exitcode and planned.exit_code:
         raise Exit(code=planned.exit_code)
@@ -78,42 +88,44 @@ def deploy_all(
     allow_removal: bool = False,
     json: bool = False,
 ) -> None:
-    """Bring fleet, gateway, records and service to what the files say, and wait until the service answers."""
+    """Deploy, and wait until the service answers.
+
+    Brings fleet, gateway, DNS records and service to what the files say. Shows the plan and asks first.
+    """
     allowed = {"allow_restart": allow_restart, "allow_recreation": allow_recreation, "allow_removal": allow_removal}
-    _deploy(environment, yes=yes, dry_run=dry_run, json=json, front=True, **allowed)
+    _deploy(environment, yes=yes, dry_run=dry_run, json=json, gateway=True, **allowed)
 
 
 @command
 def service_deploy(
     environment: Environment, yes: bool = False, dry_run: bool = False, allow_restart: bool = False, json: bool = False
 ) -> None:
-    """The part of `inv deploy` that is fleet and service: gateway and records stay as they are."""
-    _deploy(environment, yes=yes, dry_run=dry_run, json=json, front=False, allow_restart=allow_restart)
+    """Deploy fleet and service, but not gateway and records."""
+    _deploy(environment, yes=yes, dry_run=dry_run, json=json, gateway=False, allow_restart=allow_restart)
 
 
-def _deploy(environment: Environment, *, yes: bool, dry_run: bool, json: bool, front: bool, **allowed: bool) -> None:
-    """Plan, show, agree, carry out; the last word is the endpoint's. `front`: gateway and records too."""
+def _deploy(environment: Environment, *, yes: bool, dry_run: bool, json: bool, gateway: bool, **allowed: bool) -> None:
+    """Plan, show, agree, apply what was shown, and ask the endpoint. `gateway`: gateway and records too."""
     api = deploy.api.Api(environment)
     with console.terminal.watching(f"planning {environment.run_name}") as say:
-        planned = deploy.plans.make(api, environment, say, front=front)
-        say(f"secrets: {operate.doctor.secrets(api, environment)}")
+        planned = deploy.planning.make(api, environment, say, gateway=gateway)
+        say(f"secrets: {operate.doctor.check_secrets(api, environment)}")
     if dry_run or not json:
         deploy.views.plan(planned, json=json)
     deploy.guards.refuse(planned, **allowed)
     if dry_run:
         return
     console.prompts.confirm("Deploy this?", yes=yes or not planned.changes)
+    deploy.outdated.refuse_changed(api, planned)
     name = environment.run_name
     with console.terminal.watching(f"deploying {name}") as say, deploy.billing.billed(api, environment, say):
         patient = api.patient(say)
-        if front and environment.gateway:
-            deploy.gateways.deploy(patient, environment, say, allow_recreation=allowed["allow_recreation"])
-            deploy.dns.publish(patient, environment, say)
+        deploy.gateways.apply(patient, planned, say)
         run = deploy.rollout.deploy(patient, planned, say)
-        operate.views.status(operate.status.of(environment, run), json=json)
+        operate.views.status(operate.status.summarize(environment, run), json=json)
         patience = operate.smoke.REGISTRATION_SECONDS
-        report = None if run.asleep else operate.smoke.of(environment, run, patience=patience)
-        deploy.rollout.still(patient, run, name)
+        report = None if run.asleep else operate.smoke.smoke_test(environment, run, patience=patience)
+        deploy.rollout.followed(patient, run, name)
         deploy.existing.remove(patient, environment, planned.removals, say)
     if not json:
         operate.views.smoke(report) if report else deploy.views.asleep(environment, run)
@@ -121,7 +133,7 @@ def _deploy(environment: Environment, *, yes: bool, dry_run: bool, json: bool, f
 
 @command
 def gateway_deploy(environment: Environment, allow_recreation: bool = False, json: bool = False) -> None:
-    """Bring the service's gateway to what the files say, and wait until it runs."""
+    """Deploy the gateway, and wait until it runs."""
     deploy.documents.schema.check(environment)
     api, name = deploy.api.Api(environment), environment.run_name
     with console.terminal.watching(f"gateway {name}") as say, deploy.billing.billed(api, environment, say):
@@ -138,7 +150,10 @@ def gateway_status(environment: Environment, json: bool = False) -> None:
 
 @command
 def gateway_destroy(environment: Environment, yes: bool = False, allow_outage: bool = False) -> None:
-    """Delete the gateway: nobody reaches the service by name any more."""
+    """Delete the gateway and its DNS records.
+
+    Callers can't reach the service by name afterwards. The service itself keeps running.
+    """
     deploy.guards.refuse_outage(environment, allowed=allow_outage)
     console.prompts.confirm(f"Delete the gateway {environment.run_name} and its records?", yes=yes)
     with console.terminal.watching(f"gateway {environment.run_name}") as say:
@@ -147,21 +162,21 @@ def gateway_destroy(environment: Environment, yes: bool = False, allow_outage: b
 
 @command
 def dns_update(environment: Environment, dry_run: bool = False, adopt: bool = False) -> None:
-    """Point the service's name at its gateway's running replicas."""
+    """Update the DNS records to the gateway's running replicas."""
     with console.terminal.watching(f"record {environment.host}") as say:
-        deploy.dns.publish(deploy.api.Api(environment), environment, say, dry_run=dry_run, adopt=adopt)
+        deploy.route53.publish(deploy.api.Api(environment), environment, say, dry_run=dry_run, adopt=adopt)
 
 
 @command
 def dns_show(environment: Environment, json: bool = False) -> None:
-    """Show the service's records in the hosted zone."""
-    found = [asdict(record) for record in sorted(deploy.dns.zone_of(environment).read())]
+    """Show the service's DNS records in the hosted zone."""
+    found = [asdict(record) for record in sorted(deploy.route53.zone_of(environment).read())]
     deploy.views.records(environment.host, found, json=json)
 
 
 @command
 def dns_delete(environment: Environment, yes: bool = False, allow_outage: bool = False) -> None:
-    """Delete the service's records: its name resolves to nothing any more."""
+    """Delete the service's DNS records."""
     deploy.guards.refuse_outage(environment, allowed=allow_outage)
     console.prompts.confirm(f"Delete the records of {environment.host}?", yes=yes)
     with console.terminal.watching(f"record {environment.host}") as say:
@@ -171,14 +186,17 @@ def dns_delete(environment: Environment, yes: bool = False, allow_outage: bool =
 
 @command
 def status(environment: Environment, json: bool = False) -> None:
-    """Show replicas, probes, where they run and what they cost."""
+    """Show the replicas, where they run, and what they cost."""
     run = deploy.api.Api(environment).run(environment.run_name)
-    operate.views.status(operate.status.of(environment, run), json=json)
+    operate.views.status(operate.status.summarize(environment, run), json=json)
 
 
 @command
 def logs(environment: Environment, replica: int = -1, lines: int = 200) -> None:
-    """Show the last that a container wrote: of the newest that wrote anything, whether it runs or has crashed."""
+    """Show the end of a replica's log.
+
+    Without --replica, it is the newest container that wrote anything, whether it runs or has crashed.
+    """
     api = deploy.api.Api(environment)
     run, which = api.run(environment.run_name), None if replica < 0 else replica
     for number, attempt in operate.status.attempts(environment, run, which):
@@ -188,17 +206,16 @@ def logs(environment: Environment, replica: int = -1, lines: int = 200) -> None:
 
 @command
 def smoke(environment: Environment, json: bool = False) -> None:
-    """Ask the endpoint like a caller would, and show the latencies."""
+    """Send test requests to the endpoint, and show the latencies."""
     run = deploy.api.Api(environment).run(environment.run_name)
-    operate.views.smoke(operate.smoke.of(environment, run), json=json)
+    operate.views.smoke(operate.smoke.smoke_test(environment, run), json=json)
 
 
 @command
 def offers(environment: Environment, at_once: int = 0, json: bool = False) -> None:
-    """Show the GPUs on offer: price, how many requests each answers at once, what can go wrong with it."""
-    from capacity.offers import find
-
-    capacity.views.offers(*find(environment, at_once), at_once=at_once, json=json)
+    """Show the GPUs on offer, with prices and warnings."""
+    found = deploy.offers.current_offers(environment).sorted_for(at_once)
+    capacity.views.offers(found, concurrent=at_once, json=json)
 
 
 @command
@@ -215,13 +232,11 @@ def size(
     weights: str = "",
     json: bool = False,
 ) -> None:
-    """Show what of this service, or of another model, fits on which GPU."""
-    from capacity import report  # pydantic and rich take longer to import than `inv --list` takes
-
-    told = {"utilization": utilization, "tp": tp, "max_model_len": max_model_len, "max_num_seqs": max_num_seqs}
-    told |= {"max_num_batched_tokens": max_num_batched_tokens, "kv_cache_dtype": kv_cache_dtype}
-    found = report.lines(environment, told, config=config, weights=weights, gpu_memory=gpu_memory)
-    report.show(found, json=json)
+    """Show which GPUs this service, or another model, fits on."""
+    overrides = {"utilization": utilization, "tp": tp, "max_model_len": max_model_len, "max_num_seqs": max_num_seqs}
+    overrides |= {"max_num_batched_tokens": max_num_batched_tokens, "kv_cache_dtype": kv_cache_dtype}
+    found = operate.sizes.sizes(environment, overrides, config=config, weights=weights, gpu_memory=gpu_memory)
+    capacity.views.sizes(found, json=json, single=bool(gpu_memory))
 
 
 @command
@@ -229,29 +244,38 @@ def bench(
     environment: Environment,
     concurrency: int = 8,
     requests: int = 100,
-    input_tokens: int = 512,
-    output_tokens: int = 128,
+    input_tokens: int = 0,
+    output_tokens: int = 0,
     folder: str = "bench",
     json: bool = False,
 ) -> None:
-    """Put the endpoint under load: latencies, throughput, and what a million tokens cost."""
-    load = {"concurrency": concurrency, "requests": requests, "input_tokens": input_tokens}
-    load["output_tokens"] = output_tokens
+    """Measure latencies, throughput and cost under load.
+
+    Sends real requests to the endpoint. Leaves the results in --folder.
+    """
+    load = operate.bench.planned_load(concurrency, requests, input_tokens, output_tokens)
     run = deploy.api.Api(environment).run(environment.run_name)
     with console.terminal.watching(f"load on {environment.run_name}") as say:
-        report = operate.bench.of(environment, run, Path(folder), say, **load)
+        report = operate.bench.measure(environment, run, Path(folder), say, load)
+    operate.bench.save(report, operate.views.bench_picture(report), Path(folder))
     operate.views.bench(report, Path(folder), json=json)
 
 
 @command
 def dstack(environment: Environment) -> None:
-    """Run the dstack command line with this environment's server, token and project: `inv dstack -- ps -v`."""
+    """Run the dstack command line: `inv dstack -- ps -v`.
+
+    It gets this environment's server, token and project.
+    """
     operate.dstack_cli.run(environment, operate.dstack_cli.words_behind_dashes(sys.argv))
 
 
 @command
 def destroy(environment: Environment, yes: bool = False, dry_run: bool = False, allow_outage: bool = False) -> None:
-    """Stop the service, release its machines, delete fleet, records and gateway; those of earlier names too."""
+    """Stop the service and delete everything that belongs to it.
+
+    Releases the machines, deletes fleet, records and gateway, also those of earlier names of the service. Asks first.
+    """
     with console.terminal.watching(f"looking for {environment.run_name}") as say:
         api = deploy.api.Api(environment).patient(say)
         resources = deploy.existing.everything(api, environment, say)

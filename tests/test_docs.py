@@ -64,8 +64,8 @@ def test_the_test_command_is_the_one_that_ci_runs() -> None:
 
 def test_system_packages_are_the_same_everywhere() -> None:
     listed = (ROOT / ".ci" / "packages").read_text("utf-8").split()
-    sentence = README.split("(.ci/packages)")[1].split("What is")[0]
-    assert re.findall(r"`([a-z0-9-]+)`", sentence) == listed
+    paragraph = README.split("(.ci/packages)")[1].split("\n\n")[0]
+    assert re.findall(r"`([a-z0-9-]+)`", paragraph) == listed
     assert set(processes.PACKAGES.values()) | set(network.PACKAGES.values()) <= set(listed)
 
 

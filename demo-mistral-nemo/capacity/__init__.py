@@ -1,16 +1,21 @@
 """What fits on which GPU, and what it costs. README.md says how well that agrees with vLLM.
 
+Everything here takes values: machines, a service's document, a model's numbers. It asks no dstack server.
+
 | file | what it does |
 |---|---|
-| model.json | this service's model: its configuration and its checkpoint's size |
+| model.json, served.py | this service's own model: its kind, its configuration, its checkpoint's size |
+| sources.py | where a model's numbers come from: model.json, a folder, Hugging Face |
 | model.py | the parts of a model that take memory |
 | flags.py | the flags of vLLM that decide about memory |
-| memory.py | how much a model takes with these flags |
 | cards.py | how much memory a card has |
-| sources.py | where a model's numbers come from |
-| offers.py | what a machine on offer costs, fits, and what speaks against it |
-| report.py | what `inv size` shows |
-| views.py | shows offers |
+| memory.py | how much memory a model takes with these flags |
+| sizing.py | how a model fits a card |
+| machines.py | a machine that a cloud rents out |
+| problems.py | what can go wrong with a machine before the model has loaded |
+| offers.py | evaluates machines on offer: price, fit, warnings |
+| errors.py | what can't be sized or read |
+| views.py | shows offers and sizes |
 """
 
 from typing import TYPE_CHECKING
@@ -19,10 +24,15 @@ from console.lazy import modules_of
 
 if TYPE_CHECKING:
     from capacity import cards as cards
+    from capacity import errors as errors
+    from capacity import flags as flags
+    from capacity import machines as machines
     from capacity import memory as memory
     from capacity import model as model
     from capacity import offers as offers
-    from capacity import report as report
+    from capacity import problems as problems
+    from capacity import served as served
+    from capacity import sizing as sizing
     from capacity import sources as sources
     from capacity import views as views
 else:

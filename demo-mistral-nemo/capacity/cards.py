@@ -1,6 +1,8 @@
 """GPU memory as torch sees it: less than a card is sold with, and less than its driver shows."""
 
+import json
 from dataclasses import dataclass
+from pathlib import Path
 
 SMALLEST_SHARE = 0.915  # of what a card is sold with: an L4 has 22.03 GiB of 24, an L40S 44.40 of 48
 DRIVER_GIB = 0.75  # between nvidia-smi's total and torch's: 0.46 on an L4 to 0.75 on an H100 (81559 MiB)
@@ -15,13 +17,12 @@ class Card:
     count: int = 1
 
 
-# totals in vLLM's and torch's own messages; ECC takes its part of GDDR cards (L4, L40S), the driver the rest
-COMMON = [Card(22.03, "L4"), Card(23.52, "RTX4090"), Card(23.58, "RTX3090"), Card(31.36, "RTX5090")]
-COMMON += [Card(39.39, "A100"), Card(44.40, "L40S"), Card(79.18, "H100"), Card(79.25, "A100")]
+# Totals in vLLM's and torch's own messages. ECC takes its part of GDDR cards (L4, L40S), the driver takes the rest.
+COMMON = [Card(**card) for card in json.loads(Path(__file__).with_name("cards.json").read_text("utf-8"))]
 
 
-def listed(name: str, memory_mib: int, count: int) -> Card:
-    """GPUs as dstack lists them; on the low side where a card isn't known.
+def listed_card(name: str, memory_mib: int, count: int) -> Card:
+    """Return GPUs as dstack lists them; their memory is on the low side where a card is not known.
 
     RunPod's have the memory that they are sold with (L40S: 49152 MiB), Vast.ai's that of the driver (46068).
     """
@@ -31,6 +32,6 @@ def listed(name: str, memory_mib: int, count: int) -> Card:
     return Card(max(known, default=round(unknown, 2)), name, count)
 
 
-def of_size(gib: float, count: int) -> Card:
-    """The card that has exactly so much, nameless when none is known to."""
+def card_with(gib: float, count: int) -> Card:
+    """Return the card that has exactly so much memory, without a name when none is known."""
     return Card(gib, next((card.name for card in COMMON if abs(card.gib - gib) < 0.005), ""), count)

@@ -1,4 +1,4 @@
-"""What vLLM is told, as far as memory goes: the flags of `vllm serve` in this service's command."""
+"""The flags of `vllm serve` that decide about memory, and how a service's command gives them."""
 
 import re
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ UNITS = {"k": 10**3, "K": 2**10, "m": 10**6, "M": 2**20}  # as vLLM's parser has
 
 
 def _number(value: Any) -> Any:
-    """`32K` as a number; what it isn't, as it is."""
+    """Return `32K` as a number; another value as it is."""
     found = re.fullmatch(r"(\d+(?:\.\d+)?)([kKmM])", str(value))
     return int(float(found[1]) * UNITS[found[2]]) if found else value
 
@@ -20,7 +20,7 @@ Count = Annotated[int, BeforeValidator(_number), Field(ge=1)]
 
 
 class Flags(BaseModel):
-    """vLLM's own defaults, where nothing is given; None: it depends on model and GPU."""
+    """Flags with vLLM's own defaults; None where the default depends on model and GPU."""
 
     model_config = ConfigDict(frozen=True, validate_by_name=True)
 
@@ -33,8 +33,8 @@ class Flags(BaseModel):
     quantization: str | None = None
 
 
-def of_service(service: Mapping[str, Any]) -> dict[str, str]:
-    """The flags in a service's commands, their variables filled in from its `env`."""
+def service_flags(service: Mapping[str, Any]) -> dict[str, str]:
+    """Return the flags in a service's commands; variables are filled in from its `env`."""
     text = "\n".join(service.get("commands", []))
     env = {name: str(value) for name, value in service.get("env", {}).items()}
     found = re.findall(r"--([a-z][\w-]*)[ =]+([^\s\\-][^\s\\]*)", Template(text).safe_substitute(env))

@@ -9,6 +9,7 @@ from collections import Counter
 from dataclasses import dataclass
 from math import ceil, log2
 
+from capacity.errors import SizingError
 from capacity.flags import Flags
 from capacity.model import GIB, Layer, Model
 
@@ -31,19 +32,19 @@ class Fit:
 
     @property
     def requests(self) -> int:
-        """Requests of full length that are answered at once; more wait."""
+        """How many concurrent requests of full length are answered; more wait."""
         return min(int(self.max_concurrency), self.max_num_seqs) if self.fits else 0
 
 
 def size(model: Model, flags: Flags, gpu_memory_gib: float, gpus: int = 1, gpu: str = "") -> Fit:
-    """How `model` fits a machine of `gpus` GPUs with `gpu_memory_gib` each, as torch sees it (cards.py).
+    """Return how `model` fits a machine of `gpus` GPUs with `gpu_memory_gib` each, as torch sees it (cards.py).
 
-    `gpu` is a card's name; it matters for A100s alone. Raises ValueError for a checkpoint in an unknown format, and for
-    a tensor-parallel size that does not divide the heads: vLLM refuses that.
+    `gpu` is a card's name; it matters for A100s alone. Raises SizingError for a checkpoint in an unknown format, and
+    for a tensor-parallel size that does not divide the heads: vLLM refuses that.
     """
     parallel = flags.tensor_parallel
     if model.num_attention_heads % parallel:
-        raise ValueError(f"{model.num_attention_heads} attention heads can't be spread over {parallel} GPUs")
+        raise SizingError(f"{model.num_attention_heads} attention heads can't be spread over {parallel} GPUs")
     large = gpu_memory_gib >= LARGE_GPU_GIB and not gpu.startswith("A100")
     batched = flags.max_num_batched_tokens or (8192 if large else 2048)
     seqs = flags.max_num_seqs or (1024 if large else 256)
@@ -62,7 +63,7 @@ def size(model: Model, flags: Flags, gpu_memory_gib: float, gpus: int = 1, gpu: 
 
 
 def smallest_parallel(model: Model, flags: Flags, gpu_memory_gib: float, gpu: str = "") -> int | None:
-    """How many such GPUs it takes; None when eight, the most that a machine has, are too few."""
+    """Return how many such GPUs it takes; None when eight, the most that a machine has, are too few."""
     for gpus in (1, 2, 4, 8):
         if model.num_attention_heads % gpus == 0:
             spread = flags.model_copy(update={"tensor_parallel": gpus})
@@ -72,7 +73,7 @@ def smallest_parallel(model: Model, flags: Flags, gpu_memory_gib: float, gpu: st
 
 
 def overhead_gib(model: Model, batched: int, seqs: int, tensor_parallel: int, *, large: bool) -> float:
-    """What vLLM needs beside weights and KV cache, on the high side: the larger of what two generations reported.
+    """Return what vLLM needs beside weights and KV cache, on the high side: what two generations reported, the larger.
 
     The peak is the feed-forward layer of the largest batch, or the sampler, which holds several copies of the logits
     (a float for each sequence and word of the vocabulary).
@@ -123,7 +124,7 @@ class KVCache:
         return self.blocks // sum(count for count, _, _ in self._groups) * BLOCK_TOKENS
 
     def concurrency(self, length: int) -> float:
-        """vLLM's "Maximum concurrency": requests of `length` tokens; a window keeps itself and the batch at work."""
+        """Return vLLM's "Maximum concurrency" for `length` tokens; a window keeps itself and the batch at work."""
         needed = 0
         for count, block, window in self._groups:
             kept = length if window is None else min(window - 1 + self._batched, length)
@@ -131,7 +132,7 @@ class KVCache:
         return self.blocks / needed
 
     def longest(self, limit: int) -> int:
-        """The longest request that fits, as `--max-model-len auto` finds it; 1 when none does."""
+        """Return the tokens of the longest request that fits, as `--max-model-len auto` does; 1 when none fits."""
         low, high = 1, limit
         while low < high:
             middle = (low + high + 1) // 2

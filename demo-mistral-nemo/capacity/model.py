@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 
 from pydantic import AliasChoices, BaseModel, Field, PositiveInt
 
+from capacity.errors import SizingError
+
 GIB = 2**30
 MXFP4_ALIGNMENT = 256  # vLLM pads the experts' hidden size to it (its Mxfp4MoEMethod): 2880 becomes 3072 in gpt-oss
 # what config.json leaves to the code of transformers; every n-th layer (`sliding_window_pattern`) sees everything
@@ -24,11 +26,14 @@ BYTES_PER_PARAMETER = {None: 2.0, "fp8": 1.0, "mxfp4": 4.25 / 8}  # mxfp4: an ex
 
 
 class Layer(NamedTuple):
+    """What a layer's KV cache keeps."""
+
     token_bytes: int  # that it keeps for each token, on one GPU
     window: int | None  # of how many of the last tokens; None: of all
 
 
 def known_as(*names: str) -> Any:
+    """Return a field, 0 by default, that different makers call by these names."""
     return Field(default=0, validation_alias=AliasChoices(*names))
 
 
@@ -72,18 +77,18 @@ class Model(BaseModel):
     vision_config: dict[str, Any] = {}
 
     @classmethod
-    def of(cls, config: dict[str, Any], published_gib: float | None = None) -> "Model":
-        """Raises ValueError (pydantic's ValidationError is one), also for layers that sizing does not know."""
+    def from_config(cls, config: dict[str, Any], published_gib: float | None = None) -> "Model":
+        """Return the model of a config.json. Raises ValidationError, and SizingError for layers that are not known."""
         flat = {**config, **(config.get("text_config") or {}), "published_gib": published_gib}
         given = {name: value for name, value in flat.items() if value is not None}
         model = cls.model_validate(DEFAULTS.get(given.get("model_type", ""), {}) | given)
         unknown = sorted(set(model.kinds) - {FULL, SLIDING, "chunked_attention"})
         if unknown := unknown + [key for key, value in given.items() if value and re.match(UNKNOWN, key)]:
-            raise ValueError(f"has layers of {unknown[0]}, whose memory sizing does not know")
+            raise SizingError(f"has layers of {unknown[0]}, whose memory sizing does not know")
         if len(model.kinds) < model.num_hidden_layers or model.num_kv_shared_layers >= model.num_hidden_layers:
-            raise ValueError(f"layer_types or num_kv_shared_layers don't fit {model.num_hidden_layers} layers")
+            raise SizingError(f"layer_types or num_kv_shared_layers don't fit {model.num_hidden_layers} layers")
         if not all(model.heads(FULL)):
-            raise ValueError(f"hidden_size {model.hidden_size} is too small for {model.num_attention_heads} heads")
+            raise SizingError(f"hidden_size {model.hidden_size} is too small for {model.num_attention_heads} heads")
         return model
 
     @property
@@ -97,10 +102,11 @@ class Model(BaseModel):
 
     @property
     def expert_size(self) -> int:
+        """The inner size of an expert."""
         return self.moe_intermediate_size or self.intermediate_size
 
     def heads(self, kind: str) -> tuple[int, int]:
-        """KV heads of a layer of that kind, and their size."""
+        """Return how many KV heads a layer of that kind has, and their size."""
         heads = self.num_key_value_heads or self.num_attention_heads
         size = self.head_dim or self.hidden_size // self.num_attention_heads
         if kind == FULL:
@@ -108,7 +114,7 @@ class Model(BaseModel):
         return heads, size
 
     def layers(self, element_bytes: int, tensor_parallel: int) -> Counter[Layer]:
-        """How many layers keep how much.
+        """Return how many layers keep how much.
 
         Grouped-query attention keeps a key and a value for each KV head, and tensor parallelism spreads the heads, but
         never less than one to a GPU. Latent attention keeps one compressed vector, whole on every GPU (vLLM's
@@ -124,11 +130,12 @@ class Model(BaseModel):
         return found
 
     def weights_gib(self, quantization: str | None = None) -> float:
-        """What vLLM loads, all GPUs together.
+        """Return the GiB that vLLM loads, all GPUs together.
 
-        The checkpoint's tensors, or else a count of parameters without norms, biases and scales, within 3 % of what
-        vLLM reports. `quantization` is vLLM's flag: fp8 makes one byte of the two of each parameter of a linear layer
-        while it loads, other methods are the checkpoint's own. Raises ValueError for a method that isn't known.
+        It is the size of the checkpoint's tensors, or else a count of parameters without norms, biases and scales,
+        within 3 % of what vLLM reports. `quantization` is vLLM's flag: fp8 makes one byte of the two of each parameter
+        of a linear layer while it loads, other methods are the checkpoint's own. Raises SizingError for a method that
+        is not known.
         """
         attention, experts = self._attention(), self._experts()
         linear = attention + experts + self._mlp()
@@ -136,7 +143,7 @@ class Model(BaseModel):
         if self.published_gib is not None:
             total = self.published_gib * GIB
         elif self.model_type in NOT_COUNTED:
-            raise ValueError(f"weights of {self.model_type} are not counted; {GIVEN}")
+            raise SizingError(f"weights of {self.model_type} are not counted", GIVEN)
         else:  # embeddings, lm_head and the vision tower stay as they were trained
             kept = self.vocab_size * self.hidden_size * (1 if self.tie_word_embeddings else 2) + self._vision()
             skipped = str(settings.get("modules_to_not_convert") or settings.get("ignore"))
@@ -185,7 +192,7 @@ class Model(BaseModel):
         if method in BYTES_PER_PARAMETER:
             return BYTES_PER_PARAMETER[method]
         if method not in ("awq", "gptq", "compressed-tensors"):
-            raise ValueError(f"quantization_config of the method {method!r} is not known; {GIVEN}")
+            raise SizingError(f"quantization_config of the method {method!r} is not known", GIVEN)
         for group in (settings.get("config_groups") or {}).values():
             settings = group["weights"]
         size = settings["bits" if "bits" in settings else "num_bits"] / 8

@@ -1,4 +1,4 @@
-"""How a task starts, talks and ends. Nothing here knows what a service is.
+"""Starts tasks, talks to people, ends tasks. Nothing here knows what a service is.
 
 | file | what it does |
 |---|---|
@@ -6,12 +6,12 @@
 | invocation.py | checks what was typed after `inv` |
 | ending.py | ends a task with one line and an exit code |
 | errors.py | the exit codes, and the exception that carries one |
-| terminal.py | the two streams: progress, tables, a page in a GitHub workflow |
+| terminal.py | writes progress, results, and the page of a GitHub workflow |
 | views.py | shows an error, JSON, a table |
 | prompts.py | asks for a value, a code, a yes |
 | variables.py | reads .env files |
 | connection.py | HTTP sessions that send one token to one host |
-| lazy.py | packages that import their modules late |
+| lazy.py | imports the modules of a package late |
 """
 
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""How a function over an environment becomes a task of `inv`: its flags, their help, and how it ends."""
+"""Makes a task of `inv` from a function over an environment: its flags, their help, and how it ends."""
 
 from __future__ import annotations
 
@@ -14,59 +14,72 @@ from console import invocation
 from console.ending import ending
 
 HELP = {
-    "env": "environment to work on: a file of environments/ (default: dev)",
+    "env": "environment to work on, a file of environments/ (default: dev)",
     "json": "print JSON instead of tables",
-    "yes": "do not ask",
+    "yes": "do not ask for confirmation",
     "dry_run": "show what would happen, change nothing",
-    "allow_removal": "remove from a protected environment what its files do not name any more",
-    "adopt": "take over a record that has another owner, or none",
-    "allow_recreation": "go on even if that deletes the gateway and makes a new one",
-    "allow_restart": "go on even if that interrupts a protected service",
+    "allow_removal": "also remove what the files of a protected environment no longer name",
+    "allow_recreation": "also when the gateway must be deleted and recreated",
+    "allow_restart": "also when a protected service is interrupted",
+    "allow_outage": "also when the environment is protected",
+    "adopt": "take over records that have another owner, or none",
     "detailed_exitcode": "exit with 10 when there are changes, 11 when they interrupt the service",
-    "at_once": "sort by what it costs to answer so many requests at once (default: one's share of a full machine)",
+    "at_once": "number of concurrent requests to compare prices for (default: one's share of a full machine)",
     "name": "name of the secret, as in ${{ secrets.NAME }}",
-    "replica": "number of the replica (default: any)",
-    "lines": "how many, 1,000 at most; `dstack attach --logs` follows",
-    "allow_outage": "go on although the environment is protected",
-    "config": "a config.json, its folder, or an id on Hugging Face (HF_TOKEN); vLLM's own defaults then hold",
-    "gpu_memory": "GiB of one GPU, as torch sees it (default: the GPUs on offer for this service)",
-    "utilization": "as vLLM's --gpu-memory-utilization (default: what this service has, else 0.92)",
-    "tp": "as vLLM's --tensor-parallel-size",
-    "max_model_len": "as vLLM's, e.g. 32K or auto",
-    "max_num_seqs": "as vLLM's",
-    "max_num_batched_tokens": "as vLLM's",
-    "kv_cache_dtype": "as vLLM's: auto or fp8",
-    "weights": "GiB of the checkpoint (default: from its safetensors index, else counted)",
-    "concurrency": "requests that are under way at any time",
-    "requests": "how many to send, after as many as --concurrency to warm up",
-    "input_tokens": "tokens of a prompt, about",
-    "output_tokens": "tokens of an answer",
-    "folder": "where to leave report.json, report.svg and AIPerf's own files",
+    "replica": "number of the replica (default: the newest that has a log)",
+    "lines": "number of lines, at most 1,000 (default: 200); `dstack attach --logs` follows",
+    "config": "another model: a config.json, its folder, or an id on Hugging Face (with HF_TOKEN)",
+    "gpu_memory": "memory of one GPU in GiB, as torch shows it (default: the GPUs on offer)",
+    "utilization": "vLLM's --gpu-memory-utilization (default: the service's, else 0.92)",
+    "tp": "vLLM's --tensor-parallel-size",
+    "max_model_len": "vLLM's --max-model-len, e.g. 32K or auto",
+    "max_num_seqs": "vLLM's --max-num-seqs",
+    "max_num_batched_tokens": "vLLM's --max-num-batched-tokens",
+    "kv_cache_dtype": "vLLM's --kv-cache-dtype: auto or fp8",
+    "weights": "size of the checkpoint in GiB (default: from its index of safetensors)",
+    "concurrency": "number of concurrent requests",
+    "requests": "number of requests that are measured, after a warm-up",
+    "input_tokens": "length of each prompt in tokens, about (default: 512 for chats, 32 for pictures)",
+    "output_tokens": "length of each answer in tokens, for chats only (default: 128)",
+    "folder": "folder for report.json, report.svg and AIPerf's own files",
 }
+LETTERS = {"env": "e", "dry_run": "d", "json": "j", "yes": "y"}  # the same in every task; other flags have no letter
 
 
 Command: TypeAlias = Callable[[Callable[..., None]], Task[Callable[..., None]]]
 
 
+class _Task(Task[Callable[..., None]]):
+    """A task whose short flags are those of LETTERS. invoke would choose others in each task."""
+
+    def arg_opts(self, name: str, default: str, taken_names: set[str]) -> dict[str, Any]:
+        """Return what invoke makes a flag from."""
+        options = super().arg_opts(name, default, taken_names)
+        if letter := LETTERS.get(name):
+            options["names"].append(letter)
+        return options
+
+
 def command_with(load: Callable[[str], Any]) -> Command:
-    """Return a decorator that makes a task from a function; its first argument is what `load` returns for `--env`."""
+    """Return a decorator that makes a task from a function, whose first argument is what `load` returns for `--env`."""
     return lambda body: _task(body, load)
 
 
 def _task(body: Callable[..., None], load: Callable[[str], Any]) -> Task[Callable[..., None]]:
-    """Make a task that ends with one line and an exit code of its own."""
+    """Return a task that ends with one line and an exit code of its own."""
     flags = list(signature(body).parameters.values())[1:]
     has_dry_run = any(flag.name == "dry_run" for flag in flags)
 
     @wraps(body)
     def guarded(c: Context, *, env: str, **given: Any) -> None:
-        with ending(json=given.get("json", False)):
+        with ending(json=given.get("json", False), debug=invocation.wants_debugging()):
             invocation.refuse_core_flags(c.config, body.__name__, has_dry_run=has_dry_run)
             values = {flag.name: invocation.convert(flag, given[flag.name]) for flag in flags}
             body(load(invocation.environment_name(env)), **values)
 
-    # invoke reads its flags from the signature: it shall see --env where `body` takes the environment
+    # invoke reads the flags from the signature: it must see --env where `body` takes the environment
     context, env = Parameter("c", Parameter.POSITIONAL_ONLY), Parameter("env", Parameter.KEYWORD_ONLY, default="dev")
     vars(guarded)["__signature__"] = Signature([context, *map(invocation.as_text, flags), env])
-    described: Task[Callable[..., None]] = task(help={flag.name: HELP[flag.name] for flag in (*flags, env)})(guarded)
+    texts = {flag.name: HELP[flag.name] for flag in (*flags, env)}
+    described: Task[Callable[..., None]] = task(klass=_Task, auto_shortflags=False, help=texts)(guarded)
     return described

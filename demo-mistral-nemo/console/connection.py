@@ -1,7 +1,7 @@
-"""HTTP with a token that nothing replaces.
+"""HTTP sessions that send one token to one host.
 
-requests puts what ~/.netrc has for a host, or its `default` line, in place of a token in the headers, and again at each
-redirect. Other settings of the surroundings, such as proxies and certificates, hold as usual.
+requests itself replaces a token by what ~/.netrc has for the host or as its default, also after each redirect.
+Proxies and certificates come from the environment's variables, as usual.
 """
 
 import html
@@ -16,7 +16,7 @@ CONNECT_SECONDS = 5
 
 
 class Session(requests.Session):
-    """A session that sends `token`, where there is one, to the host that it is for and to no other."""
+    """A session that sends `token`, if it is not empty, to the host that was asked for and to no other."""
 
     def __init__(self, token: str = "") -> None:
         super().__init__()
@@ -29,12 +29,12 @@ class Session(requests.Session):
         return request
 
     def rebuild_auth(self, prepared_request: requests.PreparedRequest, response: requests.Response) -> None:
-        """Drop the token where a redirect leads to another host, without a look into ~/.netrc."""
+        """Drop the token when a redirect leads to another host. Do not read ~/.netrc."""
         if urlsplit(str(response.request.url))[:2] != urlsplit(str(prepared_request.url))[:2]:  # scheme, host and port
             prepared_request.headers.pop("Authorization", None)
 
     def merge_environment_settings(self, url: Any, proxies: Any, stream: Any, verify: Any, cert: Any) -> Any:
-        """Take proxies and certificates from the surroundings, but no proxy for this machine."""
+        """Take proxies and certificates from the environment's variables, but no proxy for this machine."""
         settings: Any = super().merge_environment_settings(url, proxies, stream, verify, cert)
         if is_loopback(str(url)):
             settings["proxies"] = {}
@@ -42,7 +42,7 @@ class Session(requests.Session):
 
 
 def is_loopback(url: str) -> bool:
-    """Whether the URL's host is this machine: a proxy elsewhere could not reach it."""
+    """Return whether the URL's host is this machine, which a proxy elsewhere could not reach."""
     host = urlsplit(url).hostname or ""
     try:
         return ip_address(host).is_loopback
@@ -51,7 +51,7 @@ def is_loopback(url: str) -> bool:
 
 
 def quoted(answer: str, most: int = 200) -> str:
-    """Return what a server said as one line of at most `most` characters; of a web page, the words that it shows."""
+    """Return a server's answer as one line of at most `most` characters; of a web page, only the visible words."""
     if re.search(r"<(!doctype|html|head|body)\b", answer[:1000], re.IGNORECASE):
         answer = re.sub(r"(?is)<(script|style)\b.*?</\1\s*>|<!--.*?-->|<[^>]*>", " ", answer)
         answer = html.unescape(answer)

@@ -1,7 +1,8 @@
-"""What was typed after `inv`: invoke's own flags, numbers, the environment's name."""
+"""Checks what was typed after `inv`: invoke's own flags, numbers, the environment's name."""
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Sequence
 from inspect import Parameter
@@ -13,27 +14,27 @@ from invoke.exceptions import Exit
 
 from console.errors import ExitCode, Failure
 
-# invoke's own flags that promise another outcome. They cover shell commands that a task runs through invoke, and no
-# task here runs any: each is refused, wherever it comes from. Flags about looks and prompts (--echo, --pty, --debug,
-# --prompt-for-sudo-password) may stay; those that choose or list tasks (--list, --search-root, --no-dedupe) are kept.
+# invoke's own flags that promise another outcome. They have an effect on shell commands that a task runs through
+# invoke, and no task here runs any. So each of them is refused, wherever it comes from. Flags about the output
+# (--echo, --pty, --debug) and flags that choose or list tasks (--list, --search-root, --no-dedupe) are taken.
 CORE_FLAGS = {  # by key in invoke's configuration
     "run.dry": ("--dry", "-R"),
     "run.warn": ("--warn-only", "-w"),
     "run.hide": ("--hide",),
     "timeouts.command": ("--command-timeout", "-T"),
 }
-PREVIEWS = {  # of tasks that change something and have no --dry-run
+PREVIEWS = {  # what to type instead of a dry run, for tasks that change something and have no --dry-run
     "gateway.deploy": "inv plan shows what would change",
     "gateway.destroy": "inv gateway.status shows what would be deleted",
     "dns.delete": "inv dns.show shows what would be deleted",
-    "secrets.set": "inv secrets.list shows what is there",
+    "secrets.set": "inv secrets.list shows what exists",
 }
 LEAST = {"replica": 0, "at_once": 1, "lines": 1, "concurrency": 1, "requests": 1, "input_tokens": 1, "output_tokens": 1}
 MOST = {"lines": 1000}  # dstack's limit
 
 
 def refuse_core_flags(configuration: Config, function: str, *, has_dry_run: bool) -> None:
-    """Fail with SETTINGS_INVALID for a flag of invoke that would promise what no task here keeps."""
+    """Fail with SETTINGS_INVALID for a flag of invoke that would promise what no task here does."""
     task = task_name(function)
     for key, names in CORE_FLAGS.items():
         section, name = key.split(".")
@@ -42,27 +43,41 @@ def refuse_core_flags(configuration: Config, function: str, *, has_dry_run: bool
             continue
         variable = f"INVOKE_{section}_{name}".upper()
         typed = _is_typed(names, sys.argv)
-        who = f"{names[0]} is" if typed else f"{key}, from {variable} or a configuration file of invoke, is"
+        subject = names[0] if typed else f"{key}, from {variable} or a configuration file of invoke,"
         if key == "run.dry":
-            what = f"write --dry-run: inv {task} --dry-run" if has_dry_run else PREVIEWS.get(task, "leave it out")
-            what += "" if typed else f", and set {variable}=0"
+            remedy = f"write --dry-run: inv {task} --dry-run" if has_dry_run else PREVIEWS.get(task, "leave it out")
+            remedy += "" if typed else f", and set {variable}=0"
         else:
-            what = "leave it out" if typed else f"set {variable}=0"
-        raise Failure(ExitCode.SETTINGS_INVALID, f"{who} invoke's own and covers nothing here; {what}")
+            remedy = "leave it out" if typed else f"set {variable}=0"
+        raise Failure(ExitCode.SETTINGS_INVALID, f"{subject} is invoke's own and has no effect here", remedy)
+
+
+def wants_debugging() -> bool:
+    """Return whether invoke's --debug was typed, in front of the task or behind it.
+
+    In front of the task, it turns on the log of every package, and those of HTTP clients show tokens. So the log of
+    all packages but invoke is turned off again.
+    """
+    log = logging.getLogger("invoke")
+    if not log.isEnabledFor(logging.DEBUG):
+        return "--debug" in sys.argv
+    log.setLevel(logging.DEBUG)
+    logging.getLogger().setLevel(logging.WARNING)
+    return True
 
 
 def task_name(function: str) -> str:
-    """The task as it is typed, from the name of its function."""
+    """Return the name of a task as it is typed, from the name of its function."""
     return "deploy" if function == "deploy_all" else function.replace("_", ".", 1)
 
 
 def as_text(flag: Parameter) -> Parameter:
-    """A flag with a number, as text: invoke would answer another text with a traceback."""
+    """Return a flag for a number as one for text: invoke answers text that is no number with a traceback."""
     return flag.replace(default=str(flag.default), annotation="str") if _is_number(flag) else flag
 
 
 def convert(flag: Parameter, given: Any) -> Any:
-    """The value of a flag. Fails with SETTINGS_INVALID for no number, or one that makes no sense."""
+    """Return the value of a flag. Fails with SETTINGS_INVALID for text that is no number, or a number out of range."""
     if not _is_number(flag) or given == str(flag.default):
         return given if not _is_number(flag) else flag.default
     name, least, most = f"--{flag.name.replace('_', '-')}", LEAST.get(flag.name, 0), MOST.get(flag.name)
@@ -72,30 +87,31 @@ def convert(flag: Parameter, given: Any) -> Any:
     except ValueError:
         number = least - 1
     if number < least or (most and number > most):
-        raise Failure(ExitCode.SETTINGS_INVALID, f"{name} {given}: write a whole number {limits}")
+        raise Failure(ExitCode.SETTINGS_INVALID, f"{name} can't be {given!r}", f"write a whole number {limits}")
     return number
 
 
 def environment_name(given: str) -> str:
-    """The environment's name. Fails with SETTINGS_INVALID for the name of its file."""
+    """Return the environment's name. Fails with SETTINGS_INVALID for the name of its file."""
     stem = Path(given).name.removesuffix(".yml").removesuffix(".yaml")
     if stem != given and stem:
-        raise Failure(ExitCode.SETTINGS_INVALID, f"--env takes a name, not a file: did you mean --env {stem}?")
+        problem = f"--env takes the name of an environment, not the file {given}"
+        raise Failure(ExitCode.SETTINGS_INVALID, problem, f"did you mean --env {stem}?")
     return given
 
 
 def refuse_misplaced_environment() -> None:
-    """End with SETTINGS_INVALID for `inv plan prod`; invoke would have no idea what 'prod' is."""
+    """End with SETTINGS_INVALID for `inv plan prod`, which invoke would take for two tasks."""
     program = Path(sys.argv[0])
     if program.stem not in ("inv", "invoke") and program.parent.name != "invoke":
         return
     known = [path.stem for path in (Path(__file__).parents[1] / "environments").glob("*.yml")]
     if meant := misplaced(sys.argv[1:], known):
-        raise Exit(f"error: an environment goes behind --env, after the task: {meant}", ExitCode.SETTINGS_INVALID)
+        raise Exit(f"error: --env and the environment belong behind the task; type {meant}", ExitCode.SETTINGS_INVALID)
 
 
 def misplaced(words: Sequence[str], known: Sequence[str]) -> str:
-    """What to type instead, where an environment is named before a task, or after it without --env; else nothing."""
+    """Return what to type when an environment stands before the task, or behind it without --env; else ""."""
     match list(words):
         case ["-e" | "--env", name, task, *rest] if name in known:
             return " ".join(["inv", task, "--env", name, *rest])
@@ -109,7 +125,7 @@ def _is_number(flag: Parameter) -> bool:
 
 
 def _is_typed(names: Sequence[str], words: Sequence[str]) -> bool:
-    """Whether one of these flags is on the command line, also as `--hide=both` or among short ones, as `-eR`."""
+    """Return whether one of these flags was typed, also as `--hide=both`, or among short ones as in `-eR`."""
     short = {name[1] for name in names if len(name) == 2}
     for word in words:
         if word.partition("=")[0] in names:

@@ -1,4 +1,4 @@
-"""What a person is asked: values, codes and a yes. Nobody being there to ask is an answer too."""
+"""Asks a person for a value, a code or a yes, and fails when nobody can answer."""
 
 import sys
 from getpass import getpass
@@ -9,52 +9,53 @@ from console.variables import decode
 
 
 def ask_secret(name: str) -> str:
-    """Return a value typed without echo, or piped in, without white space around it.
+    """Return a value that is typed without echo, or piped in. White space around it is removed.
 
-    Fails with SETTINGS_INVALID when there is none, when it is no text, and after Ctrl-D.
+    Fails with SETTINGS_INVALID without a value, after Ctrl-D, and for a value that is not text.
     """
-    if _somebody_is_there():
-        value = _typed(f"{name}: ")
+    if _is_terminal():
+        value = _type_hidden(f"{name}: ")
     elif sys.stdin is None:  # closed: inv secrets.set NAME <&-
         value = ""
     else:
         value = decode(sys.stdin.buffer.read(), f"the value of {name}")
     if not (value := value.strip()):
-        message = f"no value for {name}; type it, or pipe it in: inv secrets.set {name} < file"
-        raise Failure(ExitCode.SETTINGS_INVALID, message)
+        remedy = f"type it, or pipe it in: inv secrets.set {name} < file"
+        raise Failure(ExitCode.SETTINGS_INVALID, f"no value for {name}", remedy)
     return value
 
 
 def ask_code(prompt: str) -> str:
-    """Return a one-time code that AWS asks for. Fails with DNS_REFUSED when nobody is there to type it."""
-    code = _typed(prompt).strip() if _somebody_is_there() else ""
+    """Return a one-time code that AWS asks for. Fails with DNS_REFUSED when nobody can type it."""
+    code = _type_hidden(prompt).strip() if _is_terminal() else ""
     if not code:
-        why = f"AWS asks for a code ({prompt.strip().rstrip(':')}), and nobody is there to type it"
-        fix = "run it on a terminal, or put keys of a session into AWS_ACCESS_KEY_ID and the like"
-        raise Failure(ExitCode.DNS_REFUSED, f"{why}; {fix}")
+        problem = f"AWS asks for a code ({prompt.strip().rstrip(':')}), and nobody can type it here"
+        remedy = "run it on a terminal, or set AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN"
+        raise Failure(ExitCode.DNS_REFUSED, problem, remedy)
     return code
 
 
 def confirm(question: str, *, yes: bool) -> None:
-    """Return when it may go on. Fails with DECLINED when the answer is no, or when nobody is there to ask."""
+    """Return when the answer is yes. Fails with DECLINED when it is no, or when nobody can answer."""
     if yes:
         return
-    if not _somebody_is_there():
-        raise Failure(ExitCode.DECLINED, "nobody to ask; add --yes if you mean it")
+    if not _is_terminal():
+        problem = "this asks for confirmation, and there is no terminal to answer on"
+        raise Failure(ExitCode.DECLINED, problem, "add --yes to go on without asking")
     progress.print(f"{question} [bold]\\[y/N][/] ", end="")
     answer = sys.stdin.readline()
     if not answer.endswith("\n"):  # Ctrl-D leaves the cursor behind the question
         progress.print()
     if answer.strip().lower() not in ("y", "yes"):
-        raise Failure(ExitCode.DECLINED, "declined; nothing was changed")
+        raise Failure(ExitCode.DECLINED, "declined, nothing was changed")
 
 
-def _somebody_is_there() -> bool:
+def _is_terminal() -> bool:
     return sys.stdin is not None and sys.stdin.isatty()
 
 
-def _typed(prompt: str) -> str:
-    """What is typed without echo; nothing after Ctrl-D."""
+def _type_hidden(prompt: str) -> str:
+    """Return what is typed without echo, "" after Ctrl-D."""
     try:
         return getpass(prompt)
     except EOFError:

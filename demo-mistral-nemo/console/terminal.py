@@ -1,6 +1,6 @@
-"""Standard output for what was asked for, standard error for progress; a workflow's page for both.
+"""Writes results to standard output and progress to standard error, and both to the page of a GitHub workflow.
 
-Whatever the terminal is like, narrow, without a size, with another encoding, gone, the task itself goes on.
+A task goes on whatever happens to the terminal: narrow, without a size, with another encoding, or closed.
 """
 
 import html
@@ -17,21 +17,21 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-UNLIMITED = 10_000  # columns of what is no terminal: a file or the next command
+UNLIMITED = 10_000  # columns of a file or a pipe
 
 
 class Terminal(Console):
-    """Standard output or standard error, as lines that are as long as they are."""
+    """Standard output or standard error. Long lines are not broken."""
 
     def __init__(self, *, stderr: bool = False) -> None:
         known = dict(os.environ)
         self.columns = int(known.get("COLUMNS", "")) if known.get("COLUMNS", "").isdecimal() else 0
         if not self.columns:
-            known.pop("COLUMNS", None)  # rich would take 0 at its word, and show nothing
+            known.pop("COLUMNS", None)  # with 0, rich shows nothing
         super().__init__(stderr=stderr, highlight=False, soft_wrap=True, _environ=known)
 
     def on_broken_pipe(self) -> None:
-        """Drop the rest where the reader has gone, as in `| head`: the task has its own end and its own exit code."""
+        """Drop the rest of the output when its reader is gone, as in `| head`. The task goes on to its own end."""
         stream = sys.__stderr__ if self.stderr else sys.__stdout__
         with suppress(OSError, ValueError, AttributeError):  # closed already, or no file at all
             nowhere = os.open(os.devnull, os.O_WRONLY)
@@ -39,7 +39,7 @@ class Terminal(Console):
             os.close(nowhere)
 
     def sign(self, usual: str, plain: str) -> str:
-        """Return `usual`, or `plain` where the terminal's encoding has no such character."""
+        """Return `usual`, or `plain` when the terminal's encoding lacks that character."""
         try:
             usual.encode(self.encoding)
         except (LookupError, UnicodeEncodeError):
@@ -47,27 +47,27 @@ class Terminal(Console):
         return usual
 
     def table(self, table: Table) -> None:
-        """Show a table, folded between words; where that is too wide, a line for each of its cells."""
+        """Show a table with cells that are folded between words. If it is still too wide, show a line for each cell."""
         width = self.width if self.columns or self.is_terminal else UNLIMITED
         wide = self.options.update_width(UNLIMITED)
         each = [[self.measure(cell, options=wide) for cell in (c.header, *c.cells)] for c in table.columns]
         least, most = ([max(getattr(m, side) for m in column) for column in each] for side in ("minimum", "maximum"))
         between = self.measure(table, options=wide).maximum - sum(most)
-        if (widths := shared_out(width - between, least, most)) is None:
+        if (widths := distribute(width - between, least, most)) is None:
             return self._records(table)
         for column, columns in zip(table.columns, widths, strict=True):  # rich would cut words to make it fit
             column.width = columns
-        if width != self.width:  # which is no terminal, and won't change its size
+        if width != self.width:  # a file or a pipe, whose width does not change
             self.width = width
         self.print(table, soft_wrap=False, crop=False)
 
     def _records(self, table: Table) -> None:
-        """Show each value of a table beside its column's name."""
+        """Show each value of a table beside the name of its column."""
         if table.title:
             self.print(table.title)
         headers = [str(column.header) for column in table.columns]
         for row in zip(*(column.cells for column in table.columns), strict=True):
-            cells = [cell if isinstance(cell, str) else "" for cell in row]  # bars need room that is not there
+            cells = [cell if isinstance(cell, str) else "" for cell in row]  # there is no room for bars
             texts = [(header, cell) for header, cell in zip(headers, cells, strict=True) if cell]
             if any(headers):
                 self.print("".join(f"{header}: {cell}\n" for header, cell in texts))
@@ -75,8 +75,8 @@ class Terminal(Console):
                 self.print("  ".join(cell for _, cell in texts))
 
 
-def shared_out(room: int, least: Sequence[int], most: Sequence[int]) -> list[int] | None:
-    """Return widths between `least` and `most` that fit into `room` together, None if there are none."""
+def distribute(room: int, least: Sequence[int], most: Sequence[int]) -> list[int] | None:
+    """Return widths between `least` and `most` whose sum fits into `room`; None if there are none."""
     if sum(least) > room:
         return None
     widths = list(least)
@@ -91,7 +91,7 @@ progress = Terminal(stderr=True)
 
 
 def print_anything() -> None:
-    """Show `?` for what the terminal's encoding can't show, instead of ending with an error."""
+    """Show `?` for a character that the terminal's encoding lacks, instead of ending with an error."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")
@@ -99,9 +99,9 @@ def print_anything() -> None:
 
 @contextmanager
 def watching(title: str) -> Iterator[Callable[[str], None]]:
-    """Yield a function that shows a line of progress with the time since the start; a spinner too, on a terminal.
+    """Yield a function that shows a line of progress with the time since the start. A terminal also has a spinner.
 
-    The line that was shown last is not shown again, so a loop may say at each look what it sees.
+    A line that equals the one before is not shown again, so a loop may report the same state in each round.
     """
     started, said = time.monotonic(), ""
 
@@ -135,9 +135,9 @@ class _Tee(TextIOBase):
 
 @contextmanager
 def on_the_runs_page(*, json: bool) -> Iterator[None]:
-    """In a GitHub workflow, show on the run's page too what is shown inside the block, unless it is JSON.
+    """In a GitHub workflow, copy what is shown inside the block to the page of the run, unless it is JSON.
 
-    A page that can't be written is said on standard error, and nothing else.
+    When the page can't be written, warn on standard error and go on.
     """
     path = os.environ.get("GITHUB_STEP_SUMMARY")
     with ExitStack() as stack:
@@ -157,7 +157,7 @@ def on_the_runs_page(*, json: bool) -> Iterator[None]:
 
 
 def _end(page: TextIO) -> None:
-    with suppress(OSError):  # of a disk that is full by now
+    with suppress(OSError):  # the disk may be full by now
         page.write("</pre>\n\n")
     with suppress(OSError):
         page.close()

@@ -1,6 +1,6 @@
-"""Text that people wrote with any editor or shell: .env files, and values that come through a pipe.
+"""Reads text that people wrote with any editor or shell: .env files, and values from a pipe.
 
-PowerShell's `>` writes UTF-16, Windows' Notepad puts a byte order mark before UTF-8: both say so in their first bytes.
+PowerShell's `>` writes UTF-16. Windows' Notepad writes a byte order mark before UTF-8. The first bytes of both tell.
 """
 
 import codecs
@@ -12,7 +12,7 @@ from dotenv.parser import parse_stream
 
 from console.errors import ExitCode, Failure
 
-MARKS = {  # the longer first: UTF-32's begins like UTF-16's
+BYTE_ORDER_MARKS = {  # the longer ones first: UTF-32's begins like UTF-16's
     codecs.BOM_UTF32_LE: "utf-32",
     codecs.BOM_UTF32_BE: "utf-32",
     codecs.BOM_UTF16_LE: "utf-16",
@@ -22,11 +22,11 @@ MARKS = {  # the longer first: UTF-32's begins like UTF-16's
 
 
 def decode(data: bytes, where: str) -> str:
-    """Return the text, read as its byte order mark says, else as UTF-8; without that mark.
+    """Return the text without its byte order mark. Without a mark, the text must be UTF-8.
 
-    Fails with SETTINGS_INVALID, naming `where` and the encoding that it must have.
+    Fails with SETTINGS_INVALID and names `where`, the place of the text.
     """
-    encoding = next((name for mark, name in MARKS.items() if data.startswith(mark)), "utf-8")
+    encoding = next((name for mark, name in BYTE_ORDER_MARKS.items() if data.startswith(mark)), "utf-8")
     try:
         text = data.decode(encoding)
     except UnicodeDecodeError as error:
@@ -35,24 +35,25 @@ def decode(data: bytes, where: str) -> str:
         if "\0" not in text:
             return text
         problem = "it has zero bytes"  # UTF-16 without a mark
-    raise Failure(ExitCode.SETTINGS_INVALID, f"{where} is not text in UTF-8: {problem}; save it again as UTF-8")
+    raise Failure(ExitCode.SETTINGS_INVALID, f"{where} is not text in UTF-8: {problem}", "save it again as UTF-8")
 
 
 def read_variables(path: Path) -> dict[str, str | None]:
-    """Return the variables of a .env file; none where there is no such file.
+    """Return the variables of a .env file, {} without such a file.
 
-    Fails with SETTINGS_INVALID, naming file and line: python-dotenv would leave a line out and go on.
+    Fails with SETTINGS_INVALID for a line that can't be read. python-dotenv itself would skip the line.
     """
     if path.is_dir() or not path.exists():
         return {}
     try:
         text = decode(path.read_bytes(), path.name)
     except OSError as error:
-        raise Failure(ExitCode.SETTINGS_INVALID, f"{path.name} can't be read: {error.strerror or error}") from None
+        problem = f"{path.name} can't be read: {error.strerror or error}"
+        raise Failure(ExitCode.SETTINGS_INVALID, problem, "make it readable for your user") from None
     for binding in parse_stream(StringIO(text)):
         if binding.error:
             lines = binding.original.string
             number = binding.original.line + len(lines) - len(lines.lstrip("\r\n"))
-            why = "a quote is left open there or above it, or it is no NAME=value"
-            raise Failure(ExitCode.SETTINGS_INVALID, f"{path.name}, line {number}, can't be read: {why}")
+            problem = f"{path.name}, line {number}, can't be read: a quote is left open, there or above"
+            raise Failure(ExitCode.SETTINGS_INVALID, f"{problem}, or it is not NAME=value", "correct the line")
     return dotenv_values(stream=StringIO(text))

@@ -1,4 +1,4 @@
-"""What every room shows: errors, JSON, tables."""
+"""Shows errors, JSON and tables, for every room."""
 
 from json import dumps
 from typing import Any
@@ -11,7 +11,7 @@ from console.terminal import console, progress
 
 
 def failure(error: Failure) -> None:
-    """Show what is wrong and what to type, then the notes that were added on the way."""
+    """Show the problem and the remedy on one line, then the notes that were added on the way."""
     progress.print(f"[bold red]error:[/] {escape(str(error))}")
     for note in getattr(error, "__notes__", ()):
         progress.print(escape(note))
@@ -23,7 +23,7 @@ def data(value: Any) -> None:
 
 
 def table(title: str, *columns: str) -> Table:
-    """Return an empty table; columns of prices are aligned on the right."""
+    """Return an empty table. Columns of prices are aligned on the right."""
     shown = Table(title=title or None, title_justify="left", box=None, header_style="bold", pad_edge=False)
     for column in columns:
         shown.add_column(column, justify="right" if column.startswith("$/h") else "left")

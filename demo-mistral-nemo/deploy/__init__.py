@@ -1,16 +1,22 @@
-"""What brings a service to what its files say: plan, show, apply, follow, remove.
+"""Brings a service to what its files say: plan, show, apply, follow, remove.
 
 | file | what it does |
 |---|---|
 | environments.py | reads an environment: its file over dstack/, and where to deploy |
+| settings.py | the keys of an environment's file |
 | documents/ | checks the merged documents before dstack is asked |
 | api.py, dstack/ | talks to the dstack server |
+| offers.py | asks dstack for the machines that the service may rent |
 | changes.py | classifies what happens to running replicas |
-| plans.py | asks what a deploy would change |
+| plans.py | the plan: what is shown, and exactly what is sent |
+| planning.py | asks dstack and Route 53 for the plan |
 | guards.py | refuses what a plan must not do |
-| rollout.py | applies the plan of the service, and follows it until it is ready |
-| gateways.py | creates, recreates and deletes the gateway |
-| dns.py | the records in Route 53 |
+| outdated.py | refuses a plan when somebody else changed something after it was shown |
+| rollout.py | applies the plan of fleet and service, and follows the service until it is ready |
+| readiness.py | how far a rollout is |
+| gateways.py | applies the plan of gateway and records; deletes the gateway |
+| records.py | whose records are whose, and which changes they need |
+| route53.py | reads and writes the records in Route 53 |
 | existing.py | finds and removes what exists, named by the files or not |
 | billing.py | says what runs and costs when a command ends early |
 | views.py | shows all that |
@@ -23,14 +29,16 @@ from console.lazy import modules_of
 if TYPE_CHECKING:
     from deploy import api as api
     from deploy import billing as billing
-    from deploy import dns as dns
     from deploy import documents as documents
     from deploy import environments as environments
     from deploy import existing as existing
     from deploy import gateways as gateways
     from deploy import guards as guards
-    from deploy import plans as plans
+    from deploy import offers as offers
+    from deploy import outdated as outdated
+    from deploy import planning as planning
     from deploy import rollout as rollout
+    from deploy import route53 as route53
     from deploy import views as views
 else:
     __getattr__ = modules_of(__name__)

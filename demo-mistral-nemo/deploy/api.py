@@ -7,19 +7,19 @@ overrides a run that it can't update. Answers are read through dstack/answers.py
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from console.errors import ExitCode, Failure
 from deploy.changes import Change, classify_fleet, classify_gateway, differences
 from deploy.documents.files import Document
 from deploy.dstack.answers import Fleet, Gateway, Logs, Named, Project, ResourcePlan, Run, RunPlan, ServerInfo
-from deploy.dstack.client import Client, Say
+from deploy.dstack.client import Client, Say, T
 from deploy.dstack.polling import poll
 from deploy.dstack.refusals import Missing
 from deploy.environments import Environment
 
-PATIENCE_SECONDS = 120.0  # how long a dstack server may be away, restarting say, without ending what was begun
+PATIENCE_SECONDS = 120.0  # how long a dstack server may be away, such as for a restart, without ending what was begun
 PROFILE = {"name": "default"}  # dstack compares it with the run's: never change it, a change restarts services
 SHAPES: dict[str, Any] = {"fleet": Fleet, "gateway": Gateway}
 LISTED = 100  # runs that dstack lists at a time
@@ -57,8 +57,7 @@ class Api:
 
     def run(self, name: str) -> Run | None:
         """The latest run of that name with all its replicas; None when there never was one."""
-        run: Run | None = self._find("runs/get", Run, run_name=name)
-        return run
+        return self._find("runs/get", Run, run_name=name)
 
     def active_runs(self) -> list[Run]:
         """The project's runs that have not ended, without their replicas."""
@@ -73,18 +72,29 @@ class Api:
 
     def fleets(self) -> list[Fleet]:
         """The project's fleets."""
-        fleets: list[Fleet] = self._read("fleets/list", list[Fleet])
-        return fleets
+        return self._read("fleets/list", list[Fleet])
 
-    def plan_run(self, service: Document, current: Run | None, *, any_fleet: bool = False) -> RunPlan:
+    def fleet(self, name: str) -> Fleet | None:
+        return self._find("fleets/get", Fleet, name=name)
+
+    def plan_run(
+        self,
+        service: Document,
+        current: Run | None,
+        *,
+        any_fleet: bool = False,
+        known: Mapping[str, Gateway | None] | None = None,
+    ) -> RunPlan:
         """What applying `service` would do, and which offers it would take; with `any_fleet` only the latter.
+
+        `known`: gateways that were looked at just now, by name; another one that the service names is looked up.
 
         The run's `ssh_key_pub` is sent as it has it: without it the server takes that of the token's user, finds the
         run changed, and the same file applied by a colleague would be an outage.
         """
         configuration = {key: value for key, value in service.items() if not (any_fleet and key == "fleets")}
-        if isinstance(service.get("gateway"), str):
-            configuration["gateway"] = self._reference(service["gateway"], current)
+        if isinstance(service.get("gateway"), str) and not any_fleet:
+            configuration["gateway"] = self._reference(service["gateway"], current, known or {})
         if not service.get("gateway") and "https" not in service and current and current.active:
             # it means nothing without a gateway, and dstack restarts a service whose `https` changes
             configuration["https"] = current.run_spec["configuration"].get("https")
@@ -95,17 +105,15 @@ class Api:
             "profile": PROFILE,
             "ssh_key_pub": current.run_spec["ssh_key_pub"] if current and current.active else None,
         }
-        body: Document = {"run_spec": spec, "max_offers": 100, "for_offers_only": any_fleet}
-        plan: RunPlan = self._read("runs/get_plan", RunPlan, **body)
-        return plan
+        return self._read("runs/get_plan", RunPlan, run_spec=spec, max_offers=100, for_offers_only=any_fleet)
 
-    def _reference(self, written: str, current: Run | None) -> str:
+    def _reference(self, written: str, current: Run | None, known: Mapping[str, Gateway | None]) -> str:
         """The way to write the service's gateway that the gateway asks for, see gateways.py, else the run's own.
 
         `NAME` and `<project>/NAME` are the same one, and dstack takes them for a change.
         """
         name = written.removeprefix(f"{self.project}/")
-        gateway = self.gateway(name)
+        gateway = known[name] if name in known else self.gateway(name)
         if gateway and gateway.reference:
             return gateway.reference
         kept = current.gateway if current and current.active else None
@@ -136,8 +144,7 @@ class Api:
         self._write("runs/stop", None, done, runs_names=[name], abort=False)
 
     def gateway(self, name: str) -> Gateway | None:
-        gateway: Gateway | None = self._find("gateways/get", Gateway, name=name)
-        return gateway
+        return self._find("gateways/get", Gateway, name=name)
 
     def exists(self, kind: str, name: str) -> bool:
         """Whether there is a fleet or a gateway (`kind`) of that name."""
@@ -145,18 +152,17 @@ class Api:
 
     def plan(self, kind: str, document: Document) -> ResourcePlan:
         """What applying a fleet or a gateway would do."""
-        spec: Document = {"configuration": document}
-        spec["configuration_path"] = self._environment.marked(f"dstack/{kind}.dstack.yml")
+        path = self._environment.marked(f"dstack/{kind}.dstack.yml")
+        spec: Document = {"configuration": document, "configuration_path": path}
         spec |= {"profile": PROFILE} if kind == "fleet" else {}
-        plan: ResourcePlan = self._read(f"{kind}s/get_plan", ResourcePlan, spec=spec)
-        return plan
+        return self._read(f"{kind}s/get_plan", ResourcePlan, spec=spec)
 
     def apply(self, kind: str, plan: ResourcePlan) -> None:
         """Apply exactly that plan of a fleet or a gateway; PLAN_OUTDATED when it has changed since."""
-        judge = classify_gateway if kind == "gateway" else classify_fleet
+        classify = classify_gateway if kind == "gateway" else classify_fleet
 
         def done() -> bool | None:
-            now = judge(self.plan(kind, plan.spec["configuration"]))
+            now = classify(self.plan(kind, plan.spec["configuration"]))
             return True if now.change == Change.UNCHANGED else None
 
         body = {"spec": plan.spec, "current_resource": plan.current_resource}
@@ -170,24 +176,24 @@ class Api:
             say(f"{kind} {name}: deleted")
 
     def wait_gone(self, what: str, gone: Callable[[], bool]) -> None:
-        """Return when `gone`. Fails with STILL_THERE before dstack gives up, after 15 minutes, without telling."""
+        """Return when `gone`. Fails with STILL_THERE before dstack gives up, after 15 minutes, without a word."""
         limit = self._environment.timeouts.stop
         for _ in poll(limit):
             if gone():
                 return
         why = f"{what} is still there after {limit} s, and may be billed"
         remedy = "run it again to keep waiting, and look at the clouds' consoles: dstack tries for 15 minutes"
-        raise Failure(ExitCode.STILL_THERE, f"{why}; {remedy}")
+        raise Failure(ExitCode.STILL_THERE, why, remedy)
 
     def log_tail(self, run_name: str, submission_id: str, lines: int = 20) -> list[str]:
         """The last lines that a replica's container wrote."""
         body: Document = {"run_name": run_name, "job_submission_id": submission_id, "descending": True, "limit": lines}
-        logs: Logs = self._read("logs/poll", Logs, **body)
+        logs = self._read("logs/poll", Logs, **body)
         text = b"".join(base64.b64decode(event.message) for event in reversed(logs.logs))
         return [line.rstrip() for line in text.decode(errors="replace").splitlines()][-lines:]
 
     def configure(self, cloud_keys: dict[str, str]) -> None:
-        """Make the project if there is none, and give it the clouds' keys, new over old; takes an admin's token."""
+        """Create the project if there is none, and give it the clouds' keys, new over old; takes an admin's token."""
         projects: list[Project] = self._client.read("/api/projects/list", None, list[Project])
         if self.project not in {project.project_name for project in projects}:
             self._client.write("/api/projects/create", {"project_name": self.project}, Project, lambda: None)
@@ -199,15 +205,16 @@ class Api:
             body: Document = {"type": cloud, "creds": creds, "community_cloud": False}
             self._write(f"backends/{change}", Document, lambda: None, **body)
 
-    def _find(self, path: str, shape: Any, **body: Any) -> Any:
+    def _find(self, path: str, shape: type[T], **body: Any) -> T | None:
         """Like `_read`, but None for what does not exist."""
         try:
             return self._read(path, shape, **body)
         except Missing:
             return None
 
-    def _read(self, path: str, shape: Any, **body: Any) -> Any:
-        return self._client.read(self._path + path, body, shape)
+    def _read(self, path: str, shape: type[T], **body: Any) -> T:
+        answer: T = self._client.read(self._path + path, body, shape)
+        return answer
 
     def _write(self, path: str, shape: Any, done: Callable[[], Any], **body: Any) -> Any:
         return self._client.write(self._path + path, body, shape, done)

@@ -1,15 +1,18 @@
-"""What a change does to what runs, judged from dstack's own plan of it alone."""
+"""What a change does to what runs, read from dstack's own plan and nothing else."""
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
+from deploy.documents.checks import bounds
 from deploy.documents.files import Document
 from deploy.dstack.answers import ResourcePlan, Run, RunPlan
 
 # The fields that dstack calls "in-place" (dstack._internal.server.services.runs.spec); other fields that it can update
 # are rolled out replica by replica, and its `action` says which can't be updated at all. The template's tests compare.
+# What happens to replicas when `groups` changes, `classify_groups` says.
 IN_PLACE = frozenset({"groups", "gateway", "priority", "replicas", "scaling"})
 MARK = "configuration_path"  # of every spec, see Environment.marked: dstack changes it in place
 GATEWAY_IN_PLACE = frozenset({"default", "domain", "replicas"})  # likewise; any other change takes a new gateway
@@ -22,7 +25,7 @@ class Change(StrEnum):
     CREATE = "create"
     IN_PLACE = "in place"  # no new replica
     ROLLING = "rolling"  # new replicas take over one by one
-    RESTART = "restart"  # an outage: it is stopped and made again
+    RESTART = "restart"  # an outage: it is stopped and started again
     REMOVE = "remove"  # the files name it no longer
 
 
@@ -53,9 +56,9 @@ class Part:
 
 
 def classify_host(service: Part, current: Run | None, host: str) -> Part:
-    """`service`, as a restart where it would keep an old name: dstack gives a running service none of a new domain.
+    """Return `service`, as a restart where it would keep an old name.
 
-    It does when the service is registered at a recreated gateway.
+    dstack gives a running service no name of a new domain, except when it is registered at a recreated gateway.
     """
     if not host or not current or not current.active or current.host in (None, host) or "gateway" in service.fields:
         return service
@@ -64,30 +67,82 @@ def classify_host(service: Part, current: Run | None, host: str) -> Part:
 
 
 def classify_service(plan: RunPlan) -> Part:
-    """Which of the five changes dstack's answer means for the service, and the values behind it."""
+    """Return which of the five changes dstack's answer means for the service, and the values behind it."""
     current = plan.current
     if current and (not current.active or current.status == "terminating"):
         current = None  # nobody is served by it any more
-    part = _judge(plan, current.run_spec if current else None)
-    rolling = part.change == Change.IN_PLACE and not part.fields <= IN_PLACE
-    return replace(part, change=Change.ROLLING) if rolling else part
+    part = _classify(plan, current.run_spec if current else None)
+    if current is None or part.change != Change.IN_PLACE:
+        return part
+    before, after = current.run_spec, plan.effective_spec
+    old, new = replica_groups(before["configuration"]), replica_groups(after["configuration"])
+    change = classify_groups(old, new, running=Counter(job.group for job in current.replicas))
+    beside = [key for key in before.keys() | after.keys() if key not in ("configuration", MARK)]
+    if change == Change.IN_PLACE and any(before.get(key) != after.get(key) for key in beside):
+        change = Change.ROLLING
+    return replace(part, change=change)
+
+
+@dataclass(frozen=True)
+class ReplicaGroup:
+    """The replicas of one name: how many there may be, and what each of them is made from."""
+
+    fewest: int
+    most: int
+    contents: Document
+
+
+def replica_groups(configuration: Document) -> dict[str, ReplicaGroup]:
+    """Return a service's groups by name, from a configuration as dstack answers it; without `groups` there is "0".
+
+    What a group does not say itself, such as its image, it has from the service.
+    """
+    shared = {key: value for key, value in configuration.items() if key not in IN_PLACE}
+    found = {}
+    for group in configuration.get("groups") or [{"name": "0", "replicas": configuration.get("replicas")}]:
+        own = {key: value for key, value in group.items() if key not in ("name", "replicas", "scaling")}
+        written = {key: value for key, value in own.items() if value not in (None, [])}
+        fewest, most = (1, 1) if group.get("replicas") is None else bounds(group["replicas"])
+        found[str(group["name"])] = ReplicaGroup(fewest, most, shared | written)
+    return found
+
+
+def classify_groups(
+    before: Mapping[str, ReplicaGroup], after: Mapping[str, ReplicaGroup], running: Mapping[str, int]
+) -> Change:
+    """Return what dstack's update does to replicas: IN_PLACE, ROLLING, or RESTART where too few keep serving.
+
+    dstack knows a group by its name. It stops a group that is not there any more, also one that was renamed, before new
+    replicas have started. A group whose contents differ is rolled out; one whose number differs gets more or fewer. The
+    service keeps serving when the groups that stay have as many replicas as it has now, or as it has to have.
+    `running` counts the replicas that there are now, by group.
+    """
+    have = {name: max(group.fewest, running.get(name, 0)) for name, group in before.items()}
+    wanted = sum(group.fewest for group in after.values())
+    if any(group.most for group in after.values()):
+        wanted = max(wanted, 1)
+    staying = sum(min(have[name], after[name].most) for name in have.keys() & after.keys())
+    if staying < min(sum(have.values()), wanted):
+        return Change.RESTART
+    rolls = any(before[name].contents != after[name].contents for name in before.keys() & after.keys())
+    return Change.ROLLING if rolls else Change.IN_PLACE
 
 
 def classify_fleet(plan: ResourcePlan, *, serving: bool = True) -> Part:
-    """The same for the fleet. One that can't be updated has to be deleted first, which ends a run inside it."""
+    """Return the same for the fleet. One that can't be updated has to be deleted first, which ends a run inside it."""
     current = plan.current_resource
-    part = _judge(plan, current["spec"] if current and current["status"] in ("submitted", "active") else None)
+    part = _classify(plan, current["spec"] if current and current["status"] in ("submitted", "active") else None)
     return part if serving or part.change != Change.RESTART else replace(part, change=Change.CREATE)
 
 
 def classify_gateway(plan: ResourcePlan) -> Part:
-    """The same for the gateway; RESTART: deleted and made again."""
+    """Return the same for the gateway; RESTART: it is deleted and recreated."""
     current = plan.current_resource
-    return _judge(plan, plan.effective_spec | {"configuration": current["configuration"]} if current else None)
+    return _classify(plan, plan.effective_spec | {"configuration": current["configuration"]} if current else None)
 
 
-def _judge(plan: ResourcePlan, before: Document | None) -> Part:
-    """`before` is the spec of what exists; "create" in spite of it means that dstack can't update it."""
+def _classify(plan: ResourcePlan, before: Document | None) -> Part:
+    """Compare with `before`, the spec of what exists; "create" in spite of it means that dstack can't update it."""
     if before is None:
         return Part(Change.CREATE)
     found = tuple(differences(before, plan.effective_spec))
@@ -96,12 +151,14 @@ def _judge(plan: ResourcePlan, before: Document | None) -> Part:
 
 
 def differences(before: Document, after: Document, prefix: str = "") -> Iterator[Difference]:
-    """Values that differ between two specs, with dotted keys; what is below `configuration` is named as in the file."""
+    """Yield the values that differ between two specs, with dotted keys as in the file; groups by their names."""
     for key in sorted(before.keys() | after.keys()):
         old, new = before.get(key), after.get(key)
         name = "" if not prefix and key == "configuration" else f"{prefix}{key}"
         if name == MARK:
             continue
+        if name == "groups" and isinstance(old, list) and isinstance(new, list):
+            old, new = ({str(group["name"]): group for group in groups} for groups in (old, new))
         if isinstance(old, dict) and isinstance(new, dict):
             yield from differences(old, new, f"{name}." if name else "")
         elif old != new:

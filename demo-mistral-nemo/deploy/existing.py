@@ -22,7 +22,7 @@ from deploy.dstack.client import Say
 from deploy.environments import Environment
 
 if TYPE_CHECKING:
-    from deploy.dns import Zone
+    from deploy.route53 import Zone
 
 ORDER = ("run", "fleet", "records", "gateway")  # GPUs first; records before the address that they point at is freed
 
@@ -62,7 +62,7 @@ def forgotten(
     """What exists of the service that its files do not name any more."""
     found = []
     if gateway and environment.gateway is None:
-        why = f"environments/{environment.name}.yml has no gateway"
+        why = f"{environment.file} has no gateway"
         found.append(Resource("gateway", environment.run_name, f"{gateway.summary}; {why}"))
     return tuple(_in_order(found + _stale(environment, run, gateway, say) + earlier(api, environment, say)))
 
@@ -101,10 +101,10 @@ def _records(environment: Environment, run: Run | None, gateway: Gateway | None,
     """The records of the environment's own name: those that its file asks for, and stale ones."""
     found: list[Resource] = []
     if environment.dns is not None:
-        from deploy import dns  # boto3 takes longer to import than the rest takes to run
+        from deploy import route53  # boto3 takes longer to import than the rest takes to run
 
         try:
-            zone = dns.zone_of(environment)
+            zone = route53.zone_of(environment)
             found += [Resource("records", environment.host, "in Route 53", zone)] if zone.read() else []
         except Failure as failure:  # the GPUs go first: by the time of the records the reason is shown
             found.append(Resource("records", environment.host, f"perhaps: {failure}"))
@@ -129,10 +129,10 @@ def _domains(run: Run | None, gateway: Gateway | None) -> list[tuple[str, str]]:
 
 
 def _held(environment: Environment, name: str, domain: str, region: str, say: Say) -> Iterable[Resource]:
-    from deploy import dns
+    from deploy import route53
 
     try:
-        zones = dns.holding(domain, region, name, environment.project)
+        zones = route53.holding(domain, region, name, environment.project)
     except Failure as failure:  # who keeps the records elsewhere may have no access to Route 53 at all
         say(f"records of {name}.{domain} not looked for: {failure}")
         return []
@@ -156,9 +156,9 @@ def _remove(api: Api, environment: Environment, resource: Resource, say: Say) ->
     if resource.kind == "run":
         stop(api, resource.name, say)
     elif resource.kind == "records":
-        from deploy import dns
+        from deploy import route53
 
-        dns.delete(resource.zone or dns.zone_of(environment), say)
+        route53.delete(resource.zone or route53.zone_of(environment), say)
     else:
         api.delete(resource.kind, resource.name, say)
 

@@ -7,7 +7,6 @@ from typing import Any
 import yaml
 from rich.markup import escape
 
-from capacity.offers import assess
 from capacity.views import offer_table
 from console import views
 from console.terminal import console
@@ -25,8 +24,17 @@ OFFERS_SHOWN = 5
 
 
 def plan(planned: Plan, *, json: bool = False) -> None:
+    """What a deploy would change, what that does to running replicas, and the offers it would take."""
     if json:
         return views.data(planned.as_json())
+    _parts(planned)
+    if (change := planned.price_change) is not None:
+        console.print(f"GPUs: ${planned.price:.2f} an hour -> ${planned.price + change:.2f} ({change:+.2f})")
+    if planned.needs_machine:
+        _offers(planned)
+
+
+def _parts(planned: Plan) -> None:
     for kind, part in planned.parts.items():
         colour = COLOURS.get(part.change, "bold")
         console.print(f"{kind} {planned.environment.run_name}: [{colour}]{part.change.value}[/]")
@@ -38,16 +46,13 @@ def plan(planned: Plan, *, json: bool = False) -> None:
         console.print("[bold red]This interrupts the service: it is stopped, and started again with the change.[/]")
     elif any(part.change == Change.RESTART for part in planned.parts.values()):
         console.print("[bold red]This interrupts the service: its gateway is deleted, and recreated.[/]")
-    if (change := planned.price_change) is not None:
-        console.print(f"GPUs: ${planned.price:.2f} an hour -> ${planned.price + change:.2f} ({change:+.2f})")
-    if not planned.needs_machine:
-        return
+
+
+def _offers(planned: Plan) -> None:
     if not planned.offers:
-        console.print(f"[bold red]No offer:[/] {escape(no_offer(planned))}")
+        console.print(f"[bold red]No offer:[/] {escape(str(no_offer(planned)))}")
         return
-    offer_table(
-        "Offers for a new replica, first tried first", *assess(planned.environment, planned.offers[:OFFERS_SHOWN])
-    )
+    offer_table("Offers for a new replica, first tried first", planned.evaluation.first(OFFERS_SHOWN))
     if len(planned.offers) > OFFERS_SHOWN:
         console.print(f"[dim]and {len(planned.offers) - OFFERS_SHOWN} more (--json lists them)[/]")
 
@@ -72,8 +77,8 @@ def documents(*merged: Document | None, json: bool = False) -> None:
 def gateway(name: str, found: Gateway | None, *, json: bool = False) -> None:
     if json:
         absent = {"status": "absent", "targets": []}
-        told = {"status": found.status, "targets": found.targets, "replicas": found.replicas} if found else absent
-        return views.data({"name": name} | told)
+        shown = {"status": found.status, "targets": found.targets, "replicas": found.replicas} if found else absent
+        return views.data({"name": name} | shown)
     console.print(f"gateway {name}: {found.summary if found else 'none'}")
 
 

@@ -3,9 +3,13 @@
 | file | what it does |
 |---|---|
 | doctor.py | checks that server, token, project, clouds and secrets are in place |
-| status.py | finds replicas, their attempts, what they cost |
-| smoke.py | asks the endpoint like a caller |
-| bench.py, bench.yml | loads the endpoint and measures it |
+| status.py | describes the replicas, their attempts, what they cost |
+| smoke.py, endpoint.py | asks the endpoint like a caller |
+| kind.py | the kind of model that this service serves |
+| chat.py or pictures.py | what the smoke test asks this service's kind of model |
+| bench.py, bench.yml | loads the endpoint |
+| measurements.py | what a load test measures, and its report |
+| sizes.py | how a model fits the machines on offer |
 | server.py | runs a dstack server on this machine |
 | dstack_cli.py | runs the dstack command line with this environment's server and token |
 | views.py | shows all that |
@@ -19,7 +23,9 @@ if TYPE_CHECKING:
     from operate import bench as bench
     from operate import doctor as doctor
     from operate import dstack_cli as dstack_cli
+    from operate import measurements as measurements
     from operate import server as server
+    from operate import sizes as sizes
     from operate import smoke as smoke
     from operate import status as status
     from operate import views as views

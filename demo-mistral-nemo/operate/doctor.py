@@ -1,6 +1,7 @@
-"""Is everything in place for a deploy? Each check says what it found; the first failure ends it."""
+"""Checks that everything a deploy needs is in place: settings, server, token, clouds, secrets."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 
 from console.errors import ExitCode, Failure
@@ -10,25 +11,43 @@ from deploy.documents.files import Document
 from deploy.environments import Environment, referred
 
 
-def examine(environment: Environment) -> Iterator[Document]:
-    """What each check found, up to the first that fails, with its Failure: the later ones would only repeat it."""
-    api, checks = Api(environment), {"settings": _settings, "server": _server}
-    checks |= {"token and clouds": _clouds, "secrets": secrets}
+@dataclass(frozen=True)
+class Finding:
+    """The result of one check."""
+
+    check: str
+    ok: bool
+    text: str
+
+    def as_json(self) -> Document:
+        """Return the finding as `inv doctor --json` prints it."""
+        return asdict(self)
+
+
+def examine(environment: Environment) -> Iterator[Finding]:
+    """Yield the finding of each check. Raise the Failure of the first that fails: later checks depend on it."""
+    api = Api(environment)
+    checks: dict[str, Callable[[Api, Environment], str]] = {
+        "settings": _check_settings,
+        "server": _check_server,
+        "token and clouds": _check_clouds,
+        "secrets": check_secrets,
+    }
     for name, check in checks.items():
         try:
-            yield {"check": name, "ok": True, "text": check(api, environment)}
+            yield Finding(name, True, check(api, environment))
         except Failure as failure:
-            yield {"check": name, "ok": False, "text": str(failure)}
+            yield Finding(name, False, str(failure))
             raise
 
 
-def secrets(api: Api, environment: Environment) -> str:
-    """What is known of the service's secrets. Fails with SECRET_MISSING, before anything is rented.
+def check_secrets(api: Api, environment: Environment) -> str:
+    """Return what is known about the service's secrets. Fails with SECRET_MISSING, before anything is rented.
 
-    Who may not list them is believed as far as the service that runs has them: dstack ends a whole service, with all
-    that serves, for one replica that refers to a secret that is not there.
+    A user who may not list secrets is let through if the running service has the same ones. A new one is refused:
+    dstack ends a whole service, with all its replicas, when a single replica refers to a missing secret.
     """
-    wanted, command = set(environment.secrets), "inv secrets.set {} --env " + environment.name
+    wanted = set(environment.secrets)
     if not wanted:
         return "none needed"
     try:
@@ -36,35 +55,42 @@ def secrets(api: Api, environment: Environment) -> str:
     except Failure as failure:
         if failure.code != ExitCode.TOKEN_REFUSED:
             raise
-        run = api.run(environment.run_name)
-        if not run or not run.active:
-            return f"{', '.join(sorted(wanted))} not checked, your role may not list secrets"
-        if unseen := sorted(wanted - set(referred(run.run_spec))):
-            why = f"your role may not look whether there is a secret {', '.join(unseen)}, new to {environment.run_name}"
-            mend = "one that is missing ends the service, so let a manager of the project deploy this once"
-            raise Failure(ExitCode.SECRET_MISSING, f"{why}; {mend}") from None
-        return f"{', '.join(sorted(wanted))}: what runs has them too"
+        return _check_unlisted_secrets(api, environment, wanted)
     if absent := sorted(wanted - present):
-        commands = " and ".join(f"`{command.format(name)}`" for name in absent)
-        message = f"dstack project {environment.project} has no secret {', '.join(absent)}; run {commands}"
-        raise Failure(ExitCode.SECRET_MISSING, message)
+        commands = " and ".join(f"`inv secrets.set {name} --env {environment.name}`" for name in absent)
+        problem = f"dstack project {environment.project} has no secret {', '.join(absent)}"
+        raise Failure(ExitCode.SECRET_MISSING, problem, f"run {commands}")
     return f"{', '.join(sorted(wanted))} set"
 
 
-def _settings(api: Api, environment: Environment) -> str:
+def _check_unlisted_secrets(api: Api, environment: Environment, wanted: set[str]) -> str:
+    """Return what is known about secrets that the user may not list. Fails with SECRET_MISSING for a new one."""
+    run = api.run(environment.run_name)
+    names = ", ".join(sorted(wanted))
+    if not run or not run.active:
+        return f"{names} not checked, because your role may not list secrets"
+    if unknown := sorted(wanted - set(referred(run.run_spec))):
+        secrets = ", ".join(unknown)
+        problem = f"the secret {secrets} is new to {environment.run_name}, and your role may not list secrets"
+        remedy = "a missing secret would end the service: let a manager of the project deploy this once"
+        raise Failure(ExitCode.SECRET_MISSING, problem, remedy)
+    return f"{names}: the running service has the same"
+
+
+def _check_settings(api: Api, environment: Environment) -> str:
     schema.check(environment)
-    return f"environments/{environment.name}.yml and dstack/*.dstack.yml fit together, and dstack takes them"
+    return f"dstack takes {environment.file} with dstack/*.dstack.yml"
 
 
-def _server(api: Api, environment: Environment) -> str:
-    return f"{environment.server_url} runs dstack {api.server_version()}, this repository {version('dstack')}"
+def _check_server(api: Api, environment: Environment) -> str:
+    return f"{environment.server_url} runs dstack {api.server_version()}, this repository uses {version('dstack')}"
 
 
-def _clouds(api: Api, environment: Environment) -> str:
+def _check_clouds(api: Api, environment: Environment) -> str:
     gateway = [environment.gateway["backend"]] if environment.gateway else []
     wanted, configured = [*environment.service.get("backends", []), *gateway], api.clouds()
     if absent := [cloud for cloud in wanted if cloud not in configured]:
         where = "in .env, then start `inv server` again" if environment.name == "dev" else "to the server's config.yml"
-        message = f"project {environment.project} has no keys for {', '.join(absent)}; add them {where}"
-        raise Failure(ExitCode.CLOUD_MISSING, message)
-    return f"project {environment.project} has {', '.join(wanted) or 'its clouds'}"
+        problem = f"project {environment.project} has no keys for {', '.join(absent)}"
+        raise Failure(ExitCode.CLOUD_MISSING, problem, f"add them {where}")
+    return f"project {environment.project} has keys for {', '.join(wanted) or 'its clouds'}"

@@ -1,46 +1,49 @@
-"""What a person sees of a service that runs: findings, replicas, logs, answers, numbers of a load test."""
+"""Shows a service that runs: findings, replicas, logs, answers, numbers of a load test."""
 
 from collections.abc import Iterable
 from io import StringIO
-from json import dumps
 from pathlib import Path
 
+from rich.bar import Bar
 from rich.console import Console
 from rich.markup import escape
+from rich.table import Table
 
 from capacity.offers import HOURS_A_MONTH
 from console import views
-from console.errors import ExitCode, Failure
 from console.terminal import console, progress
-from deploy.documents.files import Document
 from deploy.dstack.answers import Submission
-from operate.bench import table
+from operate.doctor import Finding
+from operate.endpoint import Answer
+from operate.measurements import Report
+from operate.status import Status
 
 
-def findings(found: Iterable[Document], *, json: bool = False) -> None:
-    """Show each finding as it comes; JSON at the end, also when a Failure is that end."""
-    seen = []
+def findings(found: Iterable[Finding], *, json: bool = False) -> None:
+    """Show each finding as it comes. Print JSON at the end, also when a Failure ends the checks."""
+    seen: list[Finding] = []
     try:
         for finding in found:
             seen.append(finding)
             if not json:
-                good = f"[green]{console.sign('✓', 'ok')}[/] {finding['check']}: {escape(finding['text'])}"
-                console.print(good if finding["ok"] else f"[bold red]{console.sign('✗', 'no')}[/] {finding['check']}")
+                good = f"[green]{console.sign('✓', 'ok')}[/] {finding.check}: {escape(finding.text)}"
+                console.print(good if finding.ok else f"[bold red]{console.sign('✗', 'no')}[/] {finding.check}")
     finally:
         if json:
-            views.data(seen)
+            views.data([finding.as_json() for finding in seen])
 
 
-def status(now: Document, *, json: bool = False) -> None:
+def status(now: Status, *, json: bool = False) -> None:
+    """Show the run, its replicas and their prices."""
     if json:
-        return views.data(now)
-    console.print(f"{now['run']}: [bold]{now['status']}[/], deployment {now['deployment']}, {now['url']}")
+        return views.data(now.as_json())
+    console.print(f"{now.run}: [bold]{now.status}[/], deployment {now.deployment}, {now.url}")
     shown = views.table("", "replica", "deployment", "status", "probes", "cloud", "region", "GPU", "$/h")
-    for *words, price in (replica.values() for replica in now["replicas"]):
+    for *words, price in (replica.as_json().values() for replica in now.replicas):
         shown.add_row(*map(str, words), f"{price:.2f}")
     console.table(shown)
-    price = now["price_per_hour"]
-    console.print(f"${price:.2f} an hour (${price * HOURS_A_MONTH:,.0f} a month), ${now['cost']:.2f} so far")
+    price = now.price_per_hour
+    console.print(f"${price:.2f} an hour (${price * HOURS_A_MONTH:,.0f} a month), ${now.cost:.2f} so far")
 
 
 def logs(replica: int, attempt: Submission, lines: list[str]) -> None:
@@ -50,28 +53,49 @@ def logs(replica: int, attempt: Submission, lines: list[str]) -> None:
         console.out(line, highlight=False)
 
 
-def smoke(report: Document, *, json: bool = False) -> None:
+def smoke(answer: Answer, *, json: bool = False) -> None:
+    """Show what the endpoint answered, and how fast."""
     if json:
-        return views.data(report)
-    console.print(f"{report['url']} answers as [bold]{report['model']}[/]: {escape(repr(report['text']))}")
-    times = (f"{name.removesuffix('_ms').replace('_', ' ')} {ms} ms" for name, ms in report.items() if "_ms" in name)
+        return views.data(answer.as_json())
+    console.print(f"{answer.url} answers as [bold]{answer.model}[/]: {escape(repr(answer.text))}")
+    times = (f"{name.removesuffix('_ms').replace('_', ' ')} {ms} ms" for name, ms in answer.times.items())
     console.print(", ".join(times))
 
 
-def bench(report: Document, folder: Path, *, json: bool = False) -> None:
-    """Show it, and leave it in `folder`: report.json for machines, report.svg for people."""
-    written = folder / "report.json"
-    try:
-        written.write_text(dumps(report, indent=2) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise Failure(ExitCode.BENCH_FAILED, f"{written} can't be written: {error.strerror or error}") from None
-    title = f"{report['model']} on {', '.join(report['gpus'])}: {report['requests']} requests"
-    title += f", {report['concurrency']} at a time, {report['input_tokens']} tokens in, {report['output_tokens']} out"
-    picture = Console(record=True, width=100, file=StringIO(), force_terminal=True)
-    picture.print(table(report))
-    picture.save_svg(str(folder / "report.svg"), title=title)
+def bench(report: Report, folder: Path, *, json: bool = False) -> None:
+    """Show the numbers of a load test, and where they were left."""
     if json:
-        return views.data(report)
-    console.print(f"[bold]{escape(title)}[/]")
-    console.table(table(report))
+        return views.data(report.as_json())
+    console.print(f"[bold]{escape(_bench_title(report))}[/]")
+    console.table(_bench_table(report))
     console.print(escape(f"{folder}/report.json, {folder}/report.svg"))
+
+
+def bench_picture(report: Report) -> str:
+    """Return the numbers of a load test as an SVG."""
+    page = Console(record=True, width=100, file=StringIO(), force_terminal=True)
+    page.print(_bench_table(report))
+    return page.export_svg(title=_bench_title(report))
+
+
+def _bench_title(report: Report) -> str:
+    load = report.load
+    title = f"{report.model} on {', '.join(report.gpus)}: {load.requests} requests, {load.concurrency} at a time"
+    if report.output_tokens is None:
+        return title
+    return f"{title}, {report.input_tokens} tokens in, {report.output_tokens} out"
+
+
+def _bench_table(report: Report) -> Table:
+    """Return the numbers, with a bar for each percentile of a latency."""
+    shown = Table(box=None, show_header=False, pad_edge=False)
+    for latency in report.latencies:
+        longest = max(latency.percentiles.values()) or 1
+        title = latency.metric.title
+        for percentile, value in latency.percentiles.items():
+            shown.add_row(title, percentile, f"{value:,.1f} ms", Bar(longest, 0, value, width=30, color="cyan"))
+            title = ""
+    for rate in report.rates:
+        dollars = f"${rate.dollars_per_million:,.3f} a million, at ${report.price_per_hour:.2f}/h"
+        shown.add_row(rate.metric.title, "", f"{rate.per_second:,} a second", dollars)
+    return shown

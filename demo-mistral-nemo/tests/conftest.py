@@ -122,9 +122,19 @@ def job(
     return {"job_spec": {"replica_num": replica, "probes": [{"ready_after": 1}]}, "job_submissions": attempts}
 
 
+SCALED = job(status="none", ended=("scaled_down",))
+
+
 def run(*jobs: dict[str, Any], **values: Any) -> Run:
     """A run with these replicas."""
     return Run.model_validate(run_json(*jobs, **values))
+
+
+def two(*jobs: dict[str, Any]) -> Run:
+    """A run that is to have two replicas."""
+    found = run(*jobs)
+    found.run_spec["configuration"]["replicas"] = {"min": 2, "max": 2}
+    return found
 
 
 def run_json(*jobs: dict[str, Any], status: str = "running", deployment: int = 0, **values: Any) -> dict[str, Any]:

@@ -13,8 +13,9 @@ from conftest import job, run, run_json
 from console.errors import ExitCode, Failure
 from deploy.api import Api
 from deploy.dstack.answers import REFERENCE
-from deploy.environments import Environment, Timeouts
+from deploy.environments import Environment
 from deploy.existing import stop
+from deploy.settings import Timeouts
 
 PLAN = {"action": "update", "run_spec": {}, "effective_run_spec": {}, "job_plans": []}
 
@@ -45,7 +46,7 @@ PLAN = {"action": "update", "run_spec": {}, "effective_run_spec": {}, "job_plans
             ExitCode.SERVER_REFUSED,
             "(422): ports: Extra inputs",
         ),
-        (400, {"detail": [{"msg": "Gateway 'x' is being deleted."}]}, ExitCode.STILL_THERE, "Run it again"),
+        (400, {"detail": [{"msg": "Gateway 'x' is being deleted."}]}, ExitCode.STILL_THERE, "run it again"),
         (
             400,
             {"detail": [{"msg": "The client/CLI version (9.0.0) is incompatible with the server version (0.22.5)."}]},

@@ -48,7 +48,7 @@ def served(**env: str) -> Run:
 
 
 def secrets(environment: Environment, secrets: set[str] | None, serving: Run | None = None) -> str:
-    return doctor.secrets(cast(Api, Server(set(), secrets, serving)), environment)
+    return doctor.check_secrets(cast(Api, Server(set(), secrets, serving)), environment)
 
 
 @pytest.mark.parametrize("serving", [None, served(A="${{ secrets.a }}"), served(A="${{ secrets.a }}", B="1")])
@@ -60,7 +60,7 @@ def test_who_may_not_list_secrets_is_let_through_when_nothing_that_serves_is_at_
 
 def test_a_secret_that_is_new_to_a_running_service_is_not_taken_on_trust(environment: Environment) -> None:
     """dstack ends the whole service when it is not there."""
-    with pytest.raises(Failure, match=r"secret a, new to .*let a manager") as refused:
+    with pytest.raises(Failure, match=r"secret a is new to .*let a manager") as refused:
         secrets(environment, None, served(B="${{ secrets.b }}"))
     assert refused.value.code == ExitCode.SECRET_MISSING
 
@@ -78,6 +78,6 @@ def test_a_cloud_without_a_key_is_named_after_what_is_fine(
     monkeypatch.setattr("operate.doctor.Api", lambda _: Server(set(environment.service["backends"]), {"a"}))
     found: list[bool] = []
     with pytest.raises(Failure, match=r"no keys for aws; add them to the server's config\.yml") as refused:
-        found.extend(check["ok"] for check in doctor.examine(environment))
+        found.extend(finding.ok for finding in doctor.examine(environment))
     assert refused.value.code == ExitCode.CLOUD_MISSING
     assert found == [True, True, False]

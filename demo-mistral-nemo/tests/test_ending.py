@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 
 import pytest
@@ -10,11 +11,12 @@ from invoke.exceptions import Exit
 
 from console.ending import ending
 from console.errors import ExitCode, Failure, Terminated
+from deploy.environments import merge
 
 
-def end(error: BaseException) -> int:
+def end(error: BaseException, *, debug: bool = False) -> int:
     """The exit code of a task whose body raises `error`."""
-    with pytest.raises(Exit) as ended, ending(json=False):
+    with pytest.raises(Exit) as ended, ending(json=False, debug=debug):
         raise error
     return int(ended.value.code)
 
@@ -94,14 +96,32 @@ def test_a_missing_package_is_a_line(capsys: pytest.CaptureFixture[str]) -> None
     assert "activate" in said
 
 
-@pytest.mark.parametrize("error", [ZeroDivisionError("x"), ModuleNotFoundError("x", name="deploy.gone")])
-def test_a_fault_of_ours_shows_where_and_what_to_do(error: Exception, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("error", [ZeroDivisionError("x\ny"), ModuleNotFoundError("x y", name="deploy.gone")])
+def test_a_fault_of_ours_is_a_line_that_says_where_to_report_it(
+    error: Exception, capsys: pytest.CaptureFixture[str]
+) -> None:
+    error.add_note("a machine runs, at $0.40 an hour")
     assert end(error) == 1
+    fault, note, advice = capsys.readouterr().err.splitlines()
+    assert fault.startswith("error: a fault in this repository's tasks")
+    assert f"{type(error).__name__}: x y; report it with what `--debug` shows: https://" in fault
+    assert note == "a machine runs, at $0.40 an hour"
+    assert "inv status" in advice
+
+
+def test_a_fault_is_reported_with_its_place(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(Exit), ending(json=False):
+        merge({}, 3)  # type: ignore[arg-type]
+    assert re.search(r"tasks at deploy/environments\.py, line \d+: AttributeError: ", capsys.readouterr().err)
+
+
+def test_debugging_shows_the_traceback_of_a_fault_and_of_nothing_else(capsys: pytest.CaptureFixture[str]) -> None:
+    assert end(ZeroDivisionError("x"), debug=True) == 1
     said = capsys.readouterr().err
     assert said.count("Traceback") == 1
-    *_, fault, advice = said.splitlines()
-    assert fault.startswith(f"error: {type(error).__name__}, a fault in this repository's tasks")
-    assert "inv status" in advice
+    assert "report it with the lines above: https://" in said
+    assert end(Failure(ExitCode.NO_CAPACITY, "no GPU to be had"), debug=True) == 26
+    assert capsys.readouterr().err == "error: no GPU to be had\n"
 
 
 def test_a_full_disk_is_a_line(capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,7 +9,7 @@ import pytest
 from conftest import job, run, run_json
 
 from console.errors import ExitCode, Failure
-from deploy import dns, existing
+from deploy import existing, route53
 from deploy.dstack.answers import Fleet, Gateway, Run
 from deploy.environments import Environment
 
@@ -70,11 +70,11 @@ class Zones:
         self.hosts = set(hosts)
         self.deleted: list[str] = []
 
-    def holding(self, domain: str, region: str, run_name: str, project: str) -> list[dns.Zone]:
+    def holding(self, domain: str, region: str, run_name: str, project: str) -> list[route53.Zone]:
         host = f"{run_name}.{domain}"
-        return [dns.Zone(None, "Z1", host, f"{project}/{run_name}")] if host in self.hosts else []
+        return [route53.Zone(None, "Z1", host, f"{project}/{run_name}")] if host in self.hosts else []
 
-    def delete(self, zone: dns.Zone, say: Any) -> None:
+    def delete(self, zone: route53.Zone, say: Any) -> None:
         self.deleted.append(zone.host)
 
 
@@ -87,8 +87,8 @@ def service(environment: Environment) -> Environment:
 @pytest.fixture
 def zones(monkeypatch: pytest.MonkeyPatch) -> Zones:
     found = Zones("nemo.ai.internal", "talk.ai.internal")
-    monkeypatch.setattr(dns, "holding", found.holding)
-    monkeypatch.setattr(dns, "delete", found.delete)
+    monkeypatch.setattr(route53, "holding", found.holding)
+    monkeypatch.setattr(route53, "delete", found.delete)
     return found
 
 
@@ -116,7 +116,7 @@ def test_what_the_file_names_is_not_forgotten(service: Environment, zones: Zones
 
 
 def dns_section() -> Any:
-    from deploy.environments import Dns
+    from deploy.settings import Dns
 
     return Dns(vpc_id="vpc-1")
 
@@ -143,10 +143,10 @@ def test_without_a_mark_of_its_own_nothing_is_taken_for_an_earlier_name(service:
 
 
 def test_who_may_not_read_route_53_still_sees_the_rest(service: Environment, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refused(*_: object) -> list[dns.Zone]:
+    def refused(*_: object) -> list[route53.Zone]:
         raise Failure(ExitCode.DNS_REFUSED, "no credentials")
 
-    monkeypatch.setattr(dns, "holding", refused)
+    monkeypatch.setattr(route53, "holding", refused)
     server = Server({}, {}, {"nemo": gateway()})
     assert forgotten(server, service) == ["gateway nemo"]
 

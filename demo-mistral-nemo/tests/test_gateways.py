@@ -6,10 +6,11 @@ import pytest
 from conftest import job, run
 
 from console.errors import ExitCode, Failure
-from deploy import changes, gateways, guards, plans
+from deploy import changes, gateways, guards, planning
 from deploy.changes import Change, Difference, Part
 from deploy.dstack.answers import Gateway, ResourcePlan
-from deploy.environments import Environment, Timeouts
+from deploy.environments import Environment
+from deploy.settings import Timeouts
 
 
 def gateway(*replicas: tuple[str, str | None], **values: Any) -> Gateway:
@@ -73,18 +74,19 @@ def test_a_run_that_is_there_is_to_write_its_new_gateway_in_the_other_way(
 ) -> None:
     served = run(job(), status=status)
     served.run_spec["configuration"]["gateway"] = written
-    assert gateways.other_way(served, replace(environment, run_name="x", project="main")) == other
-    assert gateways.other_way(None, environment) is None
+    assert planning.other_way(served, replace(environment, run_name="x", project="main")) == other
+    assert planning.other_way(None, environment) is None
 
 
-def test_what_a_gateway_asks_of_runs_is_no_change_of_it() -> None:
+def test_what_a_gateway_asks_of_runs_is_no_change_of_it(environment: Environment) -> None:
     class Server(NoAdmin):
         def plan(self, kind: str, document: dict[str, Any]) -> ResourcePlan:
             return plan(self.found, document, "update" if document == self.found else "create")
 
     wanted = {"region": "us-east-1", "tags": {"team": "chat"}}
-    server = Server(plans.tagged(wanted, "main/x"))
-    planned = plans.plan_gateway(server, wanted, "x")  # type: ignore[arg-type]
+    server = Server(planning.tagged(wanted, "main/x"))
+    behind = replace(environment, gateway=wanted)
+    planned = planning.plan_gateway(server, behind, server.gateway("x"), None)  # type: ignore[arg-type]
     assert changes.classify_gateway(planned).change == Change.UNCHANGED
 
 
@@ -138,6 +140,20 @@ RUNS = {"name": "x", "region": "us-east-1", "replicas": 1, "tags": None, "certif
     ],
 )
 def test_who_is_no_admin_sees_what_would_become_of_the_gateway(
-    found: dict[str, Any] | None, wanted: dict[str, Any], expected: Change
+    environment: Environment, found: dict[str, Any] | None, wanted: dict[str, Any], expected: Change
 ) -> None:
-    assert changes.classify_gateway(plans.plan_gateway(NoAdmin(found), wanted, "x")).change == expected  # type: ignore[arg-type]
+    server, behind = NoAdmin(found), replace(environment, gateway=wanted)
+    planned = planning.plan_gateway(server, behind, server.gateway("x"), None)  # type: ignore[arg-type]
+    assert changes.classify_gateway(planned).change == expected
+
+
+def test_a_new_gateway_is_planned_with_the_tag_that_registers_what_runs(environment: Environment) -> None:
+    class Server:
+        def plan(self, kind: str, document: dict[str, Any]) -> ResourcePlan:
+            return ResourcePlan(action="create", spec={"configuration": document}, effective_spec={})
+
+    served = run(job())
+    served.run_spec["configuration"]["gateway"] = "x"
+    behind = replace(environment, run_name="x", project="main", gateway={"region": "us-east-1"})
+    planned = planning.plan_gateway(Server(), behind, None, served)  # type: ignore[arg-type]
+    assert planned.spec["configuration"]["tags"] == {"written-as": "main/x"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from inspect import Parameter
 from typing import Any
@@ -21,14 +22,14 @@ def flag(name: str, default: Any) -> Parameter:
 @pytest.mark.parametrize(
     ("key", "value", "typed", "said"),
     [
-        ("run.dry", True, "--dry", "covers nothing here; write --dry-run: inv deploy --dry-run"),
+        ("run.dry", True, "--dry", "has no effect here; write --dry-run: inv deploy --dry-run"),
         ("run.dry", True, "-R", "write --dry-run"),
         ("run.dry", True, "-eR", "--dry is invoke's own"),
         ("run.dry", True, "--env", "run.dry, from INVOKE_RUN_DRY or a configuration file of invoke, is invoke's own"),
-        ("run.warn", True, "-w", "--warn-only is invoke's own and covers nothing here; leave it out"),
+        ("run.warn", True, "-w", "--warn-only is invoke's own and has no effect here; leave it out"),
         ("run.hide", "both", "--hide=both", "--hide is invoke's own"),
         ("timeouts.command", 5, "-T", "--command-timeout is invoke's own"),
-        ("timeouts.command", 5, "--env", "covers nothing here; set INVOKE_TIMEOUTS_COMMAND=0"),
+        ("timeouts.command", 5, "--env", "has no effect here; set INVOKE_TIMEOUTS_COMMAND=0"),
     ],
 )
 def test_a_flag_of_invoke_that_promises_an_outcome_is_refused(
@@ -57,6 +58,23 @@ def test_flags_about_looks_may_stay() -> None:
     invocation.refuse_core_flags(looks, "deploy_all", has_dry_run=True)
 
 
+@pytest.mark.parametrize(
+    ("words", "level", "wanted"),
+    [("inv plan --debug", logging.WARNING, True), ("inv -d plan", logging.DEBUG, True), ("inv plan", 30, False)],
+)
+def test_invokes_own_debug_flag_is_seen_and_shows_no_tokens(
+    monkeypatch: pytest.MonkeyPatch, words: str, level: int, wanted: bool
+) -> None:
+    """invoke turns on the log of every package, and an HTTP client's log has tokens."""
+    monkeypatch.setattr(sys, "argv", words.split())
+    monkeypatch.setattr(logging.getLogger("invoke"), "level", logging.NOTSET)
+    monkeypatch.setattr(logging.getLogger(), "level", level)
+    for _ in range(2):  # each task of a command asks
+        logging.getLogger("invoke").manager._clear_cache()  # type: ignore[attr-defined]
+        assert invocation.wants_debugging() == wanted
+    assert not logging.getLogger("botocore").isEnabledFor(logging.DEBUG)
+
+
 @pytest.mark.parametrize(("name", "default", "given", "value"), [("lines", 200, "7", 7), ("replica", -1, "0", 0)])
 def test_a_number_is_converted(name: str, default: int, given: str, value: int) -> None:
     assert invocation.convert(flag(name, default), given) == value
@@ -71,7 +89,7 @@ def test_a_number_is_converted(name: str, default: int, given: str, value: int) 
     ],
 )
 def test_no_number_or_a_senseless_one_is_refused_with_its_flag(name: str, given: str) -> None:
-    with pytest.raises(Failure, match=f"^--{name.replace('_', '-')} {given}: write a whole number") as failed:
+    with pytest.raises(Failure, match=f"^--{name.replace('_', '-')} .*; write a whole number") as failed:
         invocation.convert(flag(name, 100), given)
     assert failed.value.code == ExitCode.SETTINGS_INVALID
 

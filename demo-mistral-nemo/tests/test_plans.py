@@ -2,79 +2,15 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from conftest import job, offer, run_json
+from conftest import job, run_json
+from planned import fleet_plan, run_plan
 
 from console.errors import ExitCode, Failure
-from deploy import changes, guards, plans
+from deploy import guards
 from deploy.changes import Change, Difference, Part
-from deploy.dstack.answers import ResourcePlan, RunPlan
 from deploy.environments import Environment
 from deploy.existing import Resource
 from deploy.plans import Plan
-
-SPEC = {"run_name": "x", "ssh_key_pub": "k", "configuration": {"env": {"A": "1"}, "replicas": 1, "retry": None}}
-
-
-def run_plan(current: dict[str, Any] | None, after: dict[str, Any], action: str = "update", offers: int = 1) -> RunPlan:
-    return RunPlan.model_validate(
-        {
-            "action": action,
-            "run_spec": {},
-            "effective_run_spec": SPEC | {"configuration": SPEC["configuration"] | after},  # type: ignore[operator]
-            "current_resource": current | {"run_spec": SPEC} if current else None,
-            "job_plans": [{"offers": [offer()] * offers, "total_offers": offers}],
-        }
-    )
-
-
-@pytest.mark.parametrize(
-    ("status", "action", "after", "expected"),
-    [
-        ("running", "update", {}, Change.UNCHANGED),
-        ("running", "update", {"replicas": 2}, Change.IN_PLACE),
-        ("running", "update", {"env": {"A": "2"}}, Change.ROLLING),
-        ("running", "update", {"env": {"A": "2"}, "replicas": 2}, Change.ROLLING),
-        ("running", "create", {"retry": {"duration": 1}}, Change.RESTART),
-        ("pending", "create", {"retry": {"duration": 1}}, Change.RESTART),
-        ("terminating", "create", {}, Change.CREATE),
-        ("failed", "create", {}, Change.CREATE),
-        ("terminated", "create", {"env": {"A": "2"}}, Change.CREATE),
-    ],
-)
-def test_a_change_of_the_service_is_judged(status: str, action: str, after: dict[str, Any], expected: Change) -> None:
-    assert changes.classify_service(run_plan(run_json(job(), status=status), after, action)).change == expected
-
-
-def test_a_service_that_never_ran_is_created() -> None:
-    assert changes.classify_service(run_plan(None, {}, "create")) == Part(Change.CREATE, ())
-
-
-def test_differences_are_named_as_in_the_file() -> None:
-    part = changes.classify_service(run_plan(run_json(job()), {"env": {"A": "2", "B": "3"}}))
-    assert part.differences == (Difference("env.A", "1", "2"), Difference("env.B", None, "3"))
-
-
-def fleet_plan(after: str, action: str = "update", status: str | None = "active") -> ResourcePlan:
-    current = {"status": status, "spec": {"configuration": {"nodes": "0..2"}}} if status else None
-    effective = {"configuration": {"nodes": after}}
-    return ResourcePlan.model_validate(
-        {"action": action, "spec": {}, "effective_spec": effective, "current_resource": current}
-    )
-
-
-@pytest.mark.parametrize(
-    ("plan", "serving", "expected"),
-    [
-        (fleet_plan("0..2"), True, Change.UNCHANGED),
-        (fleet_plan("0..3"), True, Change.IN_PLACE),
-        (fleet_plan("0..3", "create"), True, Change.RESTART),
-        (fleet_plan("0..3", "create"), False, Change.CREATE),
-        (fleet_plan("0..2", "create", None), False, Change.CREATE),
-        (fleet_plan("0..2", "create", "terminating"), False, Change.CREATE),
-    ],
-)
-def test_a_change_of_the_fleet_is_judged(plan: ResourcePlan, serving: bool, expected: Change) -> None:
-    assert changes.classify_fleet(plan, serving=serving).change == expected
 
 
 def planned(environment: Environment, service: Change, *, offers: int = 1, fleet: Change = Change.UNCHANGED) -> Plan:
@@ -150,45 +86,6 @@ def test_what_is_asleep_rents_nothing(environment: Environment, replicas: Any, r
     parts = {"fleet": Part(Change.UNCHANGED), "service": Part(Change.ROLLING)}
     plan = Plan(asleep, parts, [], 0.0, fleet_plan("0..2"), asked)
     assert (plan.new_replicas, plan.needs_machine) == (rented, rented > 0)
-
-
-class Changed:
-    """A dstack server that plans this, whatever is asked."""
-
-    def __init__(self, asked: RunPlan) -> None:
-        self.asked = asked
-
-    def run(self, name: str) -> None:
-        return None
-
-    def plan_run(self, *_: Any) -> RunPlan:
-        return self.asked
-
-
-@pytest.mark.parametrize(
-    ("shown", "now", "accepted"),
-    [
-        (Part(Change.CREATE), run_plan(None, {}, "create"), True),
-        (Part(Change.CREATE), run_plan(run_json(job()), {}), True),  # a colleague deployed the same
-        (Part(Change.CREATE), run_plan(run_json(job()), {"env": {"A": "2"}}), False),
-        (Part(Change.RESTART), run_plan(None, {}, "create"), True),
-        (Part(Change.RESTART), run_plan(run_json(job()), {"retry": True}, "create"), False),
-        (Part(Change.ROLLING, (Difference("env.A", "1", "2"),)), run_plan(run_json(job()), {"env": {"A": "2"}}), True),
-        (Part(Change.ROLLING, (Difference("env.A", "0", "2"),)), run_plan(run_json(job()), {"env": {"A": "2"}}), False),
-        (Part(Change.IN_PLACE), run_plan(run_json(job()), {"env": {"A": "2"}}), False),
-    ],
-)
-def test_a_second_plan_that_does_what_was_not_shown_is_refused(
-    environment: Environment, shown: Part, now: RunPlan, accepted: bool
-) -> None:
-    plan = planned(environment, Change.CREATE)
-    plan.parts["service"] = shown
-    if accepted:
-        assert plans.replanned(Changed(now), plan) == now  # type: ignore[arg-type]
-        return
-    with pytest.raises(Failure, match="somebody changed") as refused:
-        plans.replanned(Changed(now), plan)  # type: ignore[arg-type]
-    assert refused.value.code == ExitCode.PLAN_OUTDATED
 
 
 @pytest.mark.parametrize("change", [Change.UNCHANGED, Change.IN_PLACE])

@@ -5,10 +5,12 @@ import re
 import yaml
 
 from console.errors import ExitCode
-from deploy.environments import ROOT, EnvironmentFile
+from deploy.environments import ROOT
+from deploy.settings import EnvironmentFile
 from tasks import namespace
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+FLAGS = {name: namespace[name].get_arguments() for name in namespace.task_names}  # invoke takes their help once
 WORKFLOWS = "".join(path.read_text(encoding="utf-8") for path in (ROOT / ".github" / "workflows").glob("*.yml"))
 
 
@@ -21,11 +23,16 @@ def test_every_exit_code_is_in_the_readme_and_nothing_else_is() -> None:
 
 
 def test_every_flag_of_every_task_is_explained_and_takes_any_text() -> None:
-    for name in namespace.task_names:
-        for argument in namespace[name].get_arguments():
+    for name, arguments in FLAGS.items():
+        for argument in arguments:
             assert argument.help, f"{name} --{argument.name}"
-            # invoke would answer text in place of a number with a traceback: deploy/invocation.py converts it
+            # invoke would answer text in place of a number with a traceback: console/invocation.py converts it
             assert argument.kind in (str, bool), f"{name} --{argument.name}"
+
+
+def test_a_letter_means_the_same_in_every_task_and_nothing_is_allowed_by_one() -> None:
+    letters = {(letter, flag.name) for flags in FLAGS.values() for flag in flags for letter in flag.nicknames}
+    assert letters == {("e", "env"), ("d", "dry_run"), ("j", "json"), ("y", "yes")}
 
 
 def test_workflows_call_tasks_that_exist() -> None:

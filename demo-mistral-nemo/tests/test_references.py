@@ -14,14 +14,14 @@ from deploy.documents.references import first_wrong, referred
     [
         ("${{ secret.api_key }}", "write ${{ secrets.api_key }}"),
         ("${{ Secrets.api_key }}", "write ${{ secrets.api_key }}"),
-        ("${{ env.X }}", "only `dstack apply` fills that in"),
-        ("${{ run.args }}", "only `dstack apply` has run arguments"),
-        ("${{ dstack.job_num }}", "only secrets are known"),
+        ("${{ env.X }}", "only `dstack apply` fills in ${{ env.X }}"),
+        ("${{ run.args }}", "only `dstack apply` fills in ${{ run.args }}; write the arguments into the command"),
+        ("${{ dstack.job_num }}", "write ${{ secrets.NAME }}"),
         ("write ${{ name", "'${{ name' opens a reference and does not close it"),
         ("${{ secrets.my-key }}", "a name has letters, digits and _"),
-        ("${{ secrets }}", "is no reference that dstack can read"),
-        ("${{}}", "is no reference that dstack can read"),
-        ("${{ groups[0].replicas[0].IP_ADDRESS }}", "in commands alone"),
+        ("${{ secrets }}", "is not a reference that dstack can read"),
+        ("${{}}", "is not a reference that dstack can read"),
+        ("${{ groups[0].replicas[0].IP_ADDRESS }}", "in commands only"),
         ("${{ secrets.a }} ${{ secret.b }}", "write ${{ secrets.b }}"),
         ("$5 $${{ secret.a }}", "write ${{ secrets.a }}"),  # dstack sees no escape after a lone dollar
     ],
@@ -64,11 +64,11 @@ def test_what_dstack_leaves_as_it_stands_is_refused(service: dict[str, Any], key
 
 
 def test_a_secret_for_a_command_goes_through_env() -> None:
-    assert "write it into env, NAME: ${{ secrets.a }}, and use $NAME" in str(
+    assert "write NAME: ${{ secrets.a }} into env, and $NAME into the command" in str(
         first_wrong("service", {"commands": ["b ${{ secrets.a }}"]})
     )
     wrong = str(first_wrong("service", {"image": "${{ secrets.a }}"}))
-    assert wrong.endswith("in env and registry_auth alone; write the value itself")
+    assert wrong.endswith("in env and registry_auth only; write the value itself")
 
 
 @pytest.mark.parametrize(

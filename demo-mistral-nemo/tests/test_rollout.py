@@ -1,83 +1,21 @@
-from itertools import count
-from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from conftest import job, offer, run, run_json
+from conftest import SCALED, job, run, run_json
+from planned import fleet_plan, run_plan
 
 from console.errors import ExitCode, Failure
 from console.terminal import watching
 from deploy.api import Api
 from deploy.changes import Change, Part
-from deploy.dstack.answers import ResourcePlan, Run, RunPlan
+from deploy.dstack.answers import Run, RunPlan
 from deploy.dstack.refusals import Passing
 from deploy.environments import Environment
 from deploy.plans import Plan
-from deploy.rollout import assess, crashes, deploy, follow, limits_of
+from deploy.rollout import deploy
 from operate.status import attempts
 
 CRASHED_TWICE = ("container_exited_with_error",) * 2
-
-
-@pytest.mark.parametrize(
-    ("now", "said"),
-    [
-        (run(status="submitted"), "submitted"),
-        (run(job(status="provisioning")), "on runpod A40 48 GB, $0.40/h: provisioning"),
-        (run(job(streak=0)), "probes have not passed yet"),
-        (run(job(streak=5), status="provisioning"), "ready"),
-        (run(job(replica=0), job(replica=1, deployment=1, streak=0), deployment=1), "1 of the previous deployment"),
-        (run(job(replica=0), job(replica=1, deployment=1), deployment=1), "1 of the previous deployment"),
-        (run(job(replica=0), deployment=1), "1 of the previous deployment"),
-        (run(job(status="none", ended=("instance_unreachable",)), status="pending"), "instance unreachable"),
-        (run(job(ended=("container_exited_with_error",), streak=0)), "probes have not passed yet"),
-    ],
-)
-def test_what_is_not_ready_is_waited_for(now: Run, said: str) -> None:
-    stand = assess(now)
-    assert (stand.ready, stand.failure) == (False, None)
-    assert said in stand.summary
-
-
-def test_a_replica_whose_probes_passed_is_ready() -> None:
-    assert assess(run(job())).ready
-    assert assess(run(job(replica=0, status="terminating"), job(replica=1, deployment=1), deployment=1)).ready
-
-
-def test_a_replica_that_another_deployment_crashed_does_not_fail_this_one() -> None:
-    crashed = job(ended=("container_exited_with_error",) * 3, status="none")
-    assert assess(run(crashed, job(replica=1, deployment=1), deployment=1)).ready
-
-
-def test_fewer_replicas_than_asked_for_are_not_ready() -> None:
-    now = run(job())
-    now.run_spec["configuration"]["replicas"] = {"min": 2, "max": 2}
-    assert not assess(now).ready
-
-
-@pytest.mark.parametrize(
-    ("now", "code"),
-    [
-        (run(job(ended=("container_exited_with_error",) * 2, status="submitted")), ExitCode.CRASHED),
-        (run(job(ended=("container_exited_with_error",), status="none"), status="failed"), ExitCode.CRASHED),
-        (
-            run(job(ended=("failed_to_start_due_to_no_capacity",), status="none", placed=False), status="failed"),
-            ExitCode.NO_CAPACITY,
-        ),
-        (run(status="failed", error="Failed to use fleet: no matching fleet"), ExitCode.NO_FLEET),
-        (run(status="failed", error="Secrets interpolation error: no such secret"), ExitCode.SECRET_MISSING),
-        (run(job(ended=("terminated_by_user",), status="none"), status="terminated"), ExitCode.PLAN_OUTDATED),
-    ],
-)
-def test_what_can_not_become_ready_ends_with_its_own_code(now: Run, code: ExitCode) -> None:
-    failure = assess(now).failure
-    assert failure is not None
-    assert failure.code == code
-
-
-@pytest.mark.parametrize(("placed", "expected"), [(True, True), (False, False)])
-def test_the_wait_for_a_machine_ends_when_a_replica_has_one(placed: bool, expected: bool) -> None:
-    assert assess(run(job(status="submitted", placed=placed))).has_machine == expected
 
 
 def test_what_is_seen_again_is_not_shown_again(capsys: pytest.CaptureFixture[str]) -> None:
@@ -115,137 +53,12 @@ class Away:
 
 
 def test_a_failure_keeps_its_reason_when_it_can_not_be_rolled_back(environment: Environment) -> None:
-    asked: dict[str, Any] = {"action": "update", "run_spec": {}, "effective_run_spec": {}}
-    asked |= {"current_resource": run_json(job())}
-    asked |= {"job_plans": [{"offers": [offer()]}]}
-    fleet = ResourcePlan(action="update", spec={}, effective_spec={})
+    asked = run_plan(run_json(job()), {"env": {"A": "2"}})
     parts = {"fleet": Part(Change.UNCHANGED), "service": Part(Change.ROLLING)}
-    planned = Plan(environment, parts, [], 0.0, fleet, RunPlan.model_validate(asked))
+    planned = Plan(environment, parts, [], 0.0, fleet_plan("0..2"), asked)
     with pytest.raises(Failure, match=r"exited with code.*not rolled back: gone") as failed:
         deploy(cast(Api, Away()), planned, lambda line: None)
     assert failed.value.code == ExitCode.CRASHED
-
-
-def two(*jobs: dict[str, Any]) -> Run:
-    """A run that is to have two replicas."""
-    found = run(*jobs)
-    found.run_spec["configuration"]["replicas"] = {"min": 2, "max": 2}
-    return found
-
-
-def test_a_replica_without_a_machine_is_not_taken_for_placed_because_another_is() -> None:
-    waiting = job(replica=1, status="submitted", placed=False)
-    refused = job(replica=1, status="none", ended=("failed_to_start_due_to_no_capacity",), placed=False)
-    assert not assess(two(job(), waiting)).has_machine
-    assert not assess(two(job(streak=0), refused)).has_machine
-    assert not assess(two(job())).has_machine  # the next one is still to come
-    assert assess(two(job(streak=0))).has_machine  # dstack makes the second one when the first is ready
-    assert assess(run(job(), waiting)).has_machine  # scaled to, with the load, and not needed
-
-
-def test_each_replica_has_as_long_as_the_first(environment: Environment, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A rolling update of two takes twice as long, and none of it counts as waiting for a machine."""
-    clock = count(step=200.0)
-    monkeypatch.setattr("deploy.rollout.time", SimpleNamespace(monotonic=lambda: next(clock), sleep=lambda _: None))
-    loading, waiting = job(streak=0), job(replica=1, status="submitted", placed=False)
-    shown = [two(loading)] * 3 + [two(job()), two(job(), waiting)] + [two(job(), job(replica=1, streak=0))] * 3
-    done = two(job(), job(replica=1))
-    assert follow(cast(Api, Away(*shown, done)), environment, lambda line: None, two(loading)) == done
-    shown = [two(job()), *[two(job(), waiting)] * 9]
-    with pytest.raises(Failure) as failed:
-        follow(cast(Api, Away(*shown)), environment, lambda line: None, two(loading))
-    assert failed.value.code == ExitCode.NO_CAPACITY
-
-
-def test_a_machine_that_is_lost_buys_no_more_time(environment: Environment, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A host that gets no image, and the next one, and the next: the deploy ends within its limits."""
-    clock = count(step=300.0)
-    monkeypatch.setattr("deploy.rollout.time", SimpleNamespace(monotonic=lambda: next(clock), sleep=lambda _: None))
-    without, having = run(job(status="submitted", placed=False)), run(job(status="provisioning"))
-    api = cast(Api, Away(*[having, without] * 50))
-    with pytest.raises(Failure) as failed:
-        follow(api, environment, lambda line: None, without)
-    assert failed.value.code == ExitCode.NOT_READY
-
-
-@pytest.mark.parametrize(
-    ("configuration", "expected"),
-    [
-        ({}, {"0": (1, 1)}),
-        ({"replicas": None}, {"0": (1, 1)}),
-        ({"replicas": {"min": 0, "max": 2}}, {"0": (0, 2)}),
-        (
-            {"groups": [{"name": "a", "replicas": {"min": 2, "max": 3}}, {"name": "b", "replicas": 1}]},
-            {"a": (2, 3), "b": (1, 1)},
-        ),
-    ],
-)
-def test_replicas_are_counted_by_group(configuration: Any, expected: dict[str, tuple[int, int]]) -> None:
-    assert limits_of(configuration) == expected
-
-
-def test_a_replica_too_many_is_waited_for_until_it_is_gone() -> None:
-    stand = assess(run(job(), job(replica=1)))
-    assert (stand.ready, stand.surplus) == (False, 1)
-    assert "1 more than there are to be" in stand.summary
-    none = run(job())
-    none.run_spec["configuration"]["replicas"] = {"min": 0, "max": 0}
-    assert not assess(none).ready
-
-
-def test_one_that_stays_keeps_nobody_waiting_for_ever(
-    environment: Environment, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    clock = count(step=200.0)
-    monkeypatch.setattr("deploy.rollout.time", SimpleNamespace(monotonic=lambda: next(clock), sleep=lambda _: None))
-    many = run(job(), job(replica=1))
-    assert follow(cast(Api, Away(*[many] * 9)), environment, lambda line: None, many) == many
-
-
-def grouped(*jobs: dict[str, Any]) -> Run:
-    """A run of which the groups a and b are to have a replica each; jobs alternate between them."""
-    found = run(*jobs)
-    groups = [{"name": name, "replicas": {"min": 1, "max": 1}} for name in "ab"]
-    found.run_spec["configuration"] = {"groups": groups}
-    for number, one in enumerate(found.jobs):
-        one.group = "ab"[number % 2]
-    return found
-
-
-def test_each_group_of_replicas_has_to_arrive() -> None:
-    assert assess(grouped(job(), job(replica=1))).ready
-    assert not assess(grouped(job())).ready
-    assert not assess(grouped(job(), job(replica=1, streak=0), job(replica=2))).ready  # two of a, none of b
-
-
-def sleeping(*jobs: dict[str, Any], **values: Any) -> Run:
-    """A run that may have no replica."""
-    found = run(*jobs, **values)
-    found.run_spec["configuration"]["replicas"] = {"min": 0, "max": 2}
-    return found
-
-
-SCALED = job(status="none", ended=("scaled_down",))
-
-
-@pytest.mark.parametrize(
-    ("now", "asleep", "ready"),
-    [
-        (sleeping(status="pending"), True, True),
-        (sleeping(SCALED, status="pending"), True, True),
-        (sleeping(SCALED, status="pending", deployment=1), True, True),  # another value, while it sleeps
-        (sleeping(status="submitted"), False, False),
-        (sleeping(job(streak=0)), False, False),
-        (sleeping(job()), False, True),
-        (sleeping(job(), deployment=1), False, False),  # it scales down: the new value has not been tried
-        (sleeping(job(), status="pending", deployment=1), False, False),
-        (sleeping(job(status="none", ended=("failed_to_start_due_to_no_capacity",)), status="pending"), False, False),
-        (sleeping(job(status="none", ended=("container_exited_with_error",)), status="pending"), False, False),
-        (run(status="pending"), True, False),  # one that must have a replica waits for it
-    ],
-)
-def test_a_service_that_is_asleep_is_deployed_and_nothing_else_is(now: Run, asleep: bool, ready: bool) -> None:
-    assert (now.asleep, assess(now).ready) == (asleep, ready)
 
 
 class Server:
@@ -285,11 +98,9 @@ def rolled(
 ) -> Run:
     """Deploy a rolling update to a service that has the replica `before` of deployment 0, a ready one."""
     current, change = run_json(before or job(), status=status), Change.ROLLING
-    asked = {"action": "update", "run_spec": {}, "effective_run_spec": {"run_name": "y"}, "current_resource": current}
-    fleet = ResourcePlan(action="update", spec={}, effective_spec={})
+    asked = run_plan(current, {"env": {"A": "2"}})
     parts = {"fleet": Part(Change.UNCHANGED), "service": Part(change)}
-    offers = RunPlan.model_validate({**asked, "job_plans": [{"offers": [offer()]}]})
-    planned = Plan(environment, parts, offers.offers, 0.0, fleet, offers)
+    planned = Plan(environment, parts, asked.offers, 0.0, fleet_plan("0..2"), asked)
     return deploy(cast(Api, server), planned, said.append)
 
 
@@ -331,7 +142,7 @@ def test_a_mistake_of_ours_leaves_nothing_running_either(
     def wrong(now: Run, earlier: Any) -> None:
         raise mistake
 
-    monkeypatch.setattr("deploy.rollout.assess", wrong)
+    monkeypatch.setattr("deploy.rollout.readiness", wrong)
     server, said = Server(run(job(streak=0, deployment=1), deployment=1)), list[str]()
     with pytest.raises(type(mistake)):
         rolled(server, environment, said=said)
@@ -343,25 +154,11 @@ def test_ctrl_c_rolls_nothing_back(environment: Environment, monkeypatch: pytest
     def interrupted(now: Run, earlier: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("deploy.rollout.assess", interrupted)
+    monkeypatch.setattr("deploy.rollout.readiness", interrupted)
     server = Server(run(job(streak=0, deployment=1), deployment=1))
     with pytest.raises(KeyboardInterrupt):
         rolled(server, environment, said=[])
     assert server.done == ["apply"]
-
-
-def test_what_crashed_and_serves_again_is_ready() -> None:
-    assert assess(run(job(ended=CRASHED_TWICE))).ready
-
-
-def test_crashes_from_before_anybody_followed_do_not_end_a_deploy(environment: Environment) -> None:
-    waiting, serving = run(job(ended=CRASHED_TWICE, streak=0)), run(job(ended=CRASHED_TWICE))
-    earlier = {one.id for one in crashes(waiting)}
-    assert follow(cast(Api, Away(serving)), environment, lambda line: None, waiting, earlier) == serving
-    crashing = run(job(ended=CRASHED_TWICE * 2, status="submitted"))
-    with pytest.raises(Failure) as failed:
-        follow(cast(Api, Away(crashing)), environment, lambda line: None, waiting, earlier)
-    assert failed.value.code == ExitCode.CRASHED
 
 
 def test_what_did_not_serve_before_is_not_said_to_keep_serving(environment: Environment) -> None:
@@ -383,7 +180,7 @@ def test_a_server_that_is_away_is_no_verdict_on_what_was_deployed(
     def away(now: Run, earlier: Any) -> None:
         raise Passing(ExitCode.SERVER_UNREACHABLE, "answers 502")
 
-    monkeypatch.setattr("deploy.rollout.assess", away)
+    monkeypatch.setattr("deploy.rollout.readiness", away)
     server = Server(run(job(streak=0, deployment=1), deployment=1))
     with pytest.raises(Failure, match="deployment 1 is not rolled back; run inv deploy") as failed:
         rolled(server, environment, said=[])

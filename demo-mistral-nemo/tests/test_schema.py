@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -67,11 +68,11 @@ def test_every_environment_of_this_repository_is_taken(name: str) -> None:
         ({"env": {"A": float("nan")}}, "service.env.A: nan can't be sent to dstack; write it in quotes"),
         ({"env": {"A": "a\0"}}, "service.env.A: has a character that can't be sent"),
         ({"commands": ["a\0b"]}, "service.commands[0]: has a character that can't be sent"),
-        ({"env": {"A=B": "a"}}, "service.env: 'A=B' is no name of a variable"),
-        ({"env": {"": "a"}}, "service.env: '' is no name of a variable"),
-        ({"env": {1: "a"}}, "service.env: the key 1 is no text; write it in quotes"),
-        ({"env": {"A": b"a"}}, "service.env.A: a bytes can't be sent"),
-        ({"tags": {"a": {1, 2}}}, "service.tags.a: a set can't be sent"),
+        ({"env": {"A=B": "a"}}, "service.env: 'A=B' is not a name of a variable"),
+        ({"env": {"": "a"}}, "service.env: '' is not a name of a variable"),
+        ({"env": {1: "a"}}, "service.env: the key 1 is not text; write it in quotes"),
+        ({"env": {"A": b"a"}}, "service.env.A: a value of type bytes can't be sent"),
+        ({"tags": {"a": {1, 2}}}, "service.tags.a: a value of type set can't be sent"),
         ({"env": {"A": "\ud800"}}, "service.env.A: has a character that can't be sent"),
     ],
 )
@@ -101,7 +102,7 @@ def test_what_only_dstack_apply_does_is_refused_by_name(root: Path, service: dic
 @pytest.mark.parametrize(
     ("service", "said"),
     [
-        ({"probes": [{"type": "http", "url": f"/{n}"} for n in range(11)]}, "service.probes: there are 11"),
+        ({"probes": [{"type": "http", "url": f"/{n}"} for n in range(11)]}, "service.probes: has 11 probes"),
         ({"probes": [{"type": "http", "timeout": "10m"}]}, "service.probes[0].timeout: is 600 s"),
         ({"entrypoint": "sh 'a"}, "service.entrypoint: can't be split into words"),
         ({"retry": {"duration": -1}}, "service.retry.duration: must not be negative"),
@@ -126,7 +127,7 @@ def test_what_the_server_refuses_later_is_refused_here(root: Path, service: dict
 @pytest.mark.parametrize(
     ("service", "said"),
     [
-        ({"env": {"A": "${{ secret.a }}"}}, "service.env.A: ${{ secret.a }} is nothing that dstack knows"),
+        ({"env": {"A": "${{ secret.a }}"}}, "service.env.A: dstack does not know ${{ secret.a }}"),
         (
             {"spot_policy": "spot"},
             "service.spot_policy: 'spot', and fleet.spot_policy: 'on-demand' have nothing in common",
@@ -163,12 +164,15 @@ def test_a_wrong_fleet_is_named_with_its_key(root: Path, fleet: dict[str, Any], 
     [
         ({"backend": "runpod"}, "gateway.backend: dstack has no gateways on runpod"),
         ({"backend": "azure"}, "gateway.public_ip: dstack has no private gateways on azure"),
-        ({"replicas": 10}, "gateway.replicas: there are 10, and dstack takes 9"),
+        ({"replicas": 10}, "gateway.replicas: is 10, and dstack takes at most 9"),
         ({"certificate": {"type": "lets-encrypt"}}, "gateway.certificate: lets-encrypt needs a public address"),
-        ({"certificate": {"type": "lets-encrypt"}, "public_ip": True, "replicas": 2}, "lets-encrypt takes one replica"),
+        (
+            {"certificate": {"type": "lets-encrypt"}, "public_ip": True, "replicas": 2},
+            "lets-encrypt works with one replica",
+        ),
         (
             {"certificate": {"type": "lets-encrypt"}, "public_ip": True, "load_balancer": {"type": "alb"}},
-            "gateway.certificate: behind a load balancer write null or type: acm",
+            "gateway.certificate: a load balancer on aws does not take lets-encrypt; write null or",
         ),
         ({"instance": "t3.small"}, "gateway.instance: dstack has no such key; did you mean instance_type?"),
     ],
@@ -182,13 +186,29 @@ def test_https_without_a_line_is_true_behind_a_gateway_and_needs_a_certificate(r
     assert "service.https: null means true" in refusal(root, **documents)
 
 
-@pytest.mark.parametrize("model", [None, "", {}])
-def test_a_service_without_a_model_is_refused_before_it_is_rented_for(root: Path, model: Any) -> None:
-    path = root / "dstack" / "service.dstack.yml"
+def without_model(root: Path, monkeypatch: pytest.MonkeyPatch, *, kind: str, model: Any = None) -> None:
+    """Take the model's name out of the service of a model of this kind."""
+    path, served = root / "dstack" / "service.dstack.yml", root / "model.json"
     document = yaml.safe_load(path.read_text(encoding="utf-8"))
     path.write_text(yaml.safe_dump({**document, "model": model}), encoding="utf-8")
+    served.write_text(json.dumps({"kind": kind, "model": "a/b"}), encoding="utf-8")
+    monkeypatch.setattr("capacity.served.PATH", served)
+
+
+@pytest.mark.parametrize("model", [None, "", {}])
+def test_a_chat_service_without_a_model_is_refused_before_it_is_rented_for(
+    root: Path, monkeypatch: pytest.MonkeyPatch, model: Any
+) -> None:
+    without_model(root, monkeypatch, kind="chat", model=model)
     assert "service.model: " in refusal(root)
     assert load("dev", root, VARIABLES)  # `inv destroy` still ends it
+
+
+def test_a_service_that_draws_has_no_model_key(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    without_model(root, monkeypatch, kind="pictures")
+    assert check(root).service["model"] is None
+    without_model(root, monkeypatch, kind="paintings")
+    assert "capacity/model.json: kind 'paintings'" in refusal(root)
 
 
 def test_a_service_of_groups_needs_room_for_all_of_them(root: Path) -> None:

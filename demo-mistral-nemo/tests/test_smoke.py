@@ -51,8 +51,14 @@ def endpoint() -> Iterator[Endpoint]:
         yield server
 
 
+def service(*, tools: bool = True) -> dict[str, Any]:
+    """What the smoke test reads of the service's document."""
+    flags = "--enable-auto-tool-choice --tool-call-parser hermes" if tools else ""
+    return {"model": "m", "env": {"TOOL_FLAGS": flags}}
+
+
 def check(endpoint: Endpoint, patience: float = 0.0, *, tools: bool = True) -> dict[str, Any]:
-    return smoke.check(endpoint.url, "t", "m", patience, tools=tools)
+    return smoke.check(endpoint.url, "t", service(tools=tools), patience).as_json()
 
 
 def test_an_endpoint_that_answers_passes(endpoint: Endpoint) -> None:
@@ -72,6 +78,17 @@ def test_thoughts_count_as_an_answer(endpoint: Endpoint) -> None:
 def test_a_service_without_tools_is_not_asked_for_one(endpoint: Endpoint) -> None:
     endpoint.answers["tool"] = (400, "auto tool choice requires --enable-auto-tool-choice")
     assert "tool_ms" not in check(endpoint, tools=False)
+
+
+def test_a_model_may_be_written_as_a_mapping(endpoint: Endpoint) -> None:
+    assert smoke.check(endpoint.url, "t", {"model": {"type": "chat", "name": "m"}}).model == "m"
+
+
+def test_a_service_that_does_not_name_its_model_is_not_asked(endpoint: Endpoint) -> None:
+    with pytest.raises(Failure, match=r"service\.model is missing") as failed:
+        smoke.check(endpoint.url, "t", {"env": None})
+    assert failed.value.code == ExitCode.SETTINGS_INVALID
+    assert endpoint.tokens == set()
 
 
 def test_an_adapter_has_to_answer_as_well(endpoint: Endpoint) -> None:
@@ -150,4 +167,4 @@ def test_netrc_does_not_replace_the_token(endpoint: Endpoint, monkeypatch: pytes
 
 def test_a_port_where_nobody_listens_fails() -> None:
     with pytest.raises(Failure, match="does not answer"):
-        smoke.check("http://127.0.0.1:9/v1", "t", "m")
+        smoke.check("http://127.0.0.1:9/v1", "t", service())

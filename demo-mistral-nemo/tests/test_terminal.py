@@ -10,7 +10,7 @@ import pytest
 from rich.bar import Bar
 from rich.table import Table
 
-from console.terminal import Terminal, shared_out
+from console.terminal import Terminal, distribute
 
 ROWS = [
     ("0", "running", "California, US", "A40 48 GB", "1,234.56"),
@@ -64,10 +64,10 @@ def test_a_narrow_row_without_columns_names_is_a_line(monkeypatch: pytest.Monkey
 
 
 def test_a_table_takes_the_room_that_there_is() -> None:
-    assert shared_out(10, [2, 3], [4, 5]) == [4, 5]
-    assert shared_out(7, [2, 3], [2, 9]) == [2, 5]
-    assert shared_out(5, [2, 3], [4, 5]) == [2, 3]
-    assert shared_out(4, [2, 3], [4, 5]) is None
+    assert distribute(10, [2, 3], [4, 5]) == [4, 5]
+    assert distribute(7, [2, 3], [2, 9]) == [2, 5]
+    assert distribute(5, [2, 3], [4, 5]) == [2, 3]
+    assert distribute(4, [2, 3], [4, 5]) is None
 
 
 def test_a_table_in_a_file_is_as_wide_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:

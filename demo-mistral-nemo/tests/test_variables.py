@@ -47,7 +47,9 @@ def test_other_bytes_are_refused_with_the_files_name(tmp_path: Path, data: bytes
 )
 def test_a_line_that_can_not_be_read_is_named(tmp_path: Path, text: str, line: int) -> None:
     (tmp_path / ".env").write_text(text, encoding="utf-8")
-    with pytest.raises(Failure, match=rf"^\.env, line {line}, can't be read: a quote is left open") as failed:
+    with pytest.raises(
+        Failure, match=rf"^\.env, line {line}, can't be read: a quote is left open, .*; correct the line$"
+    ) as failed:
         read_variables(tmp_path / ".env")
     assert failed.value.code == ExitCode.SETTINGS_INVALID
     assert "t0ken" not in str(failed.value)
@@ -59,7 +61,7 @@ def test_a_file_of_somebody_else_is_named(tmp_path: Path, monkeypatch: pytest.Mo
 
     (tmp_path / ".env").touch()
     monkeypatch.setattr(Path, "read_bytes", refuse)
-    with pytest.raises(Failure, match=r"^\.env can't be read: Permission denied$"):
+    with pytest.raises(Failure, match=r"^\.env can't be read: Permission denied; make it readable"):
         read_variables(tmp_path / ".env")
 
 

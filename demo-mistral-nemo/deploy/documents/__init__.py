@@ -1,14 +1,15 @@
-"""What dstack would say of a service's files, said before it is asked.
+"""Checks the files of a service before dstack is asked.
 
 | file | what it does |
 |---|---|
-| files.py | reads YAML, and names file and line of what is wrong |
-| checks.py | rules that take no import of dstack |
-| schema.py | all rules in one call, before anything is deployed |
+| problems.py | what is wrong with a document: where, what, what to write instead |
+| files.py | reads YAML and names the file and the line of a mistake |
+| checks.py | rules that need no import of dstack |
+| schema.py | all rules in one call, before a deploy |
 | models.py | dstack's own models |
 | references.py | `${{ … }}` in documents |
-| server_rules.py | what dstack's server refuses late |
-| combined.py | what fleet and service say together |
+| server_rules.py | rules that dstack's server has beyond its models |
+| combined.py | the limits of service and fleet together |
 """
 
 from typing import TYPE_CHECKING

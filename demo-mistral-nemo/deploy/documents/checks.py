@@ -1,7 +1,7 @@
-"""Rules over the merged documents that take no import of dstack; deploy/schema.py has those of dstack's own models.
+"""Rules for the merged documents that need no import of dstack.
 
-`first_problem` holds for every task. `undeployable` holds before a deploy alone, so that `inv destroy` still ends what
-an earlier version of a file deployed.
+`first_problem` holds for every task. `first_undeployable` holds only before a deploy, so that `inv destroy` can still
+end what an earlier version of a file deployed. schema.py has the rules of dstack's own models.
 """
 
 from __future__ import annotations
@@ -9,63 +9,71 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from capacity.errors import SizingError
+from capacity.served import served_model
+from deploy.documents.problems import Problem
+
 if TYPE_CHECKING:
     from deploy.documents.files import Document
-    from deploy.environments import Dns
+    from deploy.settings import Dns
 
-CHATS = True  # a deploy asks the endpoint for `model`
 RANGE = re.compile(r"([0-9]{0,9})(?:\.\.([0-9]{1,9}))?")
 
 
-def first_problem(service: Document, fleet: Document, gateway: Document | None, dns: Dns | None) -> str | None:
-    """Return what dstack would refuse late, or accept with damage, with its key; None if all is well."""
+def first_problem(service: Document, fleet: Document, gateway: Document | None, dns: Dns | None) -> Problem | None:
+    """Return what dstack would refuse late, or accept with damage; None if nothing is wrong."""
     documents = {"service": service, "fleet": fleet} | ({} if gateway is None else {"gateway": gateway})
     for kind, document in documents.items():
         if document.get("type") != kind:
-            return f"{kind}.type: must be {kind}, is {document.get('type')!r}"
+            return Problem(f"{kind}.type", f"must be {kind}, is {document.get('type')!r}")
     for key, form in {"env": dict, "backends": list}.items():
         if not isinstance(service.get(key, form()), form):
-            return f"service.{key}: must be a {'mapping' if form is dict else 'list'}, is {service[key]!r}"
+            return Problem(f"service.{key}", f"must be a {'mapping' if form is dict else 'list'}, is {service[key]!r}")
     try:
         kept, room = bounds(fleet.get("nodes"))
-        problem = None if _grouped(service) else _replicas(service, room, fleet["nodes"])
+        problem = None if _has_groups(service) else _replicas(service, room, fleet["nodes"])
     except ValueError as error:
-        return f"service.replicas or fleet.nodes: {error}"
+        return Problem("service.replicas or fleet.nodes", str(error))
     if kept != 0:
-        return f"fleet.nodes: must begin with 0 (is {fleet['nodes']}): RunPod and Vast.ai rent out nothing in advance"
-    return problem or _alone(service) or _behind(service, gateway, dns)
+        why = f"must begin with 0, is {fleet['nodes']}: RunPod and Vast.ai rent no machines in advance"
+        return Problem("fleet.nodes", why, f"write 0..{room}")
+    return problem or _without_gateway(service) or _with_gateway(service, gateway, dns)
 
 
-def undeployable(service: Document, fleet: Document, gateway: Document | None) -> str | None:
-    """Return what a deploy would rent machines for in vain, with its key; None if all is well.
+def first_undeployable(service: Document, fleet: Document, gateway: Document | None) -> Problem | None:
+    """Return why machines would be rented in vain; None if nothing is wrong.
 
-    The documents have to be such as dstack's models take.
+    The documents must have the form that dstack's models take.
     """
-    if CHATS and not service.get("model"):
-        return "service.model: is missing: a deploy asks the endpoint for it; write the name of the model"
+    if problem := _model(service):
+        return problem
     if gateway is not None and "https" not in service and gateway.get("certificate") is None:
-        return "service.https: null means true, and the gateway has no certificate; remove the line or write auto"
+        why = "null means true, and the gateway has no certificate"
+        return Problem("service.https", why, "remove the line or write auto")
     try:
-        return _groups(service, fleet) if _grouped(service) else None
+        return _groups(service, fleet) if _has_groups(service) else None
     except ValueError as error:  # a form that dstack takes, such as true
-        return f"service.groups: {error}"
+        return Problem("service.groups", str(error))
 
 
 def replica_bounds(service: Document) -> tuple[int, int]:
-    """Return the smallest and the largest number of replicas, over all groups. Raises ValueError.
+    """Return the smallest and the largest number of replicas, summed over all groups. Raises ValueError.
 
-    A service without `replicas` and `groups` has one.
+    A service without `replicas` and `groups` has one replica.
     """
-    if not _grouped(service):
+    if not _has_groups(service):
         return bounds(_count(service))
     each = [bounds(_count(group)) for group in groups(service)]
     return sum(fewest for fewest, _ in each), sum(most for _, most in each)
 
 
 def groups(service: Document) -> list[Document]:
-    """Return the groups of replicas, also as they were written before dstack 0.20; none without. Raises ValueError."""
+    """Return the groups of replicas, [] for a service without groups. Raises ValueError.
+
+    Before dstack 0.20, groups were written as the list `replicas`.
+    """
     found = service.get("groups") if service.get("groups") is not None else service.get("replicas")
-    if not _grouped(service):
+    if not _has_groups(service):
         return []
     if not isinstance(found, list) or not all(isinstance(group, dict) for group in found):
         raise ValueError(f"{found!r} is not a list of groups such as {{name: small, replicas: 2}}")
@@ -73,7 +81,10 @@ def groups(service: Document) -> list[Document]:
 
 
 def bounds(value: Any) -> tuple[int, int]:
-    """Return smallest and largest of a dstack range: `2`, `"1..4"` or `{min: 1, max: 4}`. Raises ValueError."""
+    """Return the smallest and the largest number of a dstack range: `2`, `"1..4"` or `{min: 1, max: 4}`.
+
+    Raises ValueError.
+    """
     text = value
     if isinstance(value, dict):
         text = f"{value.get('min') or 0}..{value.get('max', '')}"
@@ -87,73 +98,105 @@ def bounds(value: Any) -> tuple[int, int]:
     return fewest, most
 
 
-def _grouped(service: Document) -> bool:
+def _model(service: Document) -> Problem | None:
+    """Return that a chat model's name is missing. dstack has the key `model` for chats alone."""
+    if service.get("model"):
+        return None
+    try:
+        kind = served_model().kind
+    except SizingError as error:
+        return Problem("capacity/model.json", str(error))
+    if kind != "chat":
+        return None
+    why = "is missing, and the test after the deploy asks the endpoint for it"
+    return Problem("service.model", why, "write the name of the model")
+
+
+def _has_groups(service: Document) -> bool:
     return service.get("groups") is not None or isinstance(service.get("replicas"), list)
 
 
 def _count(part: Document) -> Any:
-    """Return how many replicas a service or a group says it has; `count` is a group's older name for it."""
+    """Return the number of replicas that a service or a group has. `count` is a group's older name for it."""
     count = part["replicas"] if "replicas" in part else part.get("count")
     return 1 if count is None else count
 
 
-def _too_small(nodes: Any, room: int, replicas: str, most: int) -> str | None:
-    """Return that a rolling update has no room in the fleet; None if it has."""
+def _too_small(nodes: Any, room: int, replicas: str, most: int) -> Problem | None:
+    """Return a problem when the fleet has no room for a rolling update."""
     if room >= most + 1:
         return None
-    return (
-        f"fleet.nodes: {nodes} is too small for {replicas}: a rolling update needs one more, and a full fleet fails the"
-        f" whole service; write 0..{most + 1}"
-    )
+    why = f"{nodes} is too small for {replicas}: a rolling update needs one more, and a full fleet fails the service"
+    return Problem("fleet.nodes", why, f"write 0..{most + 1}")
 
 
-def _replicas(service: Document, room: int, nodes: Any) -> str | None:
+def _replicas(service: Document, room: int, nodes: Any) -> Problem | None:
     """Return what is wrong with the number of replicas of a service without groups."""
     fewest, most = replica_bounds(service)
     if problem := _too_small(nodes, room, f"service.replicas {_count(service)}", most):
         return problem
     if fewest != most and "scaling" not in service:
-        return "service.scaling: a range of replicas needs it, e.g. {metric: rps, target: 5}"
+        why = "is missing: a range of replicas needs it"
+        return Problem("service.scaling", why, "write e.g. {metric: rps, target: 5}")
     if fewest != most and not service.get("gateway"):
-        return f"service.replicas: {service['replicas']}: replicas scale behind a gateway only; write one number"
+        why = f"{service['replicas']}: replicas scale behind a gateway only"
+        return Problem("service.replicas", why, "write one number")
     return None
 
 
-def _groups(service: Document, fleet: Document) -> str | None:
-    """Return what is wrong with the number of replicas of a service of groups. Raises ValueError."""
+def _groups(service: Document, fleet: Document) -> Problem | None:
+    """Return what is wrong with the number of replicas of a service with groups. Raises ValueError."""
     scaled = next((group for group in groups(service) if len(set(bounds(_count(group)))) == 2), None)
     if scaled and not service.get("gateway"):
-        return f"service.groups: {_count(scaled)}: replicas scale behind a gateway only; write one number"
+        why = f"{_count(scaled)}: replicas scale behind a gateway only"
+        return Problem("service.groups", why, "write one number")
     most, room = replica_bounds(service)[1], bounds(fleet["nodes"])[1]
     return _too_small(fleet["nodes"], room, f"the {most} replicas of service.groups", most)
 
 
-def _alone(service: Document) -> str | None:
-    """Return what a service without a gateway can't have."""
+def _without_gateway(service: Document) -> Problem | None:
+    """Return which key of a service needs a gateway that it does not have."""
     if service.get("gateway"):
         return None
     if service.get("rate_limits"):
-        return "service.rate_limits: dstack limits rates behind a gateway only; remove it or name a gateway"
+        why = "dstack limits rates behind a gateway only"
+        return Problem("service.rate_limits", why, "remove it or name a gateway")
     if service.get("https", "auto") != "auto":
-        return "service.https: means something behind a gateway only; remove it or write auto"
+        return Problem("service.https", "has an effect behind a gateway only", "remove it or write auto")
     return None
 
 
-def _behind(service: Document, gateway: Document | None, dns: Dns | None) -> str | None:
+def _with_gateway(service: Document, gateway: Document | None, dns: Dns | None) -> Problem | None:
     """Return what is wrong with the gateway, or with the service behind it."""
     if gateway is None:
-        return "dns: there is nothing to point a record at; add `gateway: {}`" if dns else None
+        why = "without a gateway there is no address for a record"
+        return Problem("dns", why, "add `gateway: {}`") if dns else None
+    return _https(service, gateway) or _gateway(gateway, dns)
+
+
+def _https(service: Document, gateway: Document) -> Problem | None:
+    """Return a problem when `https` does not fit the gateway's certificate."""
     https, certificate = service.get("https", "auto"), gateway.get("certificate")
     if https is True and certificate is None:
-        return "service.https: true takes a gateway with a certificate; write auto"
+        return Problem("service.https", "true needs a gateway with a certificate", "write auto")
     if https is False and isinstance(certificate, dict) and certificate.get("type") == "acm":
-        return "service.https: behind a load balancer with a certificate all is https; write auto"
+        why = "false is impossible: a load balancer with a certificate answers https only"
+        return Problem("service.https", why, "write auto")
+    return None
+
+
+def _gateway(gateway: Document, dns: Dns | None) -> Problem | None:
+    """Return what is wrong with the gateway itself, or with its place in DNS."""
     if not re.fullmatch(r"(?=.{1,100}$)[a-z0-9-]+(\.[a-z0-9-]+)+", str(gateway.get("domain"))):
-        return f"gateway.domain: must be the hosted zone, is {gateway.get('domain')!r}"
+        why = f"must be the name of the hosted zone, is {gateway.get('domain')!r}"
+        return Problem("gateway.domain", why, "write e.g. ai.internal")
     if absent := next((key for key in ("backend", "region", "certificate") if key not in gateway), None):
-        return f"gateway.{absent}: null takes away the line of dstack/gateway.dstack.yml; remove it or write it there"
+        why = "null removes the line of dstack/gateway.dstack.yml, and dstack needs it"
+        return Problem(f"gateway.{absent}", why, "remove the null, or write the value")
     if gateway.get("default") is not False:
-        return "gateway.default: must be false, or services that name no gateway would use this one"
+        why = "must be false, or services that name no gateway would use this one"
+        return Problem("gateway.default", why, "write false")
     if gateway.get("public_ip") is False and dns and dns.vpc_id is None:
-        return "dns.vpc_id: a private gateway's record belongs into the private zone of its VPC; write the VPC's id"
+        why = "is missing: the record of a private gateway belongs into the private zone of its VPC"
+        return Problem("dns.vpc_id", why, "write the VPC's id")
     return None

@@ -1,6 +1,6 @@
-"""What service and fleet allow together: dstack rents for a replica only what both of them allow.
+"""Combines the limits of service and fleet: dstack rents for a replica only what both of them allow.
 
-dstack's own functions combine the two, the same that its server uses for a fleet that exists.
+dstack's own functions combine the two. Its server uses the same ones for a fleet that exists.
 """
 
 from __future__ import annotations
@@ -11,20 +11,21 @@ from typing import TYPE_CHECKING, Any
 
 from console.errors import ExitCode, Failure
 from deploy.documents.models import parse
+from deploy.documents.problems import Problem
 
 if TYPE_CHECKING:
     from deploy.documents.files import Document
 
 PROFILE = ("backends", "regions", "availability_zones", "instance_types", "reservation", "backend_options")
 NARROWING = ("regions", "availability_zones", "instance_types", "reservation", "max_price")
-DEFAULT_SPOT = "on-demand"  # where nothing is written
+DEFAULT_SPOT = "on-demand"  # dstack's default
 
 
-def conflict(service: Document, fleet: Document) -> str | None:
-    """Return the first field in which service and fleet have nothing in common, with both values; None if all agree."""
+def conflict(service: Document, fleet: Document) -> Problem | None:
+    """Return the first field in which service and fleet have nothing in common, with both values; None without one."""
     run, rented = parse("service", service), parse("fleet", fleet)
     for field in PROFILE:
-        if _nothing(_profile(rented, run, field), field):
+        if _is_empty(_profile(rented, run, field), field):
             return _disagree(("service", service), fleet, field)
     for where, document, group in _groups(run, service):
         wanted, allowed = _requirements(run, group), _fleet_requirements(rented)
@@ -37,12 +38,13 @@ def conflict(service: Document, fleet: Document) -> str | None:
 
 
 def offered(service: Document, fleet: Document) -> Document:
-    """Return the service with the fleet's limits in it: offers of any fleet for it are those of the new fleet.
+    """Return the service with the fleet's limits in it.
 
-    Raises Failure when the two have nothing in common. What a fleet's `blocks` and `placement` do is not in it.
+    dstack lists the same offers for that document as for the service in the new fleet, except for what the fleet's
+    `blocks` and `placement` exclude. Fails with SETTINGS_INVALID when service and fleet have nothing in common.
     """
     if problem := conflict(service, fleet):
-        raise Failure(ExitCode.SETTINGS_INVALID, problem)
+        raise Failure(ExitCode.SETTINGS_INVALID, problem.place_and_text, problem.remedy)
     run, rented = parse("service", service), parse("fleet", fleet)
     document = deepcopy(service)
     if run.configuration.groups is not None and not document.get("groups"):
@@ -78,7 +80,7 @@ def narrowing(service: Document, fleet: Document) -> tuple[str, ...]:
 
 
 def _narrowing(where: str, document: Document) -> Iterator[str]:
-    """Yield the keys that narrow offers wherever they stand."""
+    """Yield the keys of one document that narrow the offers."""
     yield from (f"{where}.{key}" for key in NARROWING if document.get(key) is not None)
     yield from (f"{where}.{key}" for key in ("privileged", "docker") if document.get(key) is True)
     if document.get("spot_policy") == "spot":
@@ -88,12 +90,12 @@ def _narrowing(where: str, document: Document) -> Iterator[str]:
         yield f"{where}.backend_options"
 
 
-def _disagree(own: tuple[str, Document], fleet: Document, *keys: str) -> str:
-    """Return the line that names both values."""
+def _disagree(own: tuple[str, Document], fleet: Document, *keys: str) -> Problem:
+    """Return the problem that names both values."""
     where, service = own
     key, values = ".".join(keys), [_written(document, keys) for document in (service, fleet)]
-    why = f"{where}.{key}: {values[0]}, and fleet.{key}: {values[1]} have nothing in common"
-    return f"{why}, so that no machine of the fleet may run the service; make them agree"
+    why = f"{values[0]}, and fleet.{key}: {values[1]} have nothing in common, so no machine of the fleet fits"
+    return Problem(f"{where}.{key}", why, "make the two agree")
 
 
 def _written(document: Document, keys: tuple[str, ...]) -> str:
@@ -104,7 +106,7 @@ def _written(document: Document, keys: tuple[str, ...]) -> str:
 
 
 def _groups(run: Any, service: Document) -> Iterator[tuple[str, Document, Any]]:
-    """Yield for each group of replicas, or the service without groups: its place, its document and dstack's model."""
+    """Yield the place, the document and dstack's model of each group of replicas, or of a service without groups."""
     groups = run.configuration.groups
     if groups is None:
         yield "service", service, run.configuration
@@ -123,13 +125,13 @@ def _profile(rented: Any, run: Any, *fields: str) -> Any:
     return combine_fleet_and_run_profiles(*profiles)
 
 
-def _nothing(combined: Any, field: str) -> bool:
-    """Whether nothing is left of `field`."""
+def _is_empty(combined: Any, field: str) -> bool:
+    """Return whether a combined profile allows nothing in `field`."""
     return combined is None or getattr(combined, field) == []
 
 
 def _requirements(run: Any, group: Any) -> Any:
-    """Return what a replica of the group needs, as dstack's server has it when it looks for a fleet."""
+    """Return what a replica of the group needs, in the form in which dstack's server looks for a fleet."""
     from dstack._internal.core.models.profiles import SpotPolicy
     from dstack._internal.core.models.resources import CPUSpec
     from dstack._internal.core.models.runs import Requirements, get_policy_map
@@ -151,7 +153,7 @@ def _requirements(run: Any, group: Any) -> Any:
 
 
 def _fleet_requirements(rented: Any) -> Any:
-    """Return what the fleet rents; dstack's own function for it is in a module that takes three seconds to import."""
+    """Return what the fleet rents. dstack's own function for that is in a module that takes three seconds to import."""
     from dstack._internal.core.models.profiles import SpotPolicy
     from dstack._internal.core.models.resources import ResourcesSpec
     from dstack._internal.core.models.runs import Requirements, get_policy_map
@@ -177,7 +179,7 @@ def _combine(allowed: Any, wanted: Any) -> Any:
 
 
 def _requirement(allowed: Any, wanted: Any) -> str | None:
-    """Return the key of the first requirement beside resources that can't be combined."""
+    """Return the first requirement other than resources that can't be combined."""
     from dstack._internal.core.models.resources import ResourcesSpec
     from dstack._internal.core.models.runs import Requirements
 
@@ -192,7 +194,7 @@ def _requirement(allowed: Any, wanted: Any) -> str | None:
 
 
 def _resource(allowed: Any, wanted: Any) -> str | None:
-    """Return the first of the resources that can't be combined, or of which nothing is left."""
+    """Return the first resource that can't be combined, or whose combination is empty."""
     from dstack._internal.core.models.resources import ResourcesSpec
     from dstack._internal.core.models.runs import Requirements
 

@@ -1,4 +1,4 @@
-"""What the dstack server answers, as far as a deployment reads it. Unknown fields are ignored."""
+"""The parts of the dstack server's answers that are read here. Other fields are ignored."""
 
 from datetime import datetime
 from typing import Any
@@ -6,13 +6,15 @@ from urllib.parse import urlsplit
 
 from pydantic import AliasChoices, AliasPath, BaseModel, Field
 
+from capacity import machines
+from capacity.machines import Gpu
 from deploy.documents.files import Document
 
 FINISHED = {"terminated", "failed", "done"}  # of runs
 JOB_OVER = FINISHED | {"aborted", "terminating"}  # of jobs: neither serves nor will
-SLEEPING = {None, "scaled_down"}  # dstack's reasons for the end of a replica that nobody needs now
+SLEEPING = {None, "scaled_down"}  # dstack's reasons for the end of a replica that is not needed now
 REFERENCE = "written-as"  # a tag of the gateway, see gateways.py
-AVAILABLE = {"unknown", "available", "idle"}  # of offers: those that dstack tries
+AVAILABLE = {"unknown", "available", "idle"}  # the availability of offers that dstack tries
 
 
 def _resource(*path: str) -> AliasChoices:
@@ -42,29 +44,12 @@ class Logs(BaseModel):
     logs: list[LogEvent]
 
 
-class Gpu(BaseModel):
-    name: str
-    memory_mib: int
+class Machine(machines.Machine):
+    """The machine of a replica, or of an offer. Only offers have an `availability`."""
 
-
-class Machine(BaseModel):
-    """What a replica runs on, or could; `price` in USD per hour, `availability` of offers alone."""
-
-    backend: str
-    region: str
-    price: float
     availability: str = ""
     gpus: list[Gpu] = Field(validation_alias=_resource("gpus"))
     disk_mib: int | None = Field(default=None, validation_alias=_resource("disk", "size_mib"))
-
-    @property
-    def gpu(self) -> str:
-        """Such as `2x A100 80 GB`."""
-        count = f"{len(self.gpus)}x " if len(self.gpus) > 1 else ""
-        return f"{count}{self.gpus[0].name} {self.gpus[0].memory_mib / 1024:.0f} GB" if self.gpus else "no GPU"
-
-    def as_json(self) -> Document:
-        return {"cloud": self.backend, "region": self.region, "gpu": self.gpu, "price_per_hour": self.price}
 
 
 class Submission(BaseModel):
@@ -84,7 +69,7 @@ class Submission(BaseModel):
 
 
 class Job(BaseModel):
-    """A replica: its attempts, oldest first. `group`: its replica group, "0" where the service has none."""
+    """A replica and its attempts, the oldest first. `group` is "0" in a service without groups."""
 
     group: str = Field(default="0", validation_alias=AliasPath("job_spec", "replica_group"))
     number: int = Field(validation_alias=AliasPath("job_spec", "replica_num"))
@@ -97,7 +82,7 @@ class Job(BaseModel):
 
     @property
     def ready(self) -> bool:
-        """It runs, and each probe has passed as often as asked."""
+        """Whether it runs and each probe has passed as often as the service asks for."""
         streaks = [streak["success_streak"] for streak in self.latest.streaks]
         wanted = [probe["ready_after"] for probe in self.probes]
         passed = len(streaks) == len(wanted) and all(map(int.__ge__, streaks, wanted))
@@ -105,7 +90,10 @@ class Job(BaseModel):
 
 
 class Run(BaseModel):
-    """`cost` in USD so far, of all replicas that ever ran; `url` is a path on the server without a gateway."""
+    """A run with its replicas.
+
+    `cost` is in USD so far, for all replicas that ever ran. Without a gateway, `url` is a path on the dstack server.
+    """
 
     id: str
     submitted_at: str
@@ -125,7 +113,7 @@ class Run(BaseModel):
 
     @property
     def gateway(self) -> str | None:
-        """Its gateway as written: `NAME` or `<project>/NAME`."""
+        """The run's gateway as it is written in the service: `NAME` or `<project>/NAME`."""
         found = self.run_spec["configuration"].get("gateway")
         if isinstance(found, dict):
             return "/".join(part for part in (found.get("project"), found["name"]) if part)
@@ -133,36 +121,37 @@ class Run(BaseModel):
 
     @property
     def host(self) -> str | None:
-        """The name that its gateway knows it by; a gateway's new domain changes it with a new run alone."""
+        """The host name under which its gateway serves it. A new domain of the gateway changes only later runs."""
         return urlsplit(self.url or "").hostname
 
     @property
     def newest(self) -> list[Submission]:
-        """The last attempt of each replica of the latest deployment, those that ended too."""
+        """The last attempt of each replica of the latest deployment, including attempts that ended."""
         return [job.latest for job in self.jobs if job.latest.deployment_num == self.deployment_num]
 
     @property
     def asleep(self) -> bool:
-        """Whether it is deployed and has no replica on purpose: its `replicas` are 0, or scaled down to 0."""
+        """Whether it is deployed and wants no replica: `replicas` is 0, or dstack scaled it down to 0."""
         ended = {attempt.termination_reason for attempt in self.newest} - SLEEPING
         return self.status == "pending" and not self.replicas and not ended
 
     @property
     def replicas(self) -> list[Job]:
-        """Replicas that serve or are being made, the newest deployment first."""
+        """The replicas that serve or are being started, the newest deployment first."""
         jobs = [job for job in self.jobs if job.latest.status not in JOB_OVER]
         return sorted(jobs, key=lambda job: (-job.latest.deployment_num, job.number))
 
     @property
     def price(self) -> float:
-        """What its machines cost now, in USD per hour."""
+        """The present price of its machines in USD per hour."""
         return sum(job.latest.machine.price for job in self.replicas if job.latest.machine)
 
 
 class ResourcePlan(BaseModel):
-    """What applying a fleet or a gateway would do: `action` is "update", or "create", also when it can't be updated.
+    """What applying a fleet or a gateway would do.
 
-    `current_resource` and `spec` go back to the server as they came.
+    `action` is "update" or "create". "create" with a `current_resource` means that it can't be updated.
+    `current_resource` and `spec` go back to the server unchanged.
     """
 
     action: str
@@ -172,7 +161,7 @@ class ResourcePlan(BaseModel):
 
 
 class RunPlan(ResourcePlan):
-    """The same for the service's run."""
+    """What applying the service would do."""
 
     spec: Document = Field(validation_alias="run_spec")
     effective_spec: Document = Field(validation_alias="effective_run_spec")
@@ -184,21 +173,23 @@ class RunPlan(ResourcePlan):
 
     @property
     def offers(self) -> list[Machine]:
-        """What a new replica would run on, in the order in which dstack tries them."""
+        """The offers for a new replica, in the order in which dstack tries them."""
         return [offer for offer in self.listed if offer.availability in AVAILABLE]
 
 
 class Fleet(BaseModel):
-    """A fleet, as far as it is looked for."""
+    """A fleet of the project."""
 
+    id: str = ""
     name: str
     spec: Document
     status: str
 
 
 class Gateway(BaseModel):
-    """`hostname` is the load balancer's; replicas that are gone stay listed."""
+    """A gateway. `hostname` is that of its load balancer. Replicas that ended stay listed."""
 
+    id: str = ""
     status: str
     status_message: str | None = None
     hostname: str | None = None
@@ -211,7 +202,7 @@ class Gateway(BaseModel):
 
     @property
     def reference(self) -> str | None:
-        """How runs have to write this gateway, if that matters: see gateways.py."""
+        """The form in which runs must write this gateway; None if both do. gateways.py says why."""
         return (self.configuration.get("tags") or {}).get(REFERENCE)
 
     @property
@@ -220,22 +211,22 @@ class Gateway(BaseModel):
 
     @property
     def ready(self) -> bool:
-        """It runs as many replicas as it should."""
+        """Whether all its replicas run."""
         return self.status == "running" and len(self.running) == self.wanted
 
     @property
     def targets(self) -> tuple[str, ...]:
-        """What a record has to point at: the load balancer's name, or the addresses of the running replicas."""
+        """The targets of its record: the load balancer's name, or the addresses of the running replicas."""
         return (self.hostname,) if self.hostname else tuple(sorted(replica["hostname"] for replica in self.running))
 
     @property
     def summary(self) -> str:
-        """One line for people."""
+        """Status, replicas and addresses in one line."""
         here = f"{len(self.running)} of {self.wanted} replicas running"
         return f"{self.status}, {here}, {' '.join(self.targets) or '-'}"
 
     @property
     def reason(self) -> str:
-        """Why it failed, in dstack's words."""
-        said = [replica["status_message"] for replica in self.replicas if replica.get("status_message")]
-        return self.status_message or (said[-1] if said else "dstack gives no reason, its server's log may")
+        """The reason of its failure, in dstack's words."""
+        reasons = [replica["status_message"] for replica in self.replicas if replica.get("status_message")]
+        return self.status_message or (reasons[-1] if reasons else "no reason given, see the server's log")

@@ -1,7 +1,8 @@
-"""HTTP to one dstack server: a question, and an answer of the expected shape or the Failure that it means.
+"""Sends requests to one dstack server, and returns an answer of the expected shape or raises a Failure.
 
-One bad answer is no verdict. With `patience`, a question whose answer is bad or lost is asked again for so long. A
-write whose answer is bad or lost is never sent again blindly: first it is looked up whether it was carried out.
+One bad answer decides nothing. With `patience`, a question whose answer is bad or lost is asked again for that many
+seconds. A write whose answer is bad or lost is never repeated blindly: the client first looks whether it was carried
+out.
 """
 
 import time
@@ -16,31 +17,31 @@ from pydantic import TypeAdapter, ValidationError
 from console.connection import CONNECT_SECONDS, Session
 from console.errors import Failure
 from deploy.documents.files import Document
-from deploy.dstack import refusals
+from deploy.dstack import failures
 from deploy.dstack.refusals import Asked, Foreign, Passing
 from deploy.environments import Environment
 
 ANSWER_SECONDS = 120  # a plan asks the clouds for offers
 PAUSES = (2.0, 4.0, 8.0)  # seconds before the next try; the last one repeats
-WRITE_SECONDS = 20.0  # how long a write whose answer was lost is looked up, at least
+WRITE_SECONDS = 20.0  # the shortest time for which a write whose answer was lost is looked up and repeated
 Say: TypeAlias = Callable[[str], None]  # shows one line of progress
 T = TypeVar("T")
 
 
 class Client:
-    """Ask one dstack server as the environment's user. `patience` in seconds, 0: the first bad answer counts."""
+    """Asks one dstack server as the environment's user. With a `patience` of 0 seconds, the first bad answer counts."""
 
     def __init__(self, environment: Environment, *, patience: float = 0.0, say: Say = lambda line: None) -> None:
         self.url, self.project = environment.server_url, environment.project
-        self._name, self._patience, self._say = environment.name, patience, say
+        self._file, self._patience, self._say = environment.file, patience, say
         self._hint = "run `inv server` in another terminal" if environment.name == "dev" else "is the VPN up?"
-        # a server that never answered is not waited for, and one that never answered as dstack does is none
+        # a server that never answered is not waited for; `known`: an answer had the shape of dstack's
         self.reached = self.known = False
         self._session = Session(environment.token)
         self._session.headers["X-API-VERSION"] = version("dstack")  # answers come in the form of that version
 
     def read(self, path: str, body: Document | None, shape: Any) -> Any:
-        """Return the answer as `shape`. Raises Passing when there was no good one for `patience` seconds."""
+        """Return the answer as `shape`. Raises Passing when there was no good answer for `patience` seconds."""
         until = time.monotonic() + self._patience
         for tries in count():
             try:
@@ -53,8 +54,9 @@ class Client:
     def write(self, path: str, body: Document | None, shape: Any, done: Callable[[], T | None]) -> Any:
         """Send a change and return the answer as `shape`, or what `done` returns when the answer was bad or lost.
 
-        `done` looks whether the change was carried out, None: it was not. Only then is it sent again, for `patience`
-        seconds and WRITE_SECONDS at least. The changes that are sent this way compare and swap, or may be done twice.
+        `done` looks whether the change was carried out, and returns None if it was not. Only then is it sent again,
+        for `patience` seconds and for at least WRITE_SECONDS. The changes that are sent this way compare and swap, or
+        may be done twice.
         """
         until = time.monotonic() + max(self._patience, WRITE_SECONDS)
         for tries in count():
@@ -83,26 +85,26 @@ class Client:
         time.sleep(PAUSES[min(tries, len(PAUSES) - 1)])
 
     def _once(self, path: str, body: Document | None, shape: Any) -> Any:
-        asked = Asked(self.url, path, self.project, self._name, self._hint, self.known)
+        asked = Asked(self.url, path, self.project, self._file, self._hint, self.known)
         limits = (CONNECT_SECONDS, ANSWER_SECONDS)
         try:
             response = self._session.post(self.url + path, json=body or {}, timeout=limits, allow_redirects=False)
         except requests.RequestException as error:
             self.reached = self.reached or _sent(error)
-            raise refusals.of_exception(asked, error) from None
+            raise failures.from_exception(asked, error) from None
         self.reached = True
         if response.status_code != requests.codes.ok:
-            raise refusals.of_answer(asked, response)
+            raise failures.from_answer(asked, response)
         try:
             answer = TypeAdapter(shape).validate_json(response.content)
         except ValidationError:
-            raise refusals.of_shape(asked, response.text) from None
+            raise failures.from_shape(asked, response.text) from None
         self.known = True
         return answer
 
 
 def _sent(error: requests.RequestException) -> bool:
-    """Return whether a server was there: the question may have been carried out."""
+    """Return whether the request may have reached a server and been carried out."""
     if isinstance(error, requests.ConnectTimeout) or "NewConnectionError" in str(error):
         return False
     broken = requests.ConnectionError | requests.ReadTimeout | requests.exceptions.ChunkedEncodingError

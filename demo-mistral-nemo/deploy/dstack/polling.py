@@ -1,4 +1,4 @@
-"""Waiting for something that takes its time."""
+"""Waits for something that takes time."""
 
 import time
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ POLL_SECONDS = 2.0  # between two looks
 
 
 def poll(seconds: float) -> Iterator[None]:
-    """Yield immediately, and again every POLL_SECONDS until `seconds` have passed; never for 0."""
+    """Yield now, and again every POLL_SECONDS until `seconds` have passed. For 0 seconds, yield nothing."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         yield

@@ -1,0 +1,39 @@
+"""What can't be sized or read. A task turns it into a Failure, see operate/sizes.py."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from pydantic import ValidationError
+
+INDEX = "model.safetensors.index.json"
+
+
+class SizingError(ValueError):
+    """A model, a flag or a file that sizing does not understand: the problem with its place, and what to type."""
+
+    def __init__(self, problem: str, remedy: str = "") -> None:
+        super().__init__(f"{problem}; {remedy}" if remedy else problem)
+        self.problem, self.remedy = problem, remedy
+
+
+@contextmanager
+def errors_at(where: str) -> Iterator[None]:
+    """Raise SizingError, with `where` in front, for whatever is wrong with values that come from there."""
+    remedy = ""
+    try:
+        yield
+        return
+    except SizingError as error:
+        problem, remedy = error.problem, error.remedy
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        given = "" if first["type"] == "missing" else f" {first['input']!r:.60}"
+        problem = f"{'.'.join(map(str, first['loc'])) or 'its content'}{given}: {first['msg']}"
+    except OSError as error:  # requests' errors are OSErrors, too
+        problem = f"can't be read ({type(error).__name__})"
+        remedy = f"config.json and {INDEX} can be given as --config FOLDER"
+    except ValueError as error:
+        problem = str(error)
+    except (AttributeError, LookupError, TypeError) as error:
+        problem = f"has another form than sizing knows ({type(error).__name__}: {error})"
+    raise SizingError(f"{where}: {problem}", remedy)

@@ -1,0 +1,141 @@
+"""Asking what a deploy would change. The answer is a Plan (plans.py); what speaks against it is in guards.py."""
+
+from dataclasses import replace
+
+from console.errors import ExitCode, Failure
+from deploy.api import Api
+from deploy.changes import (
+    GATEWAY_IN_PLACE,
+    Change,
+    Part,
+    classify_fleet,
+    classify_gateway,
+    classify_host,
+    classify_service,
+)
+from deploy.documents.files import Document
+from deploy.dstack.answers import REFERENCE, Gateway, ResourcePlan, Run
+from deploy.dstack.client import Say
+from deploy.dstack.polling import poll
+from deploy.environments import Environment
+from deploy.existing import forgotten
+from deploy.offers import machines
+from deploy.outdated import look
+from deploy.plans import Plan
+from deploy.records import RecordPlan
+
+RELEASE_SECONDS = 120.0  # how long a machine that is being released is waited for
+
+
+def make(api: Api, environment: Environment, say: Say, *, gateway: bool = True) -> Plan:
+    """Plan a deploy of `environment`, with `gateway` of gateway and records too. Changes nothing.
+
+    Files that dstack would refuse, then or when it makes a replica, are refused here. A machine that is being released
+    fills a place of the fleet until it is gone, and a full fleet has no offers: that is waited for.
+    """
+    from deploy.documents import schema  # dstack's models take longer to import than the rest takes to run
+
+    schema.check(environment)
+    for _ in poll(RELEASE_SECONDS):
+        plan = _ask(api, environment, gateway=gateway)
+        instances = (plan.fleet_plan.current_resource or {}).get("instances", [])
+        releasing = any(instance["status"] == "terminating" for instance in instances)
+        if plan.offers or not plan.needs_machine or not releasing:
+            break
+        say("waiting for a machine that is being released")
+    if not gateway:
+        return plan
+    return replace(plan, removals=forgotten(api, environment, plan.run_plan.current, plan.seen.gateway, say))
+
+
+def _ask(api: Api, environment: Environment, *, gateway: bool) -> Plan:
+    """Ask dstack, and Route 53, once for each part."""
+    seen = look(api, environment, gateway=gateway)
+    known = {environment.run_name: seen.gateway} if gateway else {}
+    fleet_plan = api.plan("fleet", environment.fleet)
+    run_plan = api.plan_run(environment.service, seen.run, known=known)
+    gateway_plan = plan_gateway(api, environment, seen.gateway, seen.run) if gateway and environment.gateway else None
+    records_plan = _plan_records(environment, seen.gateway, gateway_plan) if gateway and environment.dns else None
+    serving = bool(seen.run and seen.run.active)
+    parts = {"fleet": classify_fleet(fleet_plan, serving=serving)}
+    if gateway_plan:
+        parts["gateway"] = classify_gateway(gateway_plan)
+    if records_plan:
+        parts["records"] = records_plan.part
+    parts["service"] = _service_part(environment, parts, classify_service(run_plan), seen.run)
+    plan = Plan(
+        environment=environment,
+        parts=parts,
+        offers=run_plan.offers,
+        price=seen.run.price if seen.run else 0.0,
+        fleet_plan=fleet_plan,
+        run_plan=run_plan,
+        gateway_plan=gateway_plan,
+        records_plan=records_plan,
+        seen=replace(seen, records=records_plan.read if records_plan else None),
+    )
+    return _with_offers(api, plan)
+
+
+def _service_part(environment: Environment, parts: dict[str, Part], service: Part, run: Run | None) -> Part:
+    """Return what happens to the service, given what happens to fleet and gateway."""
+    if "gateway" not in parts or parts["gateway"].change in (Change.UNCHANGED, Change.IN_PLACE):
+        service = classify_host(service, run, environment.host)
+    if parts["fleet"].change == Change.RESTART and service.change != Change.CREATE:
+        service = replace(service, change=Change.RESTART)  # its fleet goes, and the service with it
+    return service
+
+
+def _with_offers(api: Api, plan: Plan) -> Plan:
+    """Return the plan with the offers that hold for a changed fleet, and with what only the price limit excludes."""
+    if not plan.needs_machine:
+        return plan
+    environment, limit = plan.environment, plan.environment.max_price_per_hour
+    if plan.fleet.change != Change.UNCHANGED:
+        # dstack plans with the fleet as it is now: ask for what the fleet will allow
+        plan = replace(plan, offers=machines(api, environment))
+    if not plan.offers and limit:
+        unlimited = machines(api, environment, unlimited=True)
+        plan = replace(plan, dearer=min((offer.price for offer in unlimited if offer.price > limit), default=None))
+    return plan
+
+
+def _plan_records(environment: Environment, found: Gateway | None, gateway_plan: ResourcePlan | None) -> RecordPlan:
+    """Return the plan of the records. They wait for a gateway that the same deploy changes, or that is not up yet."""
+    from deploy import route53  # boto3 takes longer to import than the rest takes to run
+
+    unchanged = gateway_plan is not None and classify_gateway(gateway_plan).change == Change.UNCHANGED
+    return route53.plan(environment, found.targets if found and found.ready and unchanged else ())
+
+
+def plan_gateway(api: Api, environment: Environment, found: Gateway | None, run: Run | None) -> ResourcePlan:
+    """Return dstack's own plan of the gateway; a new one gets the tag that registers `run`, see gateways.py.
+
+    dstack plans for a project's admins alone. For others it is what the gateway is, with the file's keys over it. That
+    sees every key that the file names; it misses one that was taken out of the file. It has no `spec`.
+    """
+    wanted = tagged(environment.gateway or {}, found.reference if found else other_way(run, environment))
+    try:
+        return api.plan("gateway", wanted)
+    except Failure as failure:
+        if failure.code != ExitCode.TOKEN_REFUSED:
+            raise
+    before = found.configuration if found else {}
+    after = before | wanted
+    in_place = all(before.get(key) == after[key] for key in after.keys() - GATEWAY_IN_PLACE)
+    current = {"configuration": before} if found else None
+    action, effective = "update" if in_place else "create", {"configuration": after}
+    return ResourcePlan(action=action, spec={}, effective_spec=effective, current_resource=current)
+
+
+def tagged(gateway: Document, reference: str | None) -> Document:
+    """Return the gateway's document with the tag that says how runs have to write it, see gateways.py."""
+    return gateway | {"tags": (gateway.get("tags") or {}) | {REFERENCE: reference}} if reference else gateway
+
+
+def other_way(run: Run | None, environment: Environment) -> str | None:
+    """Return the way to write the gateway that an active run does not use; None where no run has to be registered."""
+    if run is None or not run.active or run.gateway is None:
+        return None
+    name = environment.run_name
+    return f"{environment.project}/{name}" if run.gateway == name else name

@@ -1,0 +1,188 @@
+"""Route 53: the hosted zone that the service's gateway serves, and the service's records in it.
+
+Whose records are whose is decided in records.py. Reading takes the same few calls however large the zone is, and
+nothing is written when nothing differs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError, ConnectionError, HTTPClientError
+
+from console.errors import ExitCode, Failure
+from console.prompts import ask_code
+from deploy.api import Api
+from deploy.documents.files import Document
+from deploy.dstack.client import Say
+from deploy.environments import Environment
+from deploy.records import (
+    OWNER_PREFIX,
+    RecordChange,
+    RecordPlan,
+    RecordSet,
+    changes_between,
+    chosen_zone,
+    owned,
+    records_for,
+    refuse_foreign,
+)
+
+RETRIES = Config(retries={"mode": "adaptive", "max_attempts": 8})  # Route 53 takes 5 requests a second and account
+PASSING = (ConnectionError, HTTPClientError)  # other errors of boto3 itself are about credentials
+INSYNC = {"Delay": 5, "MaxAttempts": 36}  # seconds, polls; Route 53 propagates within 60 s as a rule
+
+
+@dataclass(frozen=True)
+class Zone:
+    """A hosted zone, and the name in it that is this service's. Everything fails with DNS_REFUSED, quoting AWS."""
+
+    client: Any
+    id: str
+    host: str
+    owner: str
+
+    def read(self) -> frozenset[RecordSet]:
+        """Return the address and the owner of exactly our two names; a name has few sets, so one page holds them all.
+
+        Other types at our name, such as TXT or CAA, belong to others.
+        """
+        found = set()
+        for name, types in ((f"{self.host}.", {"A", "CNAME"}), (f"{OWNER_PREFIX}.{self.host}.", {"TXT"})):
+            with _explained(f"reading {name}"):
+                page = self.client.list_resource_record_sets(HostedZoneId=self.id, StartRecordName=name, MaxItems="20")
+            sets = page["ResourceRecordSets"]
+            found |= {RecordSet.of_aws(one) for one in sets if one["Name"] == name and one["Type"] in types}
+        return frozenset(found)
+
+    def write(self, changes: Sequence[RecordChange], read: frozenset[RecordSet], wanted: frozenset[RecordSet]) -> None:
+        """Apply the batch that leads from `read` to `wanted`, and wait until all of Route 53's servers answer with it.
+
+        Fails with PLAN_OUTDATED, and nothing is written, when somebody changed what was read.
+        """
+        batch = {"Changes": [change.to_aws() for change in changes]}
+        with _explained(f"changing {self.host}"):
+            try:
+                answer = self.client.change_resource_record_sets(HostedZoneId=self.id, ChangeBatch=batch)
+            except ClientError as error:
+                if error.response["Error"]["Code"] != "InvalidChangeBatch":
+                    raise
+                now = self.read()
+                if now == wanted:  # an answer was lost, so boto3 asked again for what was done already
+                    return
+                if now == read:
+                    raise
+                why = f"somebody changed the records of {self.host} meanwhile"
+                raise Failure(ExitCode.PLAN_OUTDATED, why, "run `inv plan` and decide again") from None
+            waiter = self.client.get_waiter("resource_record_sets_changed")
+            waiter.wait(Id=answer["ChangeInfo"]["Id"], WaiterConfig=INSYNC)
+
+
+def zone_of(environment: Environment) -> Zone:
+    """Return the environment's zone: of those with its name the VPC's private one, or the public one without a VPC."""
+    if environment.gateway is None:
+        message = f"{environment.file} has no gateway, so there is no record to keep"
+        raise Failure(ExitCode.SETTINGS_INVALID, message)
+    domain, region = environment.gateway["domain"], environment.gateway["region"]
+    vpc = environment.dns.vpc_id if environment.dns else None
+    where = f" of {vpc} in {region}" if vpc else ""
+    with _explained(f"looking for the zone {domain}{where}"):
+        client = _client(region)
+        named = _named(client, domain)
+        of_vpc, more = [], {"VPCId": vpc, "VPCRegion": region} if vpc else {}
+        while more:  # AWS's own zones are among them, of endpoints and service discovery: there can be many
+            page = client.list_hosted_zones_by_vpc(**more)
+            of_vpc += page["HostedZoneSummaries"]
+            more = more | {"NextToken": page["NextToken"]} if "NextToken" in page else {}
+    chosen = chosen_zone(named, of_vpc, f"{domain}.", vpc)
+    return Zone(client, chosen, environment.host, f"{environment.project}/{environment.run_name}")
+
+
+def holding(domain: str, region: str, run_name: str, project: str) -> list[Zone]:
+    """Return the zones named `domain`, of whatever VPC, in which the records of that run are this project's.
+
+    A zone that may not be read is left out: what is in it was not written with these credentials.
+    """
+    with _explained(f"looking for zones {domain}"):
+        client = _client(region)
+        ids = [zone["Id"].rsplit("/", 1)[-1] for zone in _named(client, domain)]
+    zones = [Zone(client, found, f"{run_name}.{domain}", f"{project}/{run_name}") for found in ids]
+    found = []
+    for zone in zones:
+        with suppress(Failure):
+            found += [zone] if owned(zone.read(), zone.host, zone.owner) else []
+    return found
+
+
+def plan(environment: Environment, targets: Sequence[str], *, adopt: bool = False) -> RecordPlan:
+    """Plan the records for the gateway's addresses `targets`; without any they are still to be known.
+
+    Zone and owner are checked in any case. `adopt`: take over records that have another owner, or none.
+    """
+    zone = zone_of(environment)
+    read = zone.read()
+    if not adopt:
+        refuse_foreign(read, zone.host, zone.owner)
+    return RecordPlan(zone, read, records_for(zone.host, targets, zone.owner) if targets else None)
+
+
+def apply(planned: RecordPlan, targets: Sequence[str], say: Say) -> None:
+    """Apply exactly that plan now that the gateway runs at `targets`, and wait until Route 53 answers so."""
+    planned = planned.pointing_at(targets)
+    if planned.changes and planned.wanted is not None:
+        planned.zone.write(planned.changes, planned.read, planned.wanted)
+    done = "written" if planned.changes else "unchanged"
+    say(f"record {planned.zone.host} -> {' '.join(targets)}: {done}")
+
+
+def publish(api: Api, environment: Environment, say: Say, *, dry_run: bool = False, adopt: bool = False) -> None:
+    """Point the service's name at its gateway, if it does not already, and wait until Route 53 answers so."""
+    if environment.dns is None:
+        return say(f"{environment.file} has no dns: nothing to do")
+    gateway = api.gateway(environment.run_name)
+    targets = gateway.targets if gateway else ()
+    planned = plan(environment, targets, adopt=adopt).pointing_at(targets)
+    if dry_run and planned.changes:
+        return say(f"record {planned.zone.host} -> {' '.join(targets)}: would be written")
+    apply(planned, targets, say)
+
+
+def delete(zone: Zone, say: Say) -> None:
+    """Delete the service's records. Doing it twice is doing it once."""
+    read = zone.read()
+    refuse_foreign(read, zone.host, zone.owner)
+    if read:
+        zone.write(changes_between(read, frozenset()), read, frozenset())
+        say(f"record {zone.host}: deleted")
+
+
+def _client(region: str) -> Any:
+    """Return a client of Route 53. A profile that wants an MFA code asks on the terminal, or fails without one."""
+    session = boto3.Session(region_name=region)
+    providers = session._session.get_component("credential_provider")
+    providers.get_provider("assume-role")._prompter = ask_code
+    return session.client("route53", config=RETRIES)
+
+
+def _named(client: Any, domain: str) -> list[Document]:
+    page = client.list_hosted_zones_by_name(DNSName=domain, MaxItems="100")  # those of this name first
+    return [zone for zone in page["HostedZones"] if zone["Name"] == f"{domain}."]
+
+
+@contextmanager
+def _explained(doing: str) -> Iterator[None]:
+    """Turn what boto3 raises inside the block into a Failure that says what was being done."""
+    try:
+        yield
+    except (ClientError, BotoCoreError) as error:
+        answer = getattr(error, "response", None) or getattr(error, "last_response", {})  # the latter: while waiting
+        status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode")
+        remedy = "fix that or wait, then run it again"
+        if status == 403 or not (status or isinstance(error, PASSING)):
+            remedy = "it takes AWS credentials that are valid and have policies/dns.json: AWS_PROFILE, a role or a key"
+        raise Failure(ExitCode.DNS_REFUSED, f"AWS refused {doing}: {error}", remedy) from None

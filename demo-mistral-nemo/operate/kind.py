@@ -1,0 +1,13 @@
+"""The kind of model that this service serves: it decides what is asked and what is measured."""
+
+from capacity.errors import SizingError
+from capacity.served import served_model
+from console.errors import ExitCode, Failure
+
+
+def model_kind() -> str:
+    """Return `chat` or `pictures`, as capacity/model.json says. Fails with SETTINGS_INVALID."""
+    try:
+        return served_model().kind
+    except SizingError as error:
+        raise Failure(ExitCode.SETTINGS_INVALID, error.problem, error.remedy) from None
