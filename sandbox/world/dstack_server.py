@@ -13,6 +13,7 @@ from typing import Any
 import aiohttp
 import yaml
 
+from sandbox.dstack_database import migrated_database
 from sandbox.errors import SandboxError
 from sandbox.world.processes import die_with_parent, kill_all_with
 
@@ -49,8 +50,10 @@ class DstackServer:
             raise SandboxError(
                 f"{sys.executable} has no dstack; run `{sys.executable} -m pip install 'dstack[server]'`"
             )
-        for directory in (self._data, self._folder / "home"):
+        for directory in (self._data, self._data / "data", self._folder / "home"):
             directory.mkdir()
+        if (database := await migrated_database()) is not None:
+            shutil.copy(database, self._data / "data" / "sqlite.db")
         (self._data / "config.yml").write_text(
             yaml.safe_dump({"projects": [{"name": PROJECT, "backends": self._backends}]})
         )
