@@ -1,4 +1,7 @@
-"""One sandbox a test file, and environments in it: real dstack server, real commands, emulated clouds."""
+"""One sandbox a test file, and environments in it: real dstack server, real commands, emulated clouds.
+
+What is still deployed at the end goes with the sandbox: `inv destroy` takes up to a minute, and has tests of its own.
+"""
 
 from __future__ import annotations
 
@@ -46,25 +49,21 @@ def project(cookies_session: Any) -> Path:
 
 @pytest.fixture
 def make(project: Path, sandbox: Sandbox) -> Iterator[Make]:
-    """make(name, **settings): an environment; destroyed at the end, and the clouds are well again."""
-    made: list[Environment] = []
+    """make(name, **settings): an environment with its own run and fleet; at the end the clouds are well again."""
 
     def environment(name: str, **settings: Any) -> Environment:
-        made.append(Environment(project, sandbox, name))
-        made[-1].write(**settings)
-        return made[-1]
+        made = Environment(project, sandbox, name)
+        made.write(**settings)
+        return made
 
     yield environment
-    sandbox.faults.clear()
-    for one in made:
-        one.inv("destroy", "--yes")
+    sandbox.clear_faults()
 
 
 @pytest.fixture(scope="module")
-def serving(project: Path, sandbox: Sandbox) -> Iterator[Environment]:
+def serving(project: Path, sandbox: Sandbox) -> Environment:
     """A service that is deployed already; a test that changes it leaves it serving."""
     environment = Environment(project, sandbox, "serving")
     environment.write()
     environment.deploy()
-    yield environment
-    environment.inv("destroy", "--yes")
+    return environment

@@ -20,6 +20,8 @@ import yaml
 from sandbox import Sandbox
 
 MODEL = "mistralai/Mistral-Nemo-Instruct-2407"
+PROBE_INTERVAL = "1s"  # the shortest that dstack takes; `inv demo` and the workflows' tests have the service's own
+PATIENCE = {"capacity": 240, "ready": 300}  # seconds; a deploy that has to succeed does so on a busy machine too
 
 
 @dataclass(frozen=True)
@@ -59,12 +61,19 @@ class Environment:
         return {"Authorization": f"Bearer {self.sandbox.token}"}
 
     def write(self, **settings: Any) -> None:
-        """Write the environment's file: the sandbox's, with `settings` over its keys."""
+        """Write the environment's file: the sandbox's, patient, with frequent probes, and `settings` over its keys."""
         self.settings = self.settings | settings
-        document = yaml.safe_load((self.project / "environments" / "sandbox.yml").read_text("utf-8")) | self.settings
+        common = yaml.safe_load((self.project / "environments" / "sandbox.yml").read_text("utf-8"))
+        document = common | {"timeouts": PATIENCE} | self.settings
         service = document.get("service", {})
-        document["service"] = service | {"env": {"HF_TOKEN": None} | service.get("env", {})}
+        environ = {"env": {"HF_TOKEN": None} | service.get("env", {})}
+        document["service"] = {"probes": self._frequent_probes()} | service | environ
         (self.project / "environments" / f"{self.name}.yml").write_text(yaml.safe_dump(document), "utf-8")
+
+    def _frequent_probes(self) -> list[dict[str, Any]]:
+        """The service's own probes, PROBE_INTERVAL apart: with its own, a new replica takes 15 seconds longer."""
+        service = yaml.safe_load((self.project / "dstack" / "service.dstack.yml").read_text("utf-8"))
+        return [probe | {"interval": PROBE_INTERVAL} for probe in service["probes"]]
 
     def start(self, *words: str, piped: int = subprocess.DEVNULL, **variables: str) -> subprocess.Popen[str]:
         """Start `inv …` in the project."""
@@ -122,6 +131,15 @@ class Environment:
         assert done.returncode == 0, done.stderr
         return done
 
+    def submit(self) -> subprocess.Popen[str]:
+        """Start a deploy; returns when it has submitted its change and waits for it."""
+        process = self.start("deploy", "--yes")
+        assert process.stderr is not None
+        for line in process.stderr:
+            if "submitted" in line:
+                return process
+        raise AssertionError(f"it ended with {process.wait()} before it submitted anything")
+
     def status(self) -> dict[str, Any]:
         done = self.inv("status", "--json")
         assert done.returncode == 0, done.stderr
@@ -133,6 +151,11 @@ class Environment:
         chat = {"model": MODEL, "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 8} | body
         held = bool(body.get("stream_options"))  # the caller reads the stream piece by piece
         return requests.post(f"{self.url}/chat/completions", json=chat, headers=self.headers, timeout=60, stream=held)
+
+    def context(self) -> int | None:
+        """The MAX_MODEL_LEN of the engine that answers; None when nobody does."""
+        answer = requests.get(f"{self.url}/models", headers=self.headers, timeout=30)
+        return int(answer.json()["data"][0]["max_model_len"]) if answer.ok else None
 
     def flaw(self, stream: bool) -> str | None:
         """What is wrong with the answer to a chat; None when it is whole."""

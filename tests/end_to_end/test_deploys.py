@@ -8,6 +8,7 @@ import time
 from sandbox import Sandbox
 from tests.end_to_end.conftest import Make
 from tests.end_to_end.project import refused
+from tests.sandbox.deployment import wait_for
 
 
 def test_without_capacity_on_one_cloud_the_replica_goes_to_the_other(make: Make, sandbox: Sandbox) -> None:
@@ -29,10 +30,7 @@ def test_without_capacity_anywhere_a_first_deploy_ends_and_leaves_nothing(make: 
 def test_an_interrupted_deploy_is_continued_by_the_next(make: Make) -> None:
     environment = make("interrupted")
     process = environment.start("deploy", "--yes")
-    until = time.monotonic() + 60
-    while not environment.machines() and time.monotonic() < until:
-        time.sleep(0.5)
-    [machine] = environment.machines()
+    [machine] = wait_for(environment.machines)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=30)
     assert process.returncode == 130
@@ -43,23 +41,12 @@ def test_an_interrupted_deploy_is_continued_by_the_next(make: Make) -> None:
     assert environment.ask().ok
 
 
-def test_destroy_leaves_nothing_and_again_does_nothing(make: Make, sandbox: Sandbox) -> None:
-    environment = make("destroyed")
+def test_destroy_lets_a_stream_end_leaves_nothing_and_again_does_nothing(make: Make, sandbox: Sandbox) -> None:
+    environment = make("destroyed", service={"env": {"SANDBOX_TOKEN_SECONDS": "0.3"}})
     environment.deploy()
     refused(environment.inv("destroy"), 34, "--yes")
     assert environment.inv("destroy", "--dry-run").returncode == 0
     assert environment.machines() != []
-    assert environment.inv("destroy", "--yes").returncode == 0
-    assert environment.machines() == []
-    before = sandbox.calls(writes=True)
-    again = environment.inv("destroy", "--yes")
-    assert (again.returncode, again.stdout) == (0, "mistral-nemo-destroyed: nothing to destroy\n")
-    assert sandbox.calls(writes=True) == before
-
-
-def test_a_stream_in_flight_ends_whole_when_the_service_is_destroyed(make: Make) -> None:
-    environment = make("draining", service={"env": {"SANDBOX_TOKEN_SECONDS": "0.3"}})
-    environment.deploy()
     with environment.ask(stream=True, max_tokens=20, stream_options={"include_usage": True}) as answer:
         lines = answer.iter_lines(chunk_size=None)
         assert next(lines).startswith(b"data: ")
@@ -70,3 +57,8 @@ def test_a_stream_in_flight_ends_whole_when_the_service_is_destroyed(make: Make)
     assert received[-1] == "data: [DONE]"
     _, errors = destroying.communicate(timeout=120)
     assert destroying.returncode == 0, errors
+    assert environment.machines() == []
+    before = sandbox.calls(writes=True)
+    again = environment.inv("destroy", "--yes")
+    assert (again.returncode, again.stdout) == (0, "mistral-nemo-destroyed: nothing to destroy\n")
+    assert sandbox.calls(writes=True) == before

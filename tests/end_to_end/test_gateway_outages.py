@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -19,11 +19,10 @@ pytestmark = pytest.mark.gateway
 
 
 @pytest.fixture(scope="module")
-def chat(project: Path, vpc: Sandbox) -> Iterator[Behind]:
+def chat(project: Path, vpc: Sandbox) -> Behind:
     environment = Behind(project, vpc, "chat")
     environment.settle()
-    yield environment
-    environment.inv("destroy", "--yes")
+    return environment
 
 
 @pytest.fixture(scope="module")

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import subprocess
 import time
-from collections.abc import Callable
 from pathlib import Path
 
-from sandbox import Sandbox
-from tests.end_to_end.conftest import Make
 from tests.end_to_end.project import Environment, refused
-from tests.sandbox.deployment import wait_for
+
+IMPATIENCE = 20  # seconds; dstack takes twice as long to replace a replica
 
 
 def colleague(one: Environment, folder: Path) -> Environment:
@@ -29,40 +28,33 @@ def ended(process: subprocess.Popen[str]) -> subprocess.CompletedProcess[str]:
     return subprocess.CompletedProcess("deploy", process.returncode, output, errors)
 
 
-def deployment(environment: Environment) -> Callable[[int], bool]:
-    return lambda number: environment.status()["deployment"] == number
-
-
-def test_who_is_overtaken_ends_with_31_and_the_other_one_serves(make: Make, tmp_path: Path) -> None:
-    first = make("overtaken")
-    first.deploy()
-    second = colleague(first, tmp_path)
-    first.write(service=value(96))
-    slow = first.start("deploy", "--yes")
-    wait_for(lambda: deployment(first)(1), 60)
+def test_who_is_overtaken_ends_with_31_and_the_other_one_serves(serving: Environment, tmp_path: Path) -> None:
+    second, before = colleague(serving, tmp_path), serving.status()["deployment"]
+    serving.write(service=value(96))
+    first = serving.submit()
     second.write(service=value(112))
     second.deploy()
-    refused(ended(slow), 31, "somebody else submitted deployment 2", "inv plan")
-    assert "env.MAX_NUM_SEQS: 112 -> 96" in first.inv("plan").stdout
+    refused(ended(first), 31, f"somebody else submitted deployment {before + 2}", "inv plan")
+    assert "env.MAX_NUM_SEQS: 112 -> 96" in serving.inv("plan").stdout
     assert second.inv("plan", "--detailed-exitcode").returncode == 0
     assert second.ask().ok
 
 
-def test_a_deploy_that_fails_does_not_undo_what_a_colleague_deployed_meanwhile(
-    make: Make, tmp_path: Path, sandbox: Sandbox
+def test_a_deploy_whose_time_is_up_does_not_undo_what_a_colleague_deployed_meanwhile(
+    serving: Environment, tmp_path: Path
 ) -> None:
-    """The first one's replica never gets ready, and its time is up while the second one's fix starts."""
-    first = make("undone")
-    first.deploy()
-    second = colleague(first, tmp_path)
-    second.write(timeouts={"capacity": 60, "ready": 250}, service=value(112))
-    sandbox.faults.add("unready")
-    first.write(timeouts={"capacity": 60, "ready": 60}, service=value(96))
-    slow = first.start("deploy", "--yes")
-    wait_for(lambda: len(first.machines()) == 2, 60)
-    time.sleep(15)
-    sandbox.faults.clear()
-    second.deploy()
-    refused(ended(slow), 31, "somebody else submitted deployment 2")
-    assert second.inv("plan", "--detailed-exitcode").returncode == 0
-    assert second.ask().ok
+    """It stands still, as on a laptop whose lid is closed, until the colleague's deployment serves."""
+    impatient, before = colleague(serving, tmp_path), serving.status()["deployment"]
+    impatient.write(service=value(80), timeouts={"capacity": IMPATIENCE, "ready": IMPATIENCE})
+    first = impatient.submit()
+    first.send_signal(signal.SIGSTOP)
+    stopped = time.monotonic()
+    serving.write(service=value(120))
+    serving.deploy()
+    assert time.monotonic() - stopped > IMPATIENCE
+    first.send_signal(signal.SIGCONT)
+    done = ended(first)
+    assert done.returncode in (26, 31)  # whichever it sees first: that its time is up, or the colleague's deployment
+    refused(done, done.returncode, "somebody else", f"deployment {before + 2}")
+    assert serving.inv("plan", "--detailed-exitcode").returncode == 0
+    assert serving.ask().ok

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import io
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +25,11 @@ def project(cookies_session: Any) -> Path:
 
 
 @pytest.fixture(scope="module")
-def drawing(project: Path, sandbox: Sandbox) -> Iterator[Environment]:
+def drawing(project: Path, sandbox: Sandbox) -> Environment:
     environment = Environment(project, sandbox, "drawing")
     environment.write()
     environment.deploy()
-    yield environment
-    environment.inv("destroy", "--yes")
+    return environment
 
 
 def test_a_deployed_service_draws_for_its_callers(drawing: Environment) -> None:

@@ -44,14 +44,13 @@ def dstack_key(vpc: Sandbox) -> Variables:
 
 
 @pytest.fixture(scope="module")
-def kept(project: Path, vpc: Sandbox, dstack_key: Variables) -> Iterator[Behind]:
+def kept(project: Path, vpc: Sandbox, dstack_key: Variables) -> Behind:
     """An environment whose gateway dstack made with gateway.json alone."""
     environment = Behind(project, vpc, "kept")
     environment.settle()
     done = environment.inv("gateway.deploy")
     assert done.returncode == 0, done.stderr
-    yield environment
-    environment.inv("destroy", "--yes")
+    return environment
 
 
 def dns(kept: Behind) -> Policy:

@@ -25,14 +25,13 @@ NO_CREDENTIALS = {
 
 
 @pytest.fixture(scope="module")
-def gateway(project: Path, vpc: Sandbox) -> Iterator[Behind]:
+def gateway(project: Path, vpc: Sandbox) -> Behind:
     """An environment whose gateway runs."""
     environment = Behind(project, vpc, "named")
     environment.settle()
     done = environment.inv("gateway.deploy")
     assert done.returncode == 0, done.stderr
-    yield environment
-    environment.inv("destroy", "--yes")
+    return environment
 
 
 @pytest.fixture

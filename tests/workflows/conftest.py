@@ -13,7 +13,7 @@ import pytest
 import requests
 
 from sandbox import Sandbox
-from tests.end_to_end.project import MODEL
+from tests.end_to_end.project import MODEL, PATIENCE
 from tests.rendered import Bake
 from tests.workflows.act import Execution
 from tests.workflows.forge import Forge
@@ -30,12 +30,12 @@ class Team:
     forge: Forge
 
     def environment(self, name: str = ENVIRONMENT, **settings: Any) -> None:
-        """Write an environment's file: a server, short patience, and `settings`."""
+        """Write an environment's file: a server, and `settings`."""
         service = settings.pop("service", {})
         common = {
             "server": {"project": self.sandbox.project},
             "protected": True,
-            "timeouts": {"capacity": 10, "ready": 120},
+            "timeouts": PATIENCE,
             "service": service | {"env": {"HF_TOKEN": None} | service.get("env", {})},
         }
         self.forge.write({f"environments/{name}.yml": common | settings})
