@@ -1,8 +1,11 @@
-"""Generated code is code: linters, type checker and its own tests pass in the state in which it is generated."""
+"""Generated code is code: linters, type checker and its own tests pass in the state in which it is generated.
+
+All renderings of one kind, for chats or for pictures, have the same code. So the linters read one of each kind, and the
+generated tests, which read the data beside the code too, run in the most different ones.
+"""
 
 from __future__ import annotations
 
-import hashlib
 import os
 import subprocess
 import sys
@@ -13,25 +16,24 @@ import pytest
 
 from template_catalogue import catalogue
 from tests.rendered import Bake, files
-from tests.test_rendering import every_combination
+from tests.test_rendering import PICTURES, every_combination
 
-Check = Callable[[str, Path], tuple[int, str]]
+Answers = dict[str, str]
+Check = Callable[[str, Path], None]
 
-CODE = (".py", ".toml")
-# What each command reads of a project. Where that is the same in two projects, so is the result.
-CHECKS = {
-    "ruff check": CODE,
-    "ruff format --check": CODE,
-    "mypy": CODE,
-    "lint-imports --no-cache": CODE,
-    "pytest": ("",),
+LINTERS = ("ruff check", "ruff format --check", "mypy", "lint-imports --no-cache")
+KINDS: dict[str, Answers] = {"chats": {}, "pictures": {"model_id": PICTURES}}
+TESTED: dict[str, Answers] = {
+    "chats": {},
+    "pictures": {"model_id": PICTURES, "gpu_clouds": "runpod"},
+    "an unknown model": {"model_id": "somebody/Unknown-70B", "gpu_clouds": "vastai", "precision": "fp8"},
+    "two GPUs": {"model_id": "RedHatAI/Llama-3.3-70B-Instruct-FP8-dynamic", "gpu_clouds": "runpod"},
 }
 
 
-@pytest.fixture(scope="session")
-def check(tmp_path_factory: pytest.TempPathFactory) -> Check:
-    """check(command, project): exit code and output, run once for all projects in which it reads the same."""
-    results: dict[tuple[str, str], tuple[int, str]] = {}
+@pytest.fixture
+def check(tmp_path: Path) -> Check:
+    """check(command, project): fails unless the command succeeds in the project and leaves nothing behind there."""
     environment = {
         **os.environ,
         "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",  # the project's requirements have no plugin, the template's have
@@ -39,47 +41,51 @@ def check(tmp_path_factory: pytest.TempPathFactory) -> Check:
         "PYTEST_ADDOPTS": "-p no:cacheprovider",
         "PYTHONDONTWRITEBYTECODE": "1",
         "RUFF_NO_CACHE": "true",
-        "MYPY_CACHE_DIR": str(tmp_path_factory.mktemp("mypy")),
+        "MYPY_CACHE_DIR": str(tmp_path / "mypy"),
         # two pytests that clean up one folder at a time stumble over each other
-        "PYTEST_DEBUG_TEMPROOT": str(tmp_path_factory.mktemp("temporary")),
+        "PYTEST_DEBUG_TEMPROOT": str(tmp_path),
     }
 
-    def run(command: str, project: Path) -> tuple[int, str]:
-        read = {name: text for name, text in files(project).items() if name.endswith(CHECKS[command])}
-        key = (command, hashlib.sha256(repr(read).encode()).hexdigest())
-        if key not in results:
-            program, *words = command.split()
-            done = subprocess.run(
-                [Path(sys.executable).with_name(program), *words],
-                cwd=project,
-                env=environment,
-                text=True,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                timeout=300,
-            )
-            results[key] = done.returncode, done.stdout
-        return results[key]
+    def run(command: str, project: Path) -> None:
+        before = files(project)
+        program, *words = command.split()
+        done = subprocess.run(
+            [Path(sys.executable).with_name(program), *words],
+            cwd=project,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert files(project) == before, "the check left something behind"
 
     return run
 
 
-@pytest.mark.parametrize("command", CHECKS)
+def code(project: Path) -> dict[str, str]:
+    """The files that linters and type checker read, and the tests."""
+    return {name: text for name, text in files(project).items() if name.endswith((".py", ".toml"))}
+
+
+@pytest.mark.parametrize("command", LINTERS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_linters_find_nothing_in_a_generated_project(baked: Bake, check: Check, kind: str, command: str) -> None:
+    check(command, baked(**KINDS[kind]))
+
+
+@pytest.mark.parametrize("name", TESTED)
+def test_a_generated_project_passes_its_own_tests(baked: Bake, check: Check, name: str) -> None:
+    check("pytest", baked(**TESTED[name]))
+
+
 @every_combination
-def test_a_generated_project_passes_its_own_checks(
-    baked: Bake, check: Check, answers: dict[str, str], command: str
-) -> None:
-    project = baked(**answers)
-    before = files(project)
-    code, output = check(command, project)
-    assert code == 0, output
-    assert files(project) == before, "the check left something behind"
+def test_all_projects_of_a_kind_have_the_same_code(baked: Bake, answers: Answers) -> None:
+    kind = "pictures" if answers["model_id"] == PICTURES else "chats"
+    assert code(baked(**answers)) == code(baked(**KINDS[kind]))
 
 
-@pytest.mark.parametrize("command", CHECKS)
 @pytest.mark.parametrize("model_id", catalogue())
-def test_a_project_for_a_known_model_passes_its_own_checks(
-    baked: Bake, check: Check, model_id: str, command: str
-) -> None:
-    code, output = check(command, baked(model_id=model_id))
-    assert code == 0, output
+def test_a_known_model_changes_no_code(baked: Bake, model_id: str) -> None:
+    kind = "chats" if catalogue()[model_id]["engine"] == "vllm" else "pictures"
+    assert code(baked(model_id=model_id)) == code(baked(**KINDS[kind]))
