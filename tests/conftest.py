@@ -21,13 +21,27 @@ SLOW = (  # of all that starts no dstack server: linters and tests of every rend
     *("test_command_line.py", "test_fleet_limits.py", "test_generated.py", "test_served.py"),
     *("test_sizing_from_hugging_face.py", "test_workflows.py"),
 )
+# Files with a dstack server that take longest, in this order: all workers would wait for one that started last.
+LONGEST = (
+    *("end_to_end/test_gateway.py", "end_to_end/test_gateway_outages.py", "sandbox/test_deployments.py"),
+    *("workflows/test_pipeline.py", "end_to_end/test_forgotten.py", "workflows/test_pipeline_in_a_vpc.py"),
+    *("end_to_end/test_asleep.py", "end_to_end/test_failed_updates.py", "end_to_end/test_demo.py"),
+    *("end_to_end/test_updates.py", "invariants/test_sequences.py", "end_to_end/test_policies.py"),
+    *("end_to_end/test_gateway_variants.py", "end_to_end/test_overtaken.py", "end_to_end/test_documents.py"),
+    *("sandbox/test_gateway.py", "end_to_end/test_records.py", "end_to_end/test_deploys.py"),
+)
 QUESTIONS = {key for key in json.loads((ROOT / "cookiecutter.json").read_text("utf-8")) if not key.startswith("_")}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if item.path.relative_to(HERE).as_posix().startswith(SLOW):
+        if _file(item).startswith(SLOW):
             item.add_marker(pytest.mark.slow)
+    items.sort(key=lambda item: LONGEST.index(_file(item)) if _file(item) in LONGEST else len(LONGEST))
+
+
+def _file(item: pytest.Item) -> str:
+    return item.path.relative_to(HERE).as_posix()
 
 
 def _bake(cookies: Any, answers: dict[str, str]) -> Path:
