@@ -11,6 +11,7 @@ calls.py             the log of calls to the emulated hosts
 proxy.py             the way out of the dstack server: to the emulated hosts and nowhere else
 front.py             a proxy before the dstack server, for faults of its answers
 dstack_server.py     the real dstack server
+dstack_database.py   an empty database of it, with its tables, made once
 processes.py         processes that must not outlive the sandbox, and programs that must be installed
 cache.py             where the sandbox keeps what is made once
 """

@@ -13,7 +13,7 @@ from typing import Any
 import aiohttp
 import yaml
 
-from sandbox.dstack_database import migrated_database
+from sandbox.world.dstack_database import migrated_database
 from sandbox.errors import SandboxError
 from sandbox.world.processes import die_with_parent, kill_all_with
 

@@ -57,7 +57,7 @@ def make(project: Path, sandbox: Sandbox) -> Iterator[Make]:
         return made
 
     yield environment
-    sandbox.clear_faults()
+    sandbox.faults.clear()
 
 
 @pytest.fixture(scope="module")

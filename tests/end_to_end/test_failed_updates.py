@@ -17,7 +17,7 @@ def service(serving: Environment) -> Iterator[Environment]:
     wait_for(lambda: len(serving.status()["replicas"]) == 1 == len(serving.machines()))
     before = dict(serving.settings)
     yield serving
-    serving.sandbox.clear_faults()
+    serving.sandbox.faults.clear()
     serving.settings = before
     serving.write()
     assert serving.ask().ok
@@ -29,7 +29,7 @@ def two_replicas(service: Environment) -> Any:
 
 def nothing_for_rent(service: Environment) -> None:
     for cloud in ("runpod", "vastai"):
-        service.sandbox.capacity(cloud, available=False)
+        service.sandbox.faults.set_capacity(cloud, available=False)
 
 
 def test_more_replicas_than_the_price_limit_allows_are_refused(service: Environment) -> None:
@@ -72,7 +72,7 @@ def test_a_new_value_that_no_cloud_has_a_machine_for_is_rolled_back_in_time(serv
 
 
 def test_a_rollout_whose_probes_never_pass_is_rolled_back(service: Environment) -> None:
-    service.sandbox.fault("unready")
+    service.sandbox.faults.add("unready")
     service.write(service={"env": {"MAX_NUM_SEQS": 16}}, timeouts=PATIENCE | {"ready": 20})
     refused(service.inv("deploy", "--yes"), 29, "within 20 s", "keeps serving")
 

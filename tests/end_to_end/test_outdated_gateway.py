@@ -46,7 +46,7 @@ def up_to_date(environment: Behind) -> None:
 
 def records(environment: Behind) -> dict[str, list[str]]:
     """Values by name and type of the record sets under the service's name."""
-    sets: list[dict[str, Any]] = json.loads(environment.sandbox.snapshot_zone())
+    sets: list[dict[str, Any]] = json.loads(environment.sandbox.aws.snapshot_zone())
     return {
         f"{one['name']} {one['type']}": one["values"] for one in sets if one["name"].endswith(f"{environment.host}.")
     }
@@ -75,7 +75,7 @@ def test_a_gateway_that_a_colleague_changed_is_left_to_them(shown: Behind, repli
 
 
 def test_a_record_that_a_colleague_changed_is_left_to_them(shown: Behind) -> None:
-    route53 = client("route53", shown.sandbox.aws_environ)
+    route53 = client("route53", shown.sandbox.aws.environ)
     theirs = {"Name": shown.host, "Type": "A", "TTL": 60, "ResourceRecords": [{"Value": "10.9.9.9"}]}
     batch = {"Changes": [{"Action": "UPSERT", "ResourceRecordSet": theirs}]}
     [zone] = [one["Id"] for one in route53.list_hosted_zones_by_name()["HostedZones"] if one["Config"]["PrivateZone"]]

@@ -64,9 +64,9 @@ def test_a_token_that_nobody_set_is_named(team: Team) -> None:
 
 def test_a_service_that_fails_stops_the_pipeline_and_the_page_says_why(team: Team) -> None:
     for cloud in ("runpod", "vastai"):
-        team.sandbox.capacity(cloud, available=False)
+        team.sandbox.faults.set_capacity(cloud, available=False)
     execution = team.push(timeouts=PATIENCE | {"capacity": 10})
-    team.sandbox.clear_faults()
+    team.sandbox.faults.clear()
     assert not execution.ok
     assert results(team) == dict.fromkeys(PIPELINE[:-2], "success") | {"service": "failure"}
     assert "error: no cloud handed out a machine within 10 s" in execution.job("service").summary

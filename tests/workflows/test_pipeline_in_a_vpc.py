@@ -41,7 +41,7 @@ def team(baked: Bake, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team
         forge.prefix = sandbox.aws.command_beside(forge.work, "env", f"--chdir={forge.work}")
         prod = (forge.work / "environments" / "prod.yml").read_text("utf-8")
         assert "vpc-REPLACE" in prod
-        prod = prod.replace("vpc-REPLACE", sandbox.vpc_id) + "timeouts: {capacity: 240, ready: 300}\n"
+        prod = prod.replace("vpc-REPLACE", sandbox.aws.vpc_id) + "timeouts: {capacity: 240, ready: 300}\n"
         forge.write({"environments/prod.yml": prod.replace("\nservice:\n", "\nservice:\n  env: {HF_TOKEN: null}\n")})
         forge.push("where prod is")
         forge.git("tag", "v1.0.0")

@@ -1,6 +1,6 @@
 """A database that has dstack's tables already: to make them costs every new server 8 seconds of CPU.
 
-`python -m sandbox.dstack_database` makes it, once for each version of dstack, in the sandbox's cache.
+`python -m sandbox.world.dstack_database` makes it, once for each version of dstack, in the sandbox's cache.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
-from sandbox.cache import cache_folder, locked
-from sandbox.processes import die_with_parent
+from sandbox.world.cache import cache_folder, locked
+from sandbox.world.processes import die_with_parent
 
 _MIGRATE = """
 import asyncio
@@ -32,7 +32,7 @@ async def migrated_database() -> Path | None:
     path = _path()
     if not path.exists():
         making = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-P", "-m", "sandbox.dstack_database"),
+            *(sys.executable, "-P", "-m", "sandbox.world.dstack_database"),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.DEVNULL,
