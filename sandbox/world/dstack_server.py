@@ -13,8 +13,8 @@ from typing import Any
 import aiohttp
 import yaml
 
-from sandbox.world.dstack_database import migrated_database
 from sandbox.errors import SandboxError
+from sandbox.world.dstack_database import migrated_database
 from sandbox.world.processes import die_with_parent, kill_all_with
 
 PROJECT = "sandbox"  # not dstack's default `main`: nobody deploys here by leaving a project out

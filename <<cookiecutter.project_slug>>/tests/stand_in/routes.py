@@ -40,6 +40,6 @@ def of_project(path: str) -> str | None:
 def _routes() -> dict[str, Route]:
     found = {}
     for route in (route for router in ROUTERS for route in router.routes if isinstance(route, APIRoute)):
-        asked = [parameter.field_info.annotation for parameter in route.dependant.body_params]
+        asked: list[Any] = [parameter.field_info.annotation for parameter in route.dependant.body_params]
         found[route.path] = TypeAdapter(asked[0] if asked else Any), TypeAdapter(route.response_model or Any)
     return found
