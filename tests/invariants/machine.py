@@ -77,6 +77,12 @@ class Hunt(RuleBasedStateMachine):
         visit = Trouble("visit", at, visitor=lambda: stage.note(other.inv(word, "--yes")))
         stage.do(who, "deploy", "--yes", trouble=visit)
 
+    @rule(who=WHO, word=st.sampled_from(["deploy", "destroy"]))
+    def agree_to_what_somebody_else_has_changed_since(self, who: int, word: str) -> None:
+        for one in (who, 1 - who):
+            self._on.write(one, VALUE)
+        self._on.agree_late(who, word, "--yes")
+
     @rule(who=WHO)
     def take_the_file_of_the_other(self, who: int) -> None:
         people = self._on.people

@@ -9,7 +9,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from io import StringIO
@@ -112,8 +112,11 @@ class Person:
         """The value that a deploy of this file brings."""
         return str(self.file["service"]["env"]["ROLLOUT"])
 
-    def inv(self, *words: str, troubles: list[Trouble] | None = None) -> Done:
-        """Run `inv …` to its end. `troubles` happen at calls of this very command."""
+    def inv(self, *words: str, troubles: list[Trouble] | None = None, asked: Callable[[], None] | None = None) -> Done:
+        """Run `inv …` to its end. `troubles` happen at calls of this very command.
+
+        `asked` happens when the command asks whether to go on; then the answer is yes. Without it nobody is there.
+        """
         path = self.project.folder / "environments" / f"{ENVIRONMENT}.yml"
         before = path.read_bytes() if path.exists() else b""
         path.write_text(yaml.safe_dump(self.file), "utf-8")
@@ -128,6 +131,7 @@ class Person:
                 _environ(self.token),
                 redirect_stdout(output),
                 redirect_stderr(errors),
+                _terminal(asked),
             ):
                 try:
                     code = _run(self.project.tasks.namespace, [*words, "--env", ENVIRONMENT])
@@ -181,3 +185,26 @@ def _environ(token: str) -> Iterator[None]:
             socket, "getaddrinfo", lambda *_, **__: []
         )  # every name resolves: the transport knows who is there
         yield
+
+
+@contextmanager
+def _terminal(asked: Callable[[], None] | None) -> Iterator[None]:
+    """Let a question be answered with yes, after `asked` has happened."""
+    with pytest.MonkeyPatch.context() as patch:
+        if asked is not None:
+            patch.setattr(sys, "stdin", _Yes(asked))
+        yield
+
+
+@dataclass
+class _Yes:
+    """A terminal at which somebody types yes after a while."""
+
+    asked: Callable[[], None]
+
+    def isatty(self) -> bool:
+        return True
+
+    def readline(self) -> str:
+        self.asked()
+        return "yes\n"

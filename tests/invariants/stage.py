@@ -9,7 +9,7 @@ from typing import Any
 from tests.invariants.person import Done, Person, Project, server
 from tests.invariants.promises import PROMISES, BrokenPromiseError, Story, Watch, leftovers, shows_what_is_rented
 from tests.invariants.stand_in.market import OFFERS
-from tests.invariants.stand_in.server import Server
+from tests.invariants.stand_in.server import Call, Server
 from tests.invariants.stand_in.state import Conditions
 from tests.invariants.transport import Transport, Trouble
 
@@ -57,7 +57,7 @@ class Stage:
         done = person.inv(*words, troubles=[trouble] if trouble else [])
         self.transport.observer = lambda: None
         self.note(done)
-        written = [call.path for call in self.server.calls[before:] if call.write and call.status == 200]
+        written = _written(self.server.calls[before:])
         floor = min(served, self._floor(person, done, trouble)) if registered == self._gateway() else 0
         visited = trouble is not None and trouble.kind == "visit"
         story = Story(person, done, written, floor, watch, visited, state)
@@ -70,6 +70,30 @@ class Stage:
             shows_what_is_rented(person, state)
         except BrokenPromiseError as broken:
             self.break_promise(*str(broken).split(": ", 1))
+        return done
+
+    def agree_late(self, who: int, *words: str) -> Done:
+        """Deploy without --yes; the other person's command comes between what was shown and the yes.
+
+        Where that changed run or fleet, the deploy has to end with 31 and change nothing.
+        """
+        person, other, calls = self.people[who], self.people[1 - who], self.server.calls
+        theirs: list[str] = []
+        agreed = len(calls)
+
+        def meanwhile() -> None:
+            nonlocal agreed
+            before = len(calls)
+            self.note(other.inv(*words))
+            theirs.extend(_written(calls[before:]))
+            agreed = len(calls)
+
+        done = person.inv("deploy", asked=meanwhile)
+        self.note(done)
+        ours = _written(calls[agreed:])
+        if any(path.startswith(("runs/", "fleets/")) for path in theirs) and (done.code != 31 or ours):
+            why = f"after {theirs} of somebody else it ended with {done.code} and called {ours}"
+            self.break_promise("outdated", f"{why}\n{done.said}")
         return done
 
     def heal(self) -> None:
@@ -129,3 +153,8 @@ class Stage:
         """The gateway that knows the service: where that changes, dstack lets requests fail for a moment."""
         run = self.server.state.runs.get(self.project.run_name)
         return run.gateway if run else None
+
+
+def _written(calls: list[Call]) -> list[str]:
+    """The calls that changed something and were carried out."""
+    return [call.path for call in calls if call.write and call.status == 200]
