@@ -108,7 +108,7 @@ class Api:
         return self._read("runs/get_plan", RunPlan, run_spec=spec, max_offers=100, for_offers_only=any_fleet)
 
     def _reference(self, written: str, current: Run | None, known: Mapping[str, Gateway | None]) -> str:
-        """Return the way to write the service's gateway: what the gateway asks for, see gateways.py, else the run's own.
+        """Return the way to write the service's gateway: what the gateway asks for (gateways.py), else the run's own.
 
         `NAME` and `<project>/NAME` are the same one, and dstack takes them for a change.
         """

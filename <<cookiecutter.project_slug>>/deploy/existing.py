@@ -1,8 +1,8 @@
 """What exists of a service, whatever its files say now: looked for by owner and name.
 
 A gateway or dns section is taken out of a file, its zone changes, the service is renamed. What was created for the old
-file keeps running, and a gateway or a run of it is billed. It is found here, shown by `inv plan` as "remove", removed by
-`inv deploy` after the service answers, and by `inv destroy`.
+file keeps running, and a gateway or a run of it is billed. It is found here and shown by `inv plan` as "remove";
+`inv deploy` removes it after the service answers, and `inv destroy` at any time.
 
 Run and fleet of an earlier name are known by the mark that is stored with them (Environment.marked), a gateway by the
 name that it shares with its run, records by the TXT beside them that names their owner.

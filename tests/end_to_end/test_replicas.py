@@ -69,7 +69,7 @@ def test_what_a_change_of_groups_is_called_is_what_it_does_to_requests(make: Mak
         assert grouped(environment, group("0", service)) == "in place"  # another one stays
         environment.deploy()
         wait_for(lambda: environment.machines() == [first], 120)
-        other = [*service["commands"][:-1], service["commands"][-1] + " "]
+        other = ["true", *service["commands"]]
         assert grouped(environment, group("0", service, commands=other)) == "rolling"
         environment.deploy()
         wait_for(lambda: len(environment.machines()) == 1, 120)
