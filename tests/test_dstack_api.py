@@ -6,7 +6,9 @@ dstack's own OpenAPI document, parsers and sources are asked. An upgrade that ch
 from __future__ import annotations
 
 import argparse
-import ast
+import dataclasses
+import inspect
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,12 +16,15 @@ from pathlib import Path
 from typing import Any, get_args, get_origin
 
 import dstack
+import fastapi.security.http
 import packaging.version
 import pytest
+import requests
 from dstack._internal.cli.commands import attach, logs, metrics, ps, server
 from dstack._internal.server.app import register_routes
 from dstack._internal.server.services import gateways
 from dstack._internal.server.services.runs import spec
+from dstack._internal.server.utils import routers
 from dstack._internal.server.utils.routers import check_client_server_compatibility
 from fastapi import FastAPI, HTTPException
 from pydantic import AliasChoices, AliasPath, BaseModel
@@ -125,7 +130,13 @@ class Call:
 
 
 @pytest.fixture(scope="module")
-def calls(deploy: Any) -> list[Call]:
+def prod(deploy: Any) -> Any:
+    """The environment `prod` of a rendered repository."""
+    return deploy.environments.load("prod", variables={"DSTACK_SERVER_URL": "http://server", "DSTACK_PROJECT": "main"})
+
+
+@pytest.fixture(scope="module")
+def calls(deploy: Any, prod: Any) -> list[Call]:
     """Every call that Api can make, each method called once."""
     made: list[Call] = []
     answers = deploy.dstack.answers
@@ -151,9 +162,7 @@ def calls(deploy: Any) -> list[Call]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(deploy.api, "Client", Client)
-        variables = {"DSTACK_SERVER_URL": "http://server", "DSTACK_PROJECT": "main"}
-        api = deploy.api.Api(deploy.environments.load("prod", variables=variables))
-        _call_all(api)
+        _call_all(deploy.api.Api(prod))
     return made
 
 
@@ -212,30 +221,45 @@ def _keys(shape: Any, prefix: str = "") -> Iterator[str]:
             yield from _keys(inner, f"{prefix}{'.'.join(path)}.")
 
 
-def test_what_dstack_says_when_it_refuses_is_still_said_so(source: str, baked: Bake, deploy: Any) -> None:
-    """deploy/dstack/refusals.py tells refusals apart by words."""
-    tree = ast.parse((baked() / "deploy" / "dstack" / "refusals.py").read_text("utf-8"))
-    compared = [node for node in ast.walk(tree) if isinstance(node, ast.Compare)]
-    words = [ast.literal_eval(node.left) for node in compared if ast.unparse(node).endswith(" in reason")]
-    words += [ast.literal_eval(node.comparators[0]) for node in compared if ast.unparse(node.left) == "code"]
-    words += [word for pattern, *_ in deploy.dstack.refusals.REFUSALS for word in pattern.split("|")]
-    assert len(words) >= 7
-    assert [word for word in words if word not in source] == []
+def test_the_words_and_codes_of_refusals_are_those_of_dstack(source: str, deploy: Any) -> None:
+    """A refusal is recognised by dstack's words, or by those of FastAPI, which dstack's server is made with."""
+    refusals = deploy.dstack.refusals.REFUSALS
+    known = source + inspect.getsource(fastapi.security.http)
+    words = [word for refusal in refusals for word in (*refusal.words, refusal.error) if word]
+    assert len(words) > 7
+    assert [word for word in words if word not in known] == []
 
 
-def test_every_variable_is_one_that_dstack_knows(source: str, baked: Bake) -> None:
-    texts = [(baked() / name).read_text("utf-8") for name in ("README.md", ".env.example", "operate/server.py")]
-    names = set(re.findall(r"\b(DSTACK_[A-Z_]+)(?:=|\")", "\n".join(texts)))  # where they are set
+def test_the_refusals_of_a_running_server_are_recognised(deploy: Any) -> None:
+    """dstack's own functions make these answers."""
+    refusals = deploy.dstack.refusals
+    asked = refusals.Asked("http://server", "/api/project/main/runs/get", "main", "environments/prod.yml", "", True)
+    answers = {22: routers.error_invalid_token(), 23: routers.error_not_found()}
+    for code, error in answers.items():
+        answer = requests.Response()
+        answer.status_code, answer._content = error.status_code, json.dumps({"detail": error.detail}).encode()
+        assert deploy.dstack.failures.from_answer(asked, answer).code == code
+    error = routers.error_forbidden()
+    answer.status_code, answer._content = error.status_code, json.dumps({"detail": error.detail}).encode()
+    assert "ask for a role" in deploy.dstack.failures.from_answer(asked, answer).remedy
+
+
+def test_every_variable_is_one_that_dstack_knows(source: str, baked: Bake, rooms: dict[str, Any], prod: Any) -> None:
+    """Those that people set, and those that `inv server` sets for the server."""
+    texts = [(baked() / name).read_text("utf-8") for name in ("README.md", ".env.example")]
+    names = set(re.findall(r"\b(DSTACK_[A-Z_]+)=", "\n".join(texts)))
+    local = dataclasses.replace(prod, server_url="http://127.0.0.1:3000")
+    names |= rooms["operate"].server._variables(local).keys()
     assert len(names) > 6
     assert {name for name in names if name not in source} == set()
 
 
-def test_every_dstack_command_is_one_that_its_parser_takes(baked: Bake) -> None:
+def test_every_dstack_command_is_one_that_its_parser_takes(baked: Bake, console: Any) -> None:
     """Those of the README and of the tasks' help."""
     readme = (baked() / "README.md").read_text("utf-8")
     assert "`dstack ps`, `logs`, `attach` and `metrics`" in readme
     typed = re.findall(r"`(?:DSTACK_\w+=… )*dstack ((?:ps|logs|attach|metrics|server) ?[^`]*)`", readme)
-    helped = re.findall(r"`dstack ([^`]+)`", (baked() / "console" / "command.py").read_text("utf-8"))
+    helped = re.findall(r"`dstack ([^`]+)`", "\n".join(console.command.HELP.values()))
     assert typed
     assert helped
     run = [f"{command} NAME" for command in helped]

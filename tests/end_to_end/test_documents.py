@@ -20,8 +20,8 @@ COMMANDS = ["vllm serve mistralai/Mistral-Nemo-Instruct-2407 --port 8000"]
 @pytest.mark.parametrize(
     ("service", "said"),
     [
-        ({"env": TYPO}, "service.env.API_KEY: ${{ secret.api_key }} is nothing that dstack knows"),
-        ({"env": {"API_KEY": "${{ env.X }}"}}, "only `dstack apply` fills that in"),
+        ({"env": TYPO}, "service.env.API_KEY: dstack does not know ${{ secret.api_key }}"),
+        ({"env": {"API_KEY": "${{ env.X }}"}}, "only `dstack apply` fills in ${{ env.X }}"),
         ({"env": {"API_KEY": "write ${{ name"}}, "opens a reference and does not close it"),
         ({"registry_auth": {"username": "a", "password": "${{ secret.b }}"}}, "service.registry_auth.password"),
         ({"env": {"VLLM_USE_V1": True}}, "service.env.VLLM_USE_V1: is true"),

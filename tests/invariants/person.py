@@ -180,7 +180,7 @@ def _environ(token: str) -> Iterator[None]:
                 patch.delenv(name)
         patch.setenv("DSTACK_TOKEN", token)
         patch.setattr(sys, "stdin", StringIO(""))
-        patch.setattr(sys, "argv", ["inv"])
+        patch.setattr(sys, "argv", ["inv", "--debug"])  # a fault shows its traceback
         patch.setattr(
             socket, "getaddrinfo", lambda *_, **__: []
         )  # every name resolves: the transport knows who is there
