@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import re
 import shutil
 import signal
 import socket
@@ -101,6 +102,27 @@ def test_neither_does_a_configuration_file_of_invoke(bake: Bake, tmp_path: Path,
 @pytest.mark.parametrize("flag", ["--echo", "--pty", "--no-dedupe"])
 def test_flags_about_looks_may_stay(baked: Bake, flag: str) -> None:
     in_one_line(inv(baked(), flag, "status"), 21)
+
+
+# Faults of ours
+
+
+def test_a_fault_is_a_line_with_its_place_and_debug_shows_the_traceback(bake: Bake) -> None:
+    project = bake()
+    with (project / "deploy" / "api.py").open("a") as file:
+        file.write("raise ZeroDivisionError('x')\n")
+    done = inv(project, "status")
+    assert (done.returncode, done.stdout) == (1, "")
+    fault, advice = done.stderr.splitlines()
+    assert re.fullmatch(
+        r"error: a fault in this repository's tasks at deploy/api\.py, line \d+: ZeroDivisionError: x;"
+        r" report it with what `--debug` shows: https://github\.com/toffee/ai-service/issues",
+        fault,
+    )
+    assert "inv status" in advice
+    for words in (["status", "--debug"], ["--debug", "status"]):
+        done = inv(project, *words)
+        assert (done.returncode, done.stderr.count("Traceback")) == (1, 1)
 
 
 # Words that are no numbers, no names

@@ -52,7 +52,7 @@ def test_a_secret_that_a_member_can_not_look_for_is_no_risk_to_what_serves(servi
     token = service.sandbox.add_user("member")
     service.write(service={"env": {"NEW": "${{ secrets.unheard_of }}"}})
     done = service.inv("deploy", "--yes", DSTACK_TOKEN=token)
-    refused(done, 24, "unheard_of, new to mistral-nemo-serving", "let a manager")
+    refused(done, 24, "unheard_of is new to mistral-nemo-serving", "let a manager")
     assert service.sandbox.calls(writes=True) == before
     assert service.ask().ok
     service.write(service=good)
