@@ -188,9 +188,12 @@ def test_ctrl_d_at_a_prompt_is_no_value(baked: Bake) -> None:
         stderr=subprocess.PIPE,
         start_new_session=True,
     ) as process:
-        time.sleep(2)  # until it asks
+        assert process.stderr
+        errors = b""
+        while not errors.endswith(b"x: ") and (byte := process.stderr.read(1)):
+            errors += byte
         os.write(ours, b"\x04")
-        _, errors = process.communicate(timeout=30)
+        errors += process.communicate(timeout=30)[1]
     os.close(ours)
     os.close(theirs)
     assert process.returncode == 20, errors

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from typing import Any
 
 import pytest
@@ -12,6 +11,7 @@ import requests
 from sandbox import Sandbox
 from tests.end_to_end.conftest import Make
 from tests.end_to_end.project import Environment, refused
+from tests.sandbox.deployment import wait_for
 
 TYPO = {"API_KEY": "${{ secret.api_key }}"}
 COMMANDS = ["vllm serve mistralai/Mistral-Nemo-Instruct-2407 --port 8000"]
@@ -66,10 +66,7 @@ def test_dstack_itself_ends_a_service_over_such_a_reference(make: Make, sandbox:
     plan = call("get_plan", run_spec=spec)
     assert plan["action"] == "update"
     call("apply", plan={"run_spec": spec, "current_resource": plan["current_resource"]}, force=False)
-    until = time.monotonic() + 150
-    while (run := call("get", run_name=environment.run_name))["status"] not in ("failed", "terminated"):
-        assert time.monotonic() < until, run["status"]
-        time.sleep(2)
+    wait_for(lambda: call("get", run_name=environment.run_name)["status"] in ("failed", "terminated"), 150)
     assert environment.flaw(stream=False) is not None
 
 
