@@ -28,9 +28,9 @@ asyncio.run(main())
 
 
 async def migrated_database() -> Path | None:
-    """Return the database's file, which the first caller makes. None where the cache can't be written."""
+    """Return the database's file, which the first caller makes. None where the cache can't be read or written."""
     path = _path()
-    if not path.exists():
+    if not os.access(path, os.R_OK):
         making = await asyncio.create_subprocess_exec(
             *(sys.executable, "-P", "-m", "sandbox.world.dstack_database"),
             stdin=asyncio.subprocess.DEVNULL,
@@ -39,7 +39,7 @@ async def migrated_database() -> Path | None:
             preexec_fn=die_with_parent,
         )
         await making.wait()
-    return path if path.exists() else None
+    return path if os.access(path, os.R_OK) else None
 
 
 def _path() -> Path:
