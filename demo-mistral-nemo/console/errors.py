@@ -23,7 +23,7 @@ class ExitCode(IntEnum):
     CRASHED = 28  # the container of a new replica exited twice
     NOT_READY = 29  # new replicas run, but did not pass their probes within timeouts.ready
     SMOKE_FAILED = 30  # the endpoint did not answer as a model should
-    PLAN_OUTDATED = 31  # somebody else changed the service after the plan was made
+    PLAN_OUTDATED = 31  # somebody else changed service, fleet, gateway or records after the plan was made
     SERVER_REFUSED = 32  # the dstack server refused for a reason of its own, which the message quotes
     NOT_DEPLOYED = 33  # there is no such run
     DECLINED = 34  # nobody said yes

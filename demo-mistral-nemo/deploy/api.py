@@ -44,23 +44,23 @@ class Api:
         return info.server_version
 
     def clouds(self) -> set[str]:
-        """Clouds that the project has keys for."""
+        """Return the clouds that the project has keys for."""
         project: Project = self._client.read(f"/api/projects/{self.project}/get", None, Project)
         return {backend.name for backend in project.backends}
 
     def secret_names(self) -> set[str]:
-        """Names of the project's secrets; takes the role of manager."""
+        """Return the names of the project's secrets; takes the role of manager."""
         return {secret.name for secret in self._read("secrets/list", list[Named])}
 
     def set_secret(self, name: str, value: str) -> None:
         self._write("secrets/create_or_update", Named, lambda: None, name=name, value=value)
 
     def run(self, name: str) -> Run | None:
-        """The latest run of that name with all its replicas; None when there never was one."""
+        """Return the latest run of that name with all its replicas; None when there never was one."""
         return self._find("runs/get", Run, run_name=name)
 
     def active_runs(self) -> list[Run]:
-        """The project's runs that have not ended, without their replicas."""
+        """Return the project's runs that have not ended, without their replicas."""
         body: Document = {"project_name": self.project, "only_active": True, "include_jobs": False, "limit": LISTED}
         runs: list[Run] = []
         while True:
@@ -71,7 +71,7 @@ class Api:
             body |= {"prev_submitted_at": page[-1].submitted_at, "prev_run_id": page[-1].id}
 
     def fleets(self) -> list[Fleet]:
-        """The project's fleets."""
+        """Return the project's fleets."""
         return self._read("fleets/list", list[Fleet])
 
     def fleet(self, name: str) -> Fleet | None:
@@ -85,7 +85,7 @@ class Api:
         any_fleet: bool = False,
         known: Mapping[str, Gateway | None] | None = None,
     ) -> RunPlan:
-        """What applying `service` would do, and which offers it would take; with `any_fleet` only the latter.
+        """Return what applying `service` would do, and which offers it would take; with `any_fleet` only the latter.
 
         `known`: gateways that were looked at just now, by name; another one that the service names is looked up.
 
@@ -108,7 +108,7 @@ class Api:
         return self._read("runs/get_plan", RunPlan, run_spec=spec, max_offers=100, for_offers_only=any_fleet)
 
     def _reference(self, written: str, current: Run | None, known: Mapping[str, Gateway | None]) -> str:
-        """The way to write the service's gateway that the gateway asks for, see gateways.py, else the run's own.
+        """Return the way to write the service's gateway: what the gateway asks for (gateways.py), else the run's own.
 
         `NAME` and `<project>/NAME` are the same one, and dstack takes them for a change.
         """
@@ -147,11 +147,11 @@ class Api:
         return self._find("gateways/get", Gateway, name=name)
 
     def exists(self, kind: str, name: str) -> bool:
-        """Whether there is a fleet or a gateway (`kind`) of that name."""
+        """Return whether there is a fleet or a gateway (`kind`) of that name."""
         return self._find(f"{kind}s/get", SHAPES[kind], name=name) is not None
 
     def plan(self, kind: str, document: Document) -> ResourcePlan:
-        """What applying a fleet or a gateway would do."""
+        """Return what applying a fleet or a gateway would do."""
         path = self._environment.marked(f"dstack/{kind}.dstack.yml")
         spec: Document = {"configuration": document, "configuration_path": path}
         spec |= {"profile": PROFILE} if kind == "fleet" else {}
@@ -186,7 +186,7 @@ class Api:
         raise Failure(ExitCode.STILL_THERE, why, remedy)
 
     def log_tail(self, run_name: str, submission_id: str, lines: int = 20) -> list[str]:
-        """The last lines that a replica's container wrote."""
+        """Return the last lines that a replica's container wrote."""
         body: Document = {"run_name": run_name, "job_submission_id": submission_id, "descending": True, "limit": lines}
         logs = self._read("logs/poll", Logs, **body)
         text = b"".join(base64.b64decode(event.message) for event in reversed(logs.logs))
@@ -206,7 +206,7 @@ class Api:
             self._write(f"backends/{change}", Document, lambda: None, **body)
 
     def _find(self, path: str, shape: type[T], **body: Any) -> T | None:
-        """Like `_read`, but None for what does not exist."""
+        """Read, but return None for what does not exist."""
         try:
             return self._read(path, shape, **body)
         except Missing:

@@ -1,4 +1,4 @@
-"""What runs and what it costs, said whenever something ends after it may have rented a machine."""
+"""What runs and what it costs: shown whenever something ends early after it may have rented a machine."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,37 +12,37 @@ LAST_SECONDS = 10.0  # how long a server is asked again that answers badly just 
 
 
 def bill(name: str, run: Run | None, gateway: Gateway | None) -> str:
-    """Say in one line what is billed: GPUs in USD per hour, and the gateway's instances."""
+    """Return in one line what is billed: GPUs in USD per hour, and the gateway's instances."""
     machines = [job for job in run.replicas if job.latest.machine] if run and run.active else []
     if run and run.active and machines:
         plural = "s" if len(machines) > 1 else ""
-        said = f"{name} is {run.status} on {len(machines)} machine{plural}, ${run.price:.2f} an hour"
+        line = f"{name} is {run.status} on {len(machines)} machine{plural}, ${run.price:.2f} an hour"
     elif run and run.active and run.asleep:
-        said = f"{name} is asleep: no GPU is billed"
+        line = f"{name} is asleep: no GPU is billed"
     elif run and run.active:
-        said = f"{name} is {run.status} without a machine: no GPU is billed yet, and one is when a cloud has it"
+        line = f"{name} is {run.status} without a machine: no GPU is billed yet, and one is when a cloud has it"
     else:
-        said = f"{name} does not run: no GPU is billed"
+        line = f"{name} does not run: no GPU is billed"
     releasing = [job for job in run.jobs if job.latest.status == "terminating" and job.latest.machine] if run else []
     if releasing:
-        said += f"; {len(releasing)} more being released, and billed until the cloud has it back"
+        line += f"; {len(releasing)} more being released, and billed until the cloud has it back"
     if gateway:
         kind = gateway.configuration.get("instance_type") or "instance"
-        said += f"; gateway {name} is billed by {gateway.configuration.get('backend')}: {gateway.wanted} x {kind}"
-    return said
+        line += f"; gateway {name} is billed by {gateway.configuration.get('backend')}: {gateway.wanted} x {kind}"
+    return line
 
 
 @contextmanager
 def billed(api: Api, environment: Environment, say: Say) -> Iterator[None]:
-    """Whatever ends the block early, Ctrl-C and a bug of ours included: say what runs and what it costs."""
+    """Show what runs and what it costs when anything ends the block early, Ctrl-C and a bug of ours included."""
     try:
         yield
     except BaseException:
-        say(_asked(api.patient(say, LAST_SECONDS), environment))
+        say(_bill_of(api.patient(say, LAST_SECONDS), environment))
         raise
 
 
-def _asked(api: Api, environment: Environment) -> str:
+def _bill_of(api: Api, environment: Environment) -> str:
     name = environment.run_name
     try:
         return f"{bill(name, api.run(name), api.gateway(name))}; inv destroy --env {environment.name} ends it"

@@ -1,8 +1,8 @@
-"""What of a service exists, whatever its files say now: looked for by owner and name.
+"""What exists of a service, whatever its files say now: looked for by owner and name.
 
-A file forgets: its gateway or dns section is taken out, its zone changes, the service is renamed. What was made for the
-old file runs on, and a gateway or a run of it is billed. It is found here, shown by `inv plan` as "remove", removed by
-`inv deploy` after the service answers, and by `inv destroy`.
+A gateway or dns section is taken out of a file, its zone changes, the service is renamed. What was created for the old
+file keeps running, and a gateway or a run of it is billed. It is found here and shown by `inv plan` as "remove";
+`inv deploy` removes it after the service answers, and `inv destroy` at any time.
 
 Run and fleet of an earlier name are known by the mark that is stored with them (Environment.marked), a gateway by the
 name that it shares with its run, records by the TXT beside them that names their owner.
@@ -44,14 +44,14 @@ class Resource:
 
 
 def everything(api: Api, environment: Environment, say: Say = lambda line: None) -> list[Resource]:
-    """What exists of the service, under its name and earlier ones, in the order in which it is to be removed."""
+    """Return what exists of the service, under its name and earlier ones, in the order in which it is removed."""
     run, gateway = api.run(environment.run_name), api.gateway(environment.run_name)
     found = [*_of_name(api, environment.run_name, run, gateway)]
     return _in_order(found + _records(environment, run, gateway, say) + earlier(api, environment, say))
 
 
 def own(api: Api, environment: Environment, say: Say, *kinds: str) -> list[Resource]:
-    """What exists of these kinds under the service's present name, in the order in which it is to be removed."""
+    """Return what exists of these kinds under the service's present name, in the order in which it is removed."""
     found = [one for one in everything(api, environment, say) if one.kind in kinds]
     return [one for one in found if one.name.partition(".")[0] == environment.run_name]
 
@@ -59,7 +59,7 @@ def own(api: Api, environment: Environment, say: Say, *kinds: str) -> list[Resou
 def forgotten(
     api: Api, environment: Environment, run: Run | None, gateway: Gateway | None, say: Say
 ) -> tuple[Resource, ...]:
-    """What exists of the service that its files do not name any more."""
+    """Return what exists of the service that its files do not name any more."""
     found = []
     if gateway and environment.gateway is None:
         why = f"{environment.file} has no gateway"
@@ -72,7 +72,7 @@ def _in_order(found: list[Resource]) -> list[Resource]:
 
 
 def earlier(api: Api, environment: Environment, say: Say) -> list[Resource]:
-    """What exists under earlier names of the service."""
+    """Return what exists under earlier names of the service."""
     runs = {str(run.run_spec["run_name"]): run for run in api.active_runs() if _marked(environment, run.run_spec)}
     names = {*runs, *(fleet.name for fleet in api.fleets() if _marked(environment, fleet.spec))}
     found: list[Resource] = []
@@ -98,7 +98,7 @@ def _of_name(api: Api, name: str, run: Run | None, gateway: Gateway | None) -> I
 
 
 def _records(environment: Environment, run: Run | None, gateway: Gateway | None, say: Say) -> list[Resource]:
-    """The records of the environment's own name: those that its file asks for, and stale ones."""
+    """Return the records of the environment's own name: those that its file asks for, and stale ones."""
     found: list[Resource] = []
     if environment.dns is not None:
         from deploy import route53  # boto3 takes longer to import than the rest takes to run
@@ -112,14 +112,14 @@ def _records(environment: Environment, run: Run | None, gateway: Gateway | None,
 
 
 def _stale(environment: Environment, run: Run | None, gateway: Gateway | None, say: Say) -> list[Resource]:
-    """Records of the service in zones that its file does not name, found by their owner."""
+    """Return records of the service in zones that its file does not name, found by their owner."""
     wanted = environment.gateway["domain"] if environment.gateway and environment.dns else None
     domains = [found for found in _domains(run, gateway) if found[0] != wanted]
     return [records for domain in domains for records in _held(environment, environment.run_name, *domain, say)]
 
 
 def _domains(run: Run | None, gateway: Gateway | None) -> list[tuple[str, str]]:
-    """Domain and region of each zone in which a run may have records: its gateway's, and that of its own address."""
+    """Return domain and region of each zone in which a run may have records: its gateway's, and its own address's."""
     if gateway is None:
         return []
     region = str(gateway.configuration["region"])

@@ -1,4 +1,4 @@
-"""What speaks against carrying a plan out: each function returns, or fails before anything is touched."""
+"""What speaks against applying a plan: each function returns, or fails before anything is touched."""
 
 from console.errors import ExitCode, Failure
 from deploy.changes import Change, Part

@@ -51,7 +51,7 @@ class Plan:
 
     @property
     def interrupts(self) -> bool:
-        """Whether somebody who calls it now gets no answer for a while, or by the name that they use ever again."""
+        """Whether callers get no answer for a while, or never again by the name that they use."""
         return bool(self.removals) or any(part.change == Change.RESTART for part in self.parts.values())
 
     @property
@@ -77,14 +77,14 @@ class Plan:
 
     @property
     def needs_machine(self) -> bool:
-        """Whether it rents one: not for a service that is asleep, or deployed with 0 replicas."""
+        """Whether it rents a machine: not for a service that is asleep, or deployed with 0 replicas."""
         return self.new_replicas > 0
 
     @property
     def new_replicas(self) -> int:
-        """How many machines a deploy rents; a service that scales is taken to go on with as many replicas as it has.
+        """How many machines a deploy rents. A service that scales is taken to keep as many replicas as it has.
 
-        Of a change in place alone what it says itself about replicas counts: those that were lost come without it.
+        A change in place rents what it says about replicas itself: dstack replaces lost ones without it.
         """
         if not self.replaces and not self.service.fields & {"replicas", "groups"}:
             return 0
@@ -111,7 +111,7 @@ class Plan:
 
     @property
     def exit_code(self) -> int:
-        """Of `inv plan --detailed-exitcode`."""
+        """The exit code of `inv plan --detailed-exitcode`."""
         return ExitCode.INTERRUPTING_CHANGES if self.interrupts else ExitCode.CHANGES if self.changes else 0
 
     @cached_property

@@ -24,7 +24,7 @@ OFFERS_SHOWN = 5
 
 
 def plan(planned: Plan, *, json: bool = False) -> None:
-    """What a deploy would change, what that does to running replicas, and the offers it would take."""
+    """Show what a deploy would change, what that does to running replicas, and the offers it would take."""
     if json:
         return views.data(planned.as_json())
     _parts(planned)
@@ -92,7 +92,7 @@ def records(host: str, found: list[Document], *, json: bool = False) -> None:
 
 
 def existing(run_name: str, found: list[Resource]) -> None:
-    """What a destroy would remove."""
+    """Show what a destroy would remove."""
     console.print(f"{run_name}: {escape(', '.join(map(str, found))) if found else 'nothing to destroy'}")
 
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+PROJECT_PATH = "/api/project/main/"
+
 
 @dataclass(frozen=True)
 class Fault:
@@ -40,17 +42,30 @@ class Server(ThreadingHTTPServer):
     @property
     def paths(self) -> list[str]:
         """What was asked, in order, below the project."""
-        return [path.removeprefix("/api/project/main/") for path, _, _ in self.asked]
+        return [path.removeprefix(PROJECT_PATH) for path, _, _ in self.asked]
+
+    def answer(self, path: str, body: Any) -> Fault:
+        """Return the answer to a call."""
+        found = self.bodies.get(path.removeprefix(PROJECT_PATH), self.body)
+        found = found(body) if callable(found) else found
+        if isinstance(found, Fault):
+            return found
+        return Fault(self.status, found if isinstance(found, bytes) else json.dumps(found).encode())
 
 
 class Handler(BaseHTTPRequestHandler):
     server: Server
 
+    def do_GET(self) -> None:
+        self._answer(None)
+
     def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self._answer(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+
+    def _answer(self, body: Any) -> None:
         self.server.asked.append((self.path, body, self.headers["Authorization"]))
         fault = self.server.faults.pop(0) if self.server.faults else None
-        answer = self._answer(body) if fault is None or fault.lost else fault
+        answer = self.server.answer(self.path, body) if fault is None or fault.lost else fault
         if fault and fault.lost:
             self.close_connection = True
             self.connection.shutdown(socket.SHUT_RDWR)
@@ -61,13 +76,6 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(answer.body)))
         self.end_headers()
         self.wfile.write(answer.body)
-
-    def _answer(self, body: Any) -> Fault:
-        found = self.server.bodies.get(self.path.removeprefix("/api/project/main/"), self.server.body)
-        found = found(body) if callable(found) else found
-        if isinstance(found, Fault):
-            return found
-        return Fault(self.server.status, found if isinstance(found, bytes) else json.dumps(found).encode())
 
     def log_message(self, format: str, *args: Any) -> None:
         """Keep quiet."""

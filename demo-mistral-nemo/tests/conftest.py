@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from threading import Thread
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
@@ -17,6 +18,9 @@ from answering import Server
 from deploy.api import Api
 from deploy.dstack.answers import Run
 from deploy.environments import ROOT, Environment, load
+
+if TYPE_CHECKING:
+    from person import Person
 
 VARIABLES = {"DSTACK_SERVER_URL": "https://dstack.example.com", "DSTACK_TOKEN": "t0ken"}
 Write = Callable[[str, str], None]
@@ -69,17 +73,58 @@ def environment(prod: Environment) -> Environment:
     return deepcopy(prod)
 
 
+@contextmanager
+def running(server: Server) -> Iterator[None]:
+    """Serve, in another thread, until the block ends."""
+    with server:
+        Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}).start()
+        yield
+        server.shutdown()
+
+
 @pytest.fixture
 def server() -> Iterator[Server]:
-    with Server() as server:
-        Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}).start()
+    server = Server()
+    with running(server):
         yield server
-        server.shutdown()
+
+
+@pytest.fixture
+def person(root: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Person]:
+    """Somebody who types `inv` in a copy of this repository, before a server on which nothing is deployed."""
+    from person import Person  # dstack's server takes longer to import than most tests take
+    from stand_in.server import Dstack
+
+    monkeypatch.setattr("operate.smoke.RESOLVE_SECONDS", 0.05)
+    monkeypatch.setattr("operate.smoke.REGISTRATION_SECONDS", 0.05)
+    shutil.copy(ROOT / "pyproject.toml", root)
+    dstack = Dstack()
+    with running(dstack):
+        yield Person(root, dstack, monkeypatch)
 
 
 @pytest.fixture
 def api(server: Server, environment: Environment) -> Api:
     return Api(replace(environment, server_url=server.url, project="main"))
+
+
+@pytest.fixture
+def deployed(person: Person) -> Person:
+    """Somebody whose `dev` is deployed; what was sent for it is forgotten."""
+    done = person.inv("deploy", "--yes")
+    assert done.code == 0, done.errors
+    person.dstack.asked.clear()
+    return person
+
+
+@pytest.fixture
+def in_production(person: Person) -> Person:
+    """Somebody whose `prod` is deployed; what was sent for it is forgotten."""
+    done = person.inv("deploy", "--yes", "--env", "prod")
+    assert done.code == 0, done.errors
+    person.dstack.asked.clear()
+    person.records.written.clear()
+    return person
 
 
 def machine(backend: str = "runpod", price: float = 0.4) -> dict[str, Any]:

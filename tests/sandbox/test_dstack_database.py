@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from sandbox.dstack_database import migrated_database
+from sandbox.world.dstack_database import migrated_database
 
 
 def test_without_a_cache_a_server_makes_its_own_database(monkeypatch: pytest.MonkeyPatch) -> None:
