@@ -174,7 +174,7 @@ def test_sizing_gets_the_numbers_of_the_model(baked: Bake, model_id: str) -> Non
 
 def test_guesses_and_sizing_know_the_same_cards(baked: Bake) -> None:
     """`inv size` computes with the very cards that the template guessed with."""
-    known = json.loads((baked() / "sizing" / "cards.json").read_text("utf-8"))
+    known = json.loads((baked() / "capacity" / "cards.json").read_text("utf-8"))
     assert known == [{"name": card["name"], "gib": card["gib"]} for card in machines("cards")]
 
 
