@@ -9,6 +9,7 @@ import shutil
 import socket
 import sys
 from contextlib import redirect_stderr, redirect_stdout
+from copy import deepcopy
 from dataclasses import dataclass
 from io import BytesIO, StringIO, TextIOWrapper
 from pathlib import Path
@@ -117,7 +118,8 @@ class Person:
         code = 0
         with redirect_stdout(output), redirect_stderr(errors):
             try:
-                Program(namespace=tasks.namespace, name="inv", binary="inv").run(["inv", *words])
+                namespace = deepcopy(tasks.namespace)  # invoke takes the help out of the tasks that it parses
+                Program(namespace=namespace, name="inv", binary="inv").run(["inv", *words])
             except SystemExit as end:
                 code = end.code if isinstance(end.code, int) else 0
         return Done(code, output.getvalue(), errors.getvalue())
