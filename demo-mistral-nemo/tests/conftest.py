@@ -90,17 +90,16 @@ def server() -> Iterator[Server]:
 
 
 @pytest.fixture
-def person(root: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Person]:
+def person(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Person]:
     """Somebody who types `inv` in a copy of this repository, before a server on which nothing is deployed."""
     from person import Person  # dstack's server takes longer to import than most tests take
     from stand_in.server import Dstack
 
     monkeypatch.setattr("operate.smoke.RESOLVE_SECONDS", 0.05)
     monkeypatch.setattr("operate.smoke.REGISTRATION_SECONDS", 0.05)
-    shutil.copy(ROOT / "pyproject.toml", root)
     dstack = Dstack()
     with running(dstack):
-        yield Person(root, dstack, monkeypatch)
+        yield Person(tmp_path / "copy", dstack, monkeypatch)
 
 
 @pytest.fixture

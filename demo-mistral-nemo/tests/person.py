@@ -1,12 +1,15 @@
-"""A person with a copy of this repository who types `inv` commands, which run in this process."""
+"""A person with a copy of this repository's files who types `inv` commands, which run in this process."""
 
 from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
 import socket
 import sys
 from contextlib import redirect_stderr, redirect_stdout
+from copy import deepcopy
 from dataclasses import dataclass
 from io import BytesIO, StringIO, TextIOWrapper
 from pathlib import Path
@@ -20,7 +23,7 @@ from stand_in.route53 import VPC, Route53
 from stand_in.server import PROJECT, TOKEN, Dstack
 
 import tasks
-from deploy.environments import Environment, load, merge
+from deploy.environments import ROOT, Environment, load, merge
 
 DOMAIN = "ai.internal"
 WITHOUT_GATEWAY = {"server": {"project": PROJECT}, "service": {"replicas": 1, "scaling": None, "rate_limits": None}}
@@ -31,6 +34,8 @@ FILES: dict[str, Any] = {
         {"protected": True, "gateway": {"domain": DOMAIN, "public_ip": False}, "dns": {"vpc_id": VPC}},
     ),
 }
+TEXTS = {name: yaml.safe_dump(file) for name, file in FILES.items()}
+SERVICE = read_yaml(ROOT / "dstack" / "service.dstack.yml")
 OTHER_SETTINGS = ("AWS_", "DSTACK_", "GITHUB_", "INVOKE_", "HF_")  # of the machine that runs the tests
 
 
@@ -58,6 +63,7 @@ class Person:
     """`folder` is the copy, `dstack` its server, `records` the hosted zone of `prod`."""
 
     def __init__(self, folder: Path, dstack: Dstack, monkeypatch: pytest.MonkeyPatch) -> None:
+        folder.mkdir()
         self.folder, self.dstack, self.records = folder, dstack, Route53(DOMAIN)
         self._patch = monkeypatch
         for name in os.environ:
@@ -71,13 +77,16 @@ class Person:
         monkeypatch.setattr("deploy.environments.load", lambda name: load(name, folder))
         self.records.install(monkeypatch)
         self.resolve(DOMAIN)
-        self.service = read_yaml(folder / "dstack" / "service.dstack.yml")
-        self.draws = "model" not in self.service  # it has no key for chats
-        model = self.service.get("model", "")
+        self.service = SERVICE
+        self.draws = "model" not in SERVICE  # it has no key for chats
+        model = SERVICE.get("model", "")
         dstack.model = model["name"] if isinstance(model, dict) else model
-        for name, file in FILES.items():
-            (folder / "environments" / f"{name}.yml").write_text(yaml.safe_dump(file), "utf-8")
-        dstack.secrets = dict.fromkeys(self.environment("dev").secrets, "value")
+        dstack.secrets = dict.fromkeys(re.findall(r"\bsecrets\.(\w+)", str(SERVICE)), "value")
+        shutil.copytree(ROOT / "dstack", folder / "dstack")
+        shutil.copy(ROOT / "pyproject.toml", folder)
+        (folder / "environments").mkdir()
+        for name, text in TEXTS.items():
+            (folder / "environments" / f"{name}.yml").write_text(text, "utf-8")
 
     def environment(self, name: str) -> Environment:
         return load(name, self.folder)
@@ -109,7 +118,8 @@ class Person:
         code = 0
         with redirect_stdout(output), redirect_stderr(errors):
             try:
-                Program(namespace=tasks.namespace, name="inv", binary="inv").run(["inv", *words])
+                namespace = deepcopy(tasks.namespace)  # invoke takes the help out of the tasks that it parses
+                Program(namespace=namespace, name="inv", binary="inv").run(["inv", *words])
             except SystemExit as end:
                 code = end.code if isinstance(end.code, int) else 0
         return Done(code, output.getvalue(), errors.getvalue())
