@@ -39,8 +39,8 @@ def server(environment: Environment) -> None:
 
     The clouds' API keys come from .env, the server's state is in .dstack/.
     """
-    with console.terminal.watching("dstack server") as say:
-        operate.server.run(environment, say)
+    with console.terminal.watching("dstack server") as notify:
+        operate.server.run(environment, notify)
 
 
 @command
@@ -71,8 +71,8 @@ def plan(environment: Environment, json: bool = False, detailed_exitcode: bool =
 
     Shows what happens to running replicas, and the offers that new ones would take. Changes nothing.
     """
-    with console.terminal.watching(f"planning {environment.run_name}") as say:
-        planned = deploy.planning.make(deploy.api.Api(environment), environment, say)
+    with console.terminal.watching(f"planning {environment.run_name}") as notify:
+        planned = deploy.planning.make(deploy.api.Api(environment), environment, notify)
     deploy.views.plan(planned, json=json)
     if detailed_exitcode and planned.exit_code:
         raise Exit(code=planned.exit_code)
@@ -107,9 +107,9 @@ def service_deploy(
 def _deploy(environment: Environment, *, yes: bool, dry_run: bool, json: bool, gateway: bool, **allowed: bool) -> None:
     """Plan, show, agree, apply what was shown, and ask the endpoint. `gateway`: gateway and records too."""
     api = deploy.api.Api(environment)
-    with console.terminal.watching(f"planning {environment.run_name}") as say:
-        planned = deploy.planning.make(api, environment, say, gateway=gateway)
-        say(f"secrets: {operate.doctor.check_secrets(api, environment)}")
+    with console.terminal.watching(f"planning {environment.run_name}") as notify:
+        planned = deploy.planning.make(api, environment, notify, gateway=gateway)
+        notify(f"secrets: {operate.doctor.check_secrets(api, environment)}")
     if dry_run or not json:
         deploy.views.plan(planned, json=json)
     deploy.guards.refuse(planned, **allowed)
@@ -118,15 +118,15 @@ def _deploy(environment: Environment, *, yes: bool, dry_run: bool, json: bool, g
     console.prompts.confirm("Deploy this?", yes=yes or not planned.changes)
     deploy.outdated.refuse_changed(api, planned)
     name = environment.run_name
-    with console.terminal.watching(f"deploying {name}") as say, deploy.billing.billed(api, environment, say):
-        patient = api.patient(say)
-        deploy.gateways.apply(patient, planned, say)
-        run = deploy.rollout.deploy(patient, planned, say)
+    with console.terminal.watching(f"deploying {name}") as notify, deploy.billing.billed(api, environment, notify):
+        patient = api.patient(notify)
+        deploy.gateways.apply(patient, planned, notify)
+        run = deploy.rollout.deploy(patient, planned, notify)
         operate.views.status(operate.status.summarize(environment, run), json=json)
         patience = operate.smoke.REGISTRATION_SECONDS
         report = None if run.asleep else operate.smoke.smoke_test(environment, run, patience=patience)
         deploy.rollout.followed(patient, run, name)
-        deploy.existing.remove(patient, environment, planned.removals, say)
+        deploy.existing.remove(patient, environment, planned.removals, notify)
     if not json:
         operate.views.smoke(report) if report else deploy.views.asleep(environment, run)
 
@@ -136,8 +136,8 @@ def gateway_deploy(environment: Environment, allow_recreation: bool = False, jso
     """Deploy the gateway, and wait until it runs."""
     deploy.documents.schema.check(environment)
     api, name = deploy.api.Api(environment), environment.run_name
-    with console.terminal.watching(f"gateway {name}") as say, deploy.billing.billed(api, environment, say):
-        gateway = deploy.gateways.deploy(api.patient(say), environment, say, allow_recreation=allow_recreation)
+    with console.terminal.watching(f"gateway {name}") as notify, deploy.billing.billed(api, environment, notify):
+        gateway = deploy.gateways.deploy(api.patient(notify), environment, notify, allow_recreation=allow_recreation)
     deploy.views.gateway(environment.run_name, gateway, json=json)
 
 
@@ -156,15 +156,15 @@ def gateway_destroy(environment: Environment, yes: bool = False, allow_outage: b
     """
     deploy.guards.refuse_outage(environment, allowed=allow_outage)
     console.prompts.confirm(f"Delete the gateway {environment.run_name} and its records?", yes=yes)
-    with console.terminal.watching(f"gateway {environment.run_name}") as say:
-        deploy.gateways.destroy(deploy.api.Api(environment).patient(say), environment, say)
+    with console.terminal.watching(f"gateway {environment.run_name}") as notify:
+        deploy.gateways.destroy(deploy.api.Api(environment).patient(notify), environment, notify)
 
 
 @command
 def dns_update(environment: Environment, dry_run: bool = False, adopt: bool = False) -> None:
     """Update the DNS records to the gateway's running replicas."""
-    with console.terminal.watching(f"record {environment.host}") as say:
-        deploy.route53.publish(deploy.api.Api(environment), environment, say, dry_run=dry_run, adopt=adopt)
+    with console.terminal.watching(f"record {environment.host}") as notify:
+        deploy.route53.publish(deploy.api.Api(environment), environment, notify, dry_run=dry_run, adopt=adopt)
 
 
 @command
@@ -179,9 +179,9 @@ def dns_delete(environment: Environment, yes: bool = False, allow_outage: bool =
     """Delete the service's DNS records."""
     deploy.guards.refuse_outage(environment, allowed=allow_outage)
     console.prompts.confirm(f"Delete the records of {environment.host}?", yes=yes)
-    with console.terminal.watching(f"record {environment.host}") as say:
-        api = deploy.api.Api(environment).patient(say)
-        deploy.existing.remove(api, environment, deploy.existing.own(api, environment, say, "records"), say)
+    with console.terminal.watching(f"record {environment.host}") as notify:
+        api = deploy.api.Api(environment).patient(notify)
+        deploy.existing.remove(api, environment, deploy.existing.own(api, environment, notify, "records"), notify)
 
 
 @command
@@ -255,8 +255,8 @@ def bench(
     """
     load = operate.bench.planned_load(concurrency, requests, input_tokens, output_tokens)
     run = deploy.api.Api(environment).run(environment.run_name)
-    with console.terminal.watching(f"load on {environment.run_name}") as say:
-        report = operate.bench.measure(environment, run, Path(folder), say, load)
+    with console.terminal.watching(f"load on {environment.run_name}") as notify:
+        report = operate.bench.measure(environment, run, Path(folder), notify, load)
     operate.bench.save(report, operate.views.bench_picture(report), Path(folder))
     operate.views.bench(report, Path(folder), json=json)
 
@@ -276,18 +276,18 @@ def destroy(environment: Environment, yes: bool = False, dry_run: bool = False, 
 
     Releases the machines, deletes fleet, records and gateway, also those of earlier names of the service. Asks first.
     """
-    with console.terminal.watching(f"looking for {environment.run_name}") as say:
-        api = deploy.api.Api(environment).patient(say)
-        resources = deploy.existing.everything(api, environment, say)
+    with console.terminal.watching(f"looking for {environment.run_name}") as notify:
+        api = deploy.api.Api(environment).patient(notify)
+        resources = deploy.existing.everything(api, environment, notify)
     deploy.views.existing(environment.run_name, resources)
     if dry_run or not resources:
         return
     deploy.guards.refuse_outage(environment, allowed=allow_outage)
     console.prompts.confirm(f"End {environment.run_name} and all requests to it?", yes=yes)
     name = environment.run_name
-    with console.terminal.watching(f"destroying {name}") as say, deploy.billing.billed(api, environment, say):
-        deploy.existing.remove(api, environment, resources, say)
-        say("nothing of it is left, and nothing is billed any more")
+    with console.terminal.watching(f"destroying {name}") as notify, deploy.billing.billed(api, environment, notify):
+        deploy.existing.remove(api, environment, resources, notify)
+        notify("nothing of it is left, and nothing is billed any more")
 
 
 namespace = Collection(doctor, server, render, plan, size, offers, status, logs, smoke, bench, dstack, destroy)

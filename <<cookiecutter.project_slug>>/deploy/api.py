@@ -14,7 +14,7 @@ from console.errors import ExitCode, Failure
 from deploy.changes import Change, classify_fleet, classify_gateway, differences
 from deploy.documents.files import Document
 from deploy.dstack.answers import Fleet, Gateway, Logs, Named, Project, ResourcePlan, Run, RunPlan, ServerInfo
-from deploy.dstack.client import Client, Say, T
+from deploy.dstack.client import Client, Notify, T
 from deploy.dstack.polling import poll
 from deploy.dstack.refusals import Missing
 from deploy.environments import Environment
@@ -28,14 +28,14 @@ LISTED = 100  # runs that dstack lists at a time
 class Api:
     """One project on one dstack server. Every method raises the Failure that the server's answer means."""
 
-    def __init__(self, environment: Environment, *, patience: float = 0.0, say: Say = lambda line: None) -> None:
+    def __init__(self, environment: Environment, *, patience: float = 0.0, notify: Notify = lambda line: None) -> None:
         self._environment = environment
-        self._client = Client(environment, patience=patience, say=say)
+        self._client = Client(environment, patience=patience, notify=notify)
         self.project, self._path = environment.project, f"/api/project/{environment.project}/"
 
-    def patient(self, say: Say, seconds: float = PATIENCE_SECONDS) -> Api:
+    def patient(self, notify: Notify, seconds: float = PATIENCE_SECONDS) -> Api:
         """Return the same, which asks again for so many seconds where an answer is bad or lost, and says so."""
-        patient = Api(self._environment, patience=seconds, say=say)
+        patient = Api(self._environment, patience=seconds, notify=notify)
         patient._client.reached, patient._client.known = self._client.reached, self._client.known
         return patient
 
@@ -168,12 +168,12 @@ class Api:
         body = {"spec": plan.spec, "current_resource": plan.current_resource}
         self._write(f"{kind}s/apply", SHAPES[kind], done, plan=body, force=False)
 
-    def delete(self, kind: str, name: str, say: Say) -> None:
+    def delete(self, kind: str, name: str, notify: Notify) -> None:
         """Delete a fleet or a gateway, wait until it and its machines are gone. Doing it twice is doing it once."""
         if self.exists(kind, name):
             self._write(f"{kind}s/delete", None, lambda: None if self.exists(kind, name) else True, names=[name])
             self.wait_gone(f"{kind} {name}", lambda: not self.exists(kind, name))
-            say(f"{kind} {name}: deleted")
+            notify(f"{kind} {name}: deleted")
 
     def wait_gone(self, what: str, gone: Callable[[], bool]) -> None:
         """Return when `gone`. Fails with STILL_THERE before dstack gives up, after 15 minutes, without a word."""

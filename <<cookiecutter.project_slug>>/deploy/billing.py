@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from deploy.api import Api
 from deploy.dstack.answers import Gateway, Run
-from deploy.dstack.client import Say
+from deploy.dstack.client import Notify
 from deploy.environments import Environment
 
 LAST_SECONDS = 10.0  # how long a server is asked again that answers badly just then
@@ -33,12 +33,12 @@ def bill(name: str, run: Run | None, gateway: Gateway | None) -> str:
 
 
 @contextmanager
-def billed(api: Api, environment: Environment, say: Say) -> Iterator[None]:
+def billed(api: Api, environment: Environment, notify: Notify) -> Iterator[None]:
     """Show what runs and what it costs when anything ends the block early, Ctrl-C and a bug of ours included."""
     try:
         yield
     except BaseException:
-        say(_bill_of(api.patient(say, LAST_SECONDS), environment))
+        notify(_bill_of(api.patient(notify, LAST_SECONDS), environment))
         raise
 
 

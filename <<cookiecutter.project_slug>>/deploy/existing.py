@@ -18,7 +18,7 @@ from console.errors import Failure
 from deploy.api import Api
 from deploy.documents.files import Document
 from deploy.dstack.answers import Gateway, Run
-from deploy.dstack.client import Say
+from deploy.dstack.client import Notify
 from deploy.environments import Environment
 
 if TYPE_CHECKING:
@@ -43,35 +43,35 @@ class Resource:
         return {"kind": self.kind, "name": self.name, "detail": self.detail}
 
 
-def everything(api: Api, environment: Environment, say: Say = lambda line: None) -> list[Resource]:
+def everything(api: Api, environment: Environment, notify: Notify = lambda line: None) -> list[Resource]:
     """Return what exists of the service, under its name and earlier ones, in the order in which it is removed."""
     run, gateway = api.run(environment.run_name), api.gateway(environment.run_name)
     found = [*_of_name(api, environment.run_name, run, gateway)]
-    return _in_order(found + _records(environment, run, gateway, say) + earlier(api, environment, say))
+    return _in_order(found + _records(environment, run, gateway, notify) + earlier(api, environment, notify))
 
 
-def own(api: Api, environment: Environment, say: Say, *kinds: str) -> list[Resource]:
+def own(api: Api, environment: Environment, notify: Notify, *kinds: str) -> list[Resource]:
     """Return what exists of these kinds under the service's present name, in the order in which it is removed."""
-    found = [one for one in everything(api, environment, say) if one.kind in kinds]
+    found = [one for one in everything(api, environment, notify) if one.kind in kinds]
     return [one for one in found if one.name.partition(".")[0] == environment.run_name]
 
 
 def forgotten(
-    api: Api, environment: Environment, run: Run | None, gateway: Gateway | None, say: Say
+    api: Api, environment: Environment, run: Run | None, gateway: Gateway | None, notify: Notify
 ) -> tuple[Resource, ...]:
     """Return what exists of the service that its files do not name any more."""
     found = []
     if gateway and environment.gateway is None:
         why = f"{environment.file} has no gateway"
         found.append(Resource("gateway", environment.run_name, f"{gateway.summary}; {why}"))
-    return tuple(_in_order(found + _stale(environment, run, gateway, say) + earlier(api, environment, say)))
+    return tuple(_in_order(found + _stale(environment, run, gateway, notify) + earlier(api, environment, notify)))
 
 
 def _in_order(found: list[Resource]) -> list[Resource]:
     return sorted(found, key=lambda resource: ORDER.index(resource.kind))
 
 
-def earlier(api: Api, environment: Environment, say: Say) -> list[Resource]:
+def earlier(api: Api, environment: Environment, notify: Notify) -> list[Resource]:
     """Return what exists under earlier names of the service."""
     runs = {str(run.run_spec["run_name"]): run for run in api.active_runs() if _marked(environment, run.run_spec)}
     names = {*runs, *(fleet.name for fleet in api.fleets() if _marked(environment, fleet.spec))}
@@ -79,7 +79,7 @@ def earlier(api: Api, environment: Environment, say: Say) -> list[Resource]:
     for name in sorted(names - {environment.run_name}):
         run, gateway = api.run(name), api.gateway(name)
         found += _of_name(api, name, run, gateway)
-        found += [records for domain in _domains(run, gateway) for records in _held(environment, name, *domain, say)]
+        found += [records for domain in _domains(run, gateway) for records in _held(environment, name, *domain, notify)]
     return found
 
 
@@ -97,7 +97,7 @@ def _of_name(api: Api, name: str, run: Run | None, gateway: Gateway | None) -> I
         yield Resource("gateway", name, f"{gateway.summary}, billed by {cloud}")
 
 
-def _records(environment: Environment, run: Run | None, gateway: Gateway | None, say: Say) -> list[Resource]:
+def _records(environment: Environment, run: Run | None, gateway: Gateway | None, notify: Notify) -> list[Resource]:
     """Return the records of the environment's own name: those that its file asks for, and stale ones."""
     found: list[Resource] = []
     if environment.dns is not None:
@@ -108,14 +108,14 @@ def _records(environment: Environment, run: Run | None, gateway: Gateway | None,
             found += [Resource("records", environment.host, "in Route 53", zone)] if zone.read() else []
         except Failure as failure:  # the GPUs go first: by the time of the records the reason is shown
             found.append(Resource("records", environment.host, f"perhaps: {failure}"))
-    return found + _stale(environment, run, gateway, say)
+    return found + _stale(environment, run, gateway, notify)
 
 
-def _stale(environment: Environment, run: Run | None, gateway: Gateway | None, say: Say) -> list[Resource]:
+def _stale(environment: Environment, run: Run | None, gateway: Gateway | None, notify: Notify) -> list[Resource]:
     """Return records of the service in zones that its file does not name, found by their owner."""
     wanted = environment.gateway["domain"] if environment.gateway and environment.dns else None
     domains = [found for found in _domains(run, gateway) if found[0] != wanted]
-    return [records for domain in domains for records in _held(environment, environment.run_name, *domain, say)]
+    return [records for domain in domains for records in _held(environment, environment.run_name, *domain, notify)]
 
 
 def _domains(run: Run | None, gateway: Gateway | None) -> list[tuple[str, str]]:
@@ -128,45 +128,45 @@ def _domains(run: Run | None, gateway: Gateway | None) -> list[tuple[str, str]]:
     return [(domain, region) for domain in dict.fromkeys(domains) if "." in domain]
 
 
-def _held(environment: Environment, name: str, domain: str, region: str, say: Say) -> Iterable[Resource]:
+def _held(environment: Environment, name: str, domain: str, region: str, notify: Notify) -> Iterable[Resource]:
     from deploy import route53
 
     try:
         zones = route53.holding(domain, region, name, environment.project)
     except Failure as failure:  # who keeps the records elsewhere may have no access to Route 53 at all
-        say(f"records of {name}.{domain} not looked for: {failure}")
+        notify(f"records of {name}.{domain} not looked for: {failure}")
         return []
     return [Resource("records", zone.host, f"in a zone {domain} that no file names", zone) for zone in zones]
 
 
-def remove(api: Api, environment: Environment, resources: Iterable[Resource], say: Say) -> None:
+def remove(api: Api, environment: Environment, resources: Iterable[Resource], notify: Notify) -> None:
     """Remove each in its turn. One that can't be removed keeps none of the others; its Failure is raised at the end."""
     failures: list[Failure] = []
     for resource in resources:
         try:
-            _remove(api, environment, resource, say)
+            _remove(api, environment, resource, notify)
         except Failure as failure:
-            say(f"{resource.kind} {resource.name}: not removed: {failure}")
+            notify(f"{resource.kind} {resource.name}: not removed: {failure}")
             failures.append(failure)
     if failures:
         raise Failure(failures[0].code, "; ".join(map(str, failures)))
 
 
-def _remove(api: Api, environment: Environment, resource: Resource, say: Say) -> None:
+def _remove(api: Api, environment: Environment, resource: Resource, notify: Notify) -> None:
     if resource.kind == "run":
-        stop(api, resource.name, say)
+        stop(api, resource.name, notify)
     elif resource.kind == "records":
         from deploy import route53
 
-        route53.delete(resource.zone or route53.zone_of(environment), say)
+        route53.delete(resource.zone or route53.zone_of(environment), notify)
     else:
-        api.delete(resource.kind, resource.name, say)
+        api.delete(resource.kind, resource.name, notify)
 
 
-def stop(api: Api, name: str, say: Say) -> None:
+def stop(api: Api, name: str, notify: Notify) -> None:
     """Stop the run and wait until it has ended; streams in flight have the 10 seconds that dstack's runner gives."""
     run = api.run(name)
     if run and run.active and run.status != "terminating":
         api.stop_run(name)
     api.wait_gone(f"run {name}", lambda: not ((run := api.run(name)) and run.active))
-    say(f"{name}: stopped")
+    notify(f"{name}: stopped")

@@ -13,7 +13,7 @@ from console.errors import ExitCode, Failure
 from deploy.api import Api
 from deploy.changes import Change, classify_fleet, classify_service
 from deploy.dstack.answers import Run, RunPlan
-from deploy.dstack.client import Say
+from deploy.dstack.client import Notify
 from deploy.dstack.polling import POLL_SECONDS
 from deploy.dstack.refusals import Passing
 from deploy.environments import Environment
@@ -24,7 +24,7 @@ from deploy.plans import Plan
 from deploy.readiness import crashes, late, readiness
 
 
-def deploy(api: Api, plan: Plan, say: Say) -> Run:
+def deploy(api: Api, plan: Plan, notify: Notify) -> Run:
     """Apply `plan` of fleet and service, and wait until its deployment is ready or asleep.
 
     Raises the Failure that ended it, which says what became of the service.
@@ -32,27 +32,27 @@ def deploy(api: Api, plan: Plan, say: Say) -> Run:
     environment, name = plan.environment, plan.environment.run_name
     before = plan.run_plan.current
     if plan.restarts:
-        say(f"stopping {name}: this change can't be made while it runs")
+        notify(f"stopping {name}: this change can't be made while it runs")
     if plan.restarts or (before and before.status == "terminating"):
-        stop(api, name, say)
-    _deploy_fleet(api, plan, say)
+        stop(api, name, notify)
+    _deploy_fleet(api, plan, notify)
     run_plan = _planned_again(api, plan) if plan.replans_service else plan.run_plan
     if classify_service(run_plan).change == Change.UNCHANGED and run_plan.current:
-        return follow(api, environment, say, run_plan.current, {one.id for one in crashes(run_plan.current)})
+        return follow(api, environment, notify, run_plan.current, {one.id for one in crashes(run_plan.current)})
     if not plan.restarts:  # what is stopped already is submitted anyway: dstack tries again until there is an offer
         refuse_offers(plan, run_plan.offers)
-    run = _submit(api, run_plan, name, say)
-    say(f"{name}: deployment {run.deployment_num} submitted ({plan.service.change})")
-    return _follow_or_settle(api, plan, run, say)
+    run = _submit(api, run_plan, name, notify)
+    notify(f"{name}: deployment {run.deployment_num} submitted ({plan.service.change})")
+    return _follow_or_settle(api, plan, run, notify)
 
 
-def _deploy_fleet(api: Api, plan: Plan, say: Say) -> None:
+def _deploy_fleet(api: Api, plan: Plan, notify: Notify) -> None:
     """Apply exactly the plan of the fleet. Only what is deleted first, to be recreated, is planned again."""
     name, fleet, planned = plan.environment.run_name, plan.fleet, plan.fleet_plan
     if fleet.change == Change.UNCHANGED:
         return
     if fleet.change == Change.RESTART or (fleet.change == Change.CREATE and planned.current_resource):
-        api.delete("fleet", name, say)
+        api.delete("fleet", name, notify)
         planned = api.plan("fleet", plan.environment.fleet)
         now = classify_fleet(planned, serving=False)
         refuse_unseen("fleet", name, fleet, now)
@@ -61,7 +61,7 @@ def _deploy_fleet(api: Api, plan: Plan, say: Say) -> None:
     else:
         refuse_changed_fleet(api, plan)
     api.apply("fleet", planned)
-    say(f"fleet {name}: {fleet.change.value}")
+    notify(f"fleet {name}: {fleet.change.value}")
 
 
 def _planned_again(api: Api, plan: Plan) -> RunPlan:
@@ -75,34 +75,34 @@ def _planned_again(api: Api, plan: Plan) -> RunPlan:
     return run_plan
 
 
-def _submit(api: Api, run_plan: RunPlan, name: str, say: Say) -> Run:
+def _submit(api: Api, run_plan: RunPlan, name: str, notify: Notify) -> Run:
     """Apply exactly that plan of the service. Fails with PLAN_OUTDATED when dstack started another run instead."""
     run = api.apply_run(run_plan)
     if run_plan.current and run_plan.action == "update" and run.id != run_plan.current.id:
-        stop(api, name, say)  # dstack starts a new run where the one to update has ended
+        stop(api, name, notify)  # dstack starts a new run where the one to update has ended
         why = f"somebody stopped {name} meanwhile: the run that this started in its place was stopped"
         raise Failure(ExitCode.PLAN_OUTDATED, why, AGAIN)
     return run
 
 
-def _follow_or_settle(api: Api, plan: Plan, run: Run, say: Say) -> Run:
+def _follow_or_settle(api: Api, plan: Plan, run: Run, notify: Notify) -> Run:
     """Follow what was submitted; roll it back when it fails."""
     environment = plan.environment
     try:
-        return follow(api, environment, say, run)
+        return follow(api, environment, notify, run)
     except Passing as failure:  # nobody knows how far it is, so nothing speaks against it
         again = f"run inv deploy --env {environment.name} again when the server answers: it continues"
         why = f"{failure} (deployment {run.deployment_num} is not rolled back; {again})"
         raise Failure(failure.code, why) from None
     except Exception as failure:  # a mistake of ours too: what was submitted must not run on because of it
-        became = _settle(api, plan, run, say)
+        became = _settle(api, plan, run, notify)
         if isinstance(failure, Failure):
             raise Failure(failure.code, f"{failure} ({became})") from None
-        say(f"{environment.run_name}: {became}")
+        notify(f"{environment.run_name}: {became}")
         raise
 
 
-def follow(api: Api, environment: Environment, say: Say, run: Run, earlier: Collection[str] = ()) -> Run:
+def follow(api: Api, environment: Environment, notify: Notify, run: Run, earlier: Collection[str] = ()) -> Run:
     """Wait until every replica of the deployment that `run` is at passes its probes, or until it is asleep.
 
     `earlier`: ids of crashes that count no more, see `readiness`.
@@ -113,7 +113,7 @@ def follow(api: Api, environment: Environment, say: Say, run: Run, earlier: Coll
     now, had_machine, arrived = run, False, 0
     while True:
         found, shown = readiness(now, earlier), now.deployment_num == number
-        say(found.summary if shown else "waiting for the server to show the new deployment")
+        notify(found.summary if shown else "waiting for the server to show the new deployment")
         waited = time.monotonic() - since
         if shown and (found.ready or (found.surplus and waited > environment.timeouts.stop)):
             return now
@@ -124,7 +124,7 @@ def follow(api: Api, environment: Environment, say: Say, run: Run, earlier: Coll
         too_late = None if found.surplus else late(environment, had_machine, time.monotonic() - since)
         if failure := found.failure or too_late:
             for line in api.log_tail(name, found.crashed.id) if found.crashed else []:
-                say(f"  | {line}")
+                notify(f"  | {line}")
             raise failure
         time.sleep(POLL_SECONDS)
         now = followed(api, run, name)
@@ -146,15 +146,15 @@ def _overtaken(now: Run, submitted: Run) -> bool:
     return now.id != submitted.id or now.deployment_num > submitted.deployment_num
 
 
-def _settle(api: Api, plan: Plan, submitted: Run, say: Say) -> str:
+def _settle(api: Api, plan: Plan, submitted: Run, notify: Notify) -> str:
     """Undo what failed, if it is still what this command submitted. Returns what became of the service."""
     try:
-        return _roll_back(api, plan, submitted, say)
+        return _roll_back(api, plan, submitted, notify)
     except Failure as failure:
         return f"not rolled back: {failure}; see `inv status --env {plan.environment.name}`"
 
 
-def _roll_back(api: Api, plan: Plan, submitted: Run, say: Say) -> str:
+def _roll_back(api: Api, plan: Plan, submitted: Run, notify: Notify) -> str:
     name, before = plan.environment.run_name, plan.run_plan.current
     run = api.run(name)
     if run is None or not run.active:
@@ -169,5 +169,5 @@ def _roll_back(api: Api, plan: Plan, submitted: Run, say: Say) -> str:
         if not any(job.ready for job in before.replicas):
             return "rolled back, what was there before did not serve either"
         return "rolled back, what served before keeps serving"
-    stop(api, name, say)
+    stop(api, name, notify)
     return "stopped, its GPUs are not billed any more"

@@ -18,7 +18,7 @@ from requests.utils import get_environ_proxies
 from console.connection import quoted
 from console.errors import ExitCode, Failure
 from deploy.api import Api
-from deploy.dstack.client import Say
+from deploy.dstack.client import Notify
 from deploy.dstack.polling import poll
 from deploy.environments import ROOT, Environment, variables_of
 from deploy.existing import everything
@@ -31,7 +31,7 @@ MOST_REFUSALS = 3  # bad answers of a server that takes connections, before wait
 START_SECONDS = 180  # a first start migrates an empty database: 20-50 s on two cores
 
 
-def run(environment: Environment, say: Say) -> None:
+def run(environment: Environment, notify: Notify) -> None:
     """Serve until Ctrl-C or SIGTERM. Then report what keeps running, and is billed, without the server."""
     keys, api, known = _cloud_keys(environment), Api(environment), DATABASE.exists()
     with suppress(OSError), socket.create_connection(_address(environment), timeout=2):
@@ -41,19 +41,19 @@ def run(environment: Environment, say: Say) -> None:
     process = _start(environment)
     try:
         first = "" if known else "; the first start makes its database, which takes up to a minute"
-        say(f"starting; errors and warnings go to {LOG.relative_to(ROOT)}{first}")
+        notify(f"starting; errors and warnings go to {LOG.relative_to(ROOT)}{first}")
         _wait_until_ready(environment, api, process)
         if process.poll() is None:
             _configure(api, keys, known=known)
-            say(f"{environment.server_url} is ready, project {environment.project}; in another terminal: inv deploy")
-            say("GPUs go on running, and billing, when this stops or the laptop closes; inv destroy ends them")
+            notify(f"{environment.server_url} is ready, project {environment.project}; in another terminal: inv deploy")
+            notify("GPUs go on running, and billing, when this stops or the laptop closes; inv destroy ends them")
         process.wait()
         problem = f"`dstack server` exited with {process.returncode}: {_last_line()}"
         raise Failure(ExitCode.SERVER_UNREACHABLE, problem, f"see {LOG.relative_to(ROOT)}")
     except KeyboardInterrupt:
         with suppress(Failure):  # the server may not have started yet
             for resource in everything(api, environment):
-                say(f"still there: {resource}; to end it, run inv server again and then inv destroy")
+                notify(f"still there: {resource}; to end it, run inv server again and then inv destroy")
     finally:
         process.terminate()
         process.wait()

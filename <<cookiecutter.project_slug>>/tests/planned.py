@@ -75,7 +75,7 @@ class Server:
     def gateway(self, name: str) -> Gateway | None:
         return self.now.gateway
 
-    def delete(self, kind: str, name: str, say: Any) -> None:
+    def delete(self, kind: str, name: str, notify: Any) -> None:
         self.sent.append(f"delete {kind}")
 
     def plan(self, kind: str, document: Any) -> Any:

@@ -19,9 +19,9 @@ def page(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 
 def test_the_page_of_a_workflows_run_has_what_the_terminal_has(page: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with terminal.on_the_runs_page(json=False), terminal.watching("deploying") as say:
+    with terminal.on_the_runs_page(json=False), terminal.watching("deploying") as notify:
         views.existing("chat", [Resource("run", "chat", "running")])
-        say("replica 0: </pre> & <b>ready</b>")
+        notify("replica 0: </pre> & <b>ready</b>")
     shown = capsys.readouterr()
     text = page.read_text("utf-8")
     assert text.startswith("`inv deploy --env prod`\n<pre>chat: run chat (running)\n")

@@ -105,7 +105,7 @@ def watching(title: str) -> Iterator[Callable[[str], None]]:
     """
     started, said = time.monotonic(), ""
 
-    def say(line: str) -> None:
+    def notify(line: str) -> None:
         nonlocal said
         if line == said:
             return
@@ -114,7 +114,7 @@ def watching(title: str) -> Iterator[Callable[[str], None]]:
         spinner.update(f"{title}: {escape(line)}")
 
     with progress.status(title) as spinner:
-        yield say
+        yield notify
 
 
 class _Tee(TextIOBase):

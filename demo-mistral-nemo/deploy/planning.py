@@ -15,7 +15,7 @@ from deploy.changes import (
 )
 from deploy.documents.files import Document
 from deploy.dstack.answers import REFERENCE, Gateway, ResourcePlan, Run
-from deploy.dstack.client import Say
+from deploy.dstack.client import Notify
 from deploy.dstack.polling import poll
 from deploy.environments import Environment
 from deploy.existing import forgotten
@@ -27,7 +27,7 @@ from deploy.records import RecordPlan
 RELEASE_SECONDS = 120.0  # how long a machine that is being released is waited for
 
 
-def make(api: Api, environment: Environment, say: Say, *, gateway: bool = True) -> Plan:
+def make(api: Api, environment: Environment, notify: Notify, *, gateway: bool = True) -> Plan:
     """Plan a deploy of `environment`, with `gateway` of gateway and records too. Changes nothing.
 
     Files that dstack would refuse, then or when it makes a replica, are refused here. A machine that is being released
@@ -42,10 +42,10 @@ def make(api: Api, environment: Environment, say: Say, *, gateway: bool = True) 
         releasing = any(instance["status"] == "terminating" for instance in instances)
         if plan.offers or not plan.needs_machine or not releasing:
             break
-        say("waiting for a machine that is being released")
+        notify("waiting for a machine that is being released")
     if not gateway:
         return plan
-    return replace(plan, removals=forgotten(api, environment, plan.run_plan.current, plan.seen.gateway, say))
+    return replace(plan, removals=forgotten(api, environment, plan.run_plan.current, plan.seen.gateway, notify))
 
 
 def _ask(api: Api, environment: Environment, *, gateway: bool) -> Plan:

@@ -19,7 +19,7 @@ from console.errors import ExitCode, Failure
 from console.prompts import ask_code
 from deploy.api import Api
 from deploy.documents.files import Document
-from deploy.dstack.client import Say
+from deploy.dstack.client import Notify
 from deploy.environments import Environment
 from deploy.records import (
     OWNER_PREFIX,
@@ -131,34 +131,34 @@ def plan(environment: Environment, targets: Sequence[str], *, adopt: bool = Fals
     return RecordPlan(zone, read, records_for(zone.host, targets, zone.owner) if targets else None)
 
 
-def apply(planned: RecordPlan, targets: Sequence[str], say: Say) -> None:
+def apply(planned: RecordPlan, targets: Sequence[str], notify: Notify) -> None:
     """Apply exactly that plan now that the gateway runs at `targets`, and wait until Route 53 answers so."""
     planned = planned.pointing_at(targets)
     if planned.changes and planned.wanted is not None:
         planned.zone.write(planned.changes, planned.read, planned.wanted)
     done = "written" if planned.changes else "unchanged"
-    say(f"record {planned.zone.host} -> {' '.join(targets)}: {done}")
+    notify(f"record {planned.zone.host} -> {' '.join(targets)}: {done}")
 
 
-def publish(api: Api, environment: Environment, say: Say, *, dry_run: bool = False, adopt: bool = False) -> None:
+def publish(api: Api, environment: Environment, notify: Notify, *, dry_run: bool = False, adopt: bool = False) -> None:
     """Point the service's name at its gateway, if it does not already, and wait until Route 53 answers so."""
     if environment.dns is None:
-        return say(f"{environment.file} has no dns: nothing to do")
+        return notify(f"{environment.file} has no dns: nothing to do")
     gateway = api.gateway(environment.run_name)
     targets = gateway.targets if gateway else ()
     planned = plan(environment, targets, adopt=adopt).pointing_at(targets)
     if dry_run and planned.changes:
-        return say(f"record {planned.zone.host} -> {' '.join(targets)}: would be written")
-    apply(planned, targets, say)
+        return notify(f"record {planned.zone.host} -> {' '.join(targets)}: would be written")
+    apply(planned, targets, notify)
 
 
-def delete(zone: Zone, say: Say) -> None:
+def delete(zone: Zone, notify: Notify) -> None:
     """Delete the service's records. Doing it twice is doing it once."""
     read = zone.read()
     refuse_foreign(read, zone.host, zone.owner)
     if read:
         zone.write(changes_between(read, frozenset()), read, frozenset())
-        say(f"record {zone.host}: deleted")
+        notify(f"record {zone.host}: deleted")
 
 
 def _client(region: str) -> Any:

@@ -14,7 +14,7 @@ from console.connection import is_loopback, quoted
 from console.errors import ExitCode, Failure
 from deploy.documents.files import Document
 from deploy.dstack.answers import Run
-from deploy.dstack.client import Say
+from deploy.dstack.client import Notify
 from deploy.environments import ROOT, Environment
 from operate import measurements, smoke, status
 from operate.kind import model_kind
@@ -37,7 +37,7 @@ def planned_load(concurrency: int, requests: int, input_tokens: int = 0, output_
     return Load(concurrency, requests, input_tokens or kind.input_tokens, output_tokens or kind.output_tokens)
 
 
-def measure(environment: Environment, run: Run | None, folder: Path, say: Say, load: Load) -> Report:
+def measure(environment: Environment, run: Run | None, folder: Path, notify: Notify, load: Load) -> Report:
     """Load the run's endpoint as bench.yml says, and return the report; AIPerf's files are left in `folder`/aiperf.
 
     Fails as `smoke_test` does before there is any load; with SMOKE_FAILED when a request failed, because the others
@@ -56,7 +56,7 @@ def measure(environment: Environment, run: Run | None, folder: Path, say: Say, l
     settings |= {"model": answered.model, "url": answered.url}
     variables = {f"BENCH_{name.upper()}": str(value) for name, value in settings.items()}
     variables["DSTACK_TOKEN"] = environment.token  # in no argument, and AIPerf writes it to no file
-    say(f"{TOOL}: {load.requests} requests, {load.concurrency} at a time; uv installs it the first time, 800 MB")
+    notify(f"{TOOL}: {load.requests} requests, {load.concurrency} at a time; uv installs it the first time, 800 MB")
     words = [uvx, "--from", TOOL, "aiperf", "profile", "--config", str(ROOT / "operate" / "bench.yml")]
     with (files / "log").open("w", encoding="utf-8") as log:
         ended = subprocess.run(words, env=surroundings(answered.url) | variables, stdout=log, stderr=log, check=False)

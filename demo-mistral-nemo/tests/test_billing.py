@@ -35,7 +35,7 @@ class Server:
     def __init__(self, now: Run | Failure) -> None:
         self.now = now
 
-    def patient(self, say: Any, seconds: float) -> Any:
+    def patient(self, notify: Any, seconds: float) -> Any:
         return self
 
     def run(self, name: str) -> Run:

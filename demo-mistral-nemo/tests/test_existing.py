@@ -57,7 +57,7 @@ class Server:
     def wait_gone(self, *_: object) -> None:
         """It is gone."""
 
-    def delete(self, kind: str, name: str, say: Any) -> None:
+    def delete(self, kind: str, name: str, notify: Any) -> None:
         if f"{kind} {name}" in self.broken:
             raise Failure(ExitCode.SERVER_UNREACHABLE, f"{kind} {name}: 502")
         self.done.append(f"{kind} {name}")
@@ -74,7 +74,7 @@ class Zones:
         host = f"{run_name}.{domain}"
         return [route53.Zone(None, "Z1", host, f"{project}/{run_name}")] if host in self.hosts else []
 
-    def delete(self, zone: route53.Zone, say: Any) -> None:
+    def delete(self, zone: route53.Zone, notify: Any) -> None:
         self.deleted.append(zone.host)
 
 

@@ -19,9 +19,9 @@ CRASHED_TWICE = ("container_exited_with_error",) * 2
 
 
 def test_what_is_seen_again_is_not_shown_again(capsys: pytest.CaptureFixture[str]) -> None:
-    with watching("deploying x") as say:
+    with watching("deploying x") as notify:
         for line in ("loading", "loading", "ready", "loading"):
-            say(line)
+            notify(line)
     assert [line.split()[-1] for line in capsys.readouterr().err.splitlines()] == ["loading", "ready", "loading"]
 
 

@@ -24,16 +24,16 @@ from deploy.environments import Environment
 ANSWER_SECONDS = 120  # a plan asks the clouds for offers
 PAUSES = (2.0, 4.0, 8.0)  # seconds before the next try; the last one repeats
 WRITE_SECONDS = 20.0  # the shortest time for which a write whose answer was lost is looked up and repeated
-Say: TypeAlias = Callable[[str], None]  # shows one line of progress
+Notify: TypeAlias = Callable[[str], None]  # shows one line of progress
 T = TypeVar("T")
 
 
 class Client:
     """Asks one dstack server as the environment's user. With a `patience` of 0 seconds, the first bad answer counts."""
 
-    def __init__(self, environment: Environment, *, patience: float = 0.0, say: Say = lambda line: None) -> None:
+    def __init__(self, environment: Environment, *, patience: float = 0.0, notify: Notify = lambda line: None) -> None:
         self.url, self.project = environment.server_url, environment.project
-        self._file, self._patience, self._say = environment.file, patience, say
+        self._file, self._patience, self._notify = environment.file, patience, notify
         self._hint = "run `inv server` in another terminal" if environment.name == "dev" else "is the VPN up?"
         # a server that never answered is not waited for; `known`: an answer had the shape of dstack's
         self.reached = self.known = False
@@ -81,7 +81,7 @@ class Client:
         return not self.reached or (isinstance(failure, Foreign) and not self.known)
 
     def _wait(self, tries: int, failure: Failure) -> None:
-        self._say(f"{failure} (asking again)")
+        self._notify(f"{failure} (asking again)")
         time.sleep(PAUSES[min(tries, len(PAUSES) - 1)])
 
     def _once(self, path: str, body: Document | None, shape: Any) -> Any:
