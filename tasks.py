@@ -61,7 +61,7 @@ def test(c: Context, fast: bool = False) -> None:  # noqa: PT028
     c.run(f"{python('pytest')} -n 2 -m 'not server and not vllm{' and not slow' * fast}'")
     if not fast:
         # a file a worker, the longest first: each has a dstack server of its own, and they wait more than they work
-        c.run(f"{python('pytest')} -n 6 --dist loadfile --no-loadscope-reorder -m 'server and not vllm'")
+        c.run(f"{python('pytest')} -n 4 --dist loadfile --no-loadscope-reorder -m 'server and not vllm'")
         c.run(f"{python('pytest')} -m vllm")  # one at a time: vLLM takes all that there is
 
 

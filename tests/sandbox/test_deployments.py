@@ -65,7 +65,7 @@ def test_with_revoked_keys_nothing_is_rented(deployment: Deployment) -> None:
     deployment.apply()
     wait_for(lambda: deployment.run()["status"] == "failed")
     writes = [call for call in deployment.sandbox.calls()[started:] if call.write]
-    assert {call.cloud for call in writes} == {"runpod", "vastai"}
+    assert {call.cloud for call in writes} <= {"runpod", "vastai"}  # dstack may give up before it tried both
     assert {call.status for call in writes} == {401}
     assert deployment.pod() is None
 
