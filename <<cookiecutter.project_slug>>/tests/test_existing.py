@@ -153,7 +153,7 @@ def test_who_may_not_read_route_53_still_sees_the_rest(service: Environment, mon
 
 def test_gpus_go_first_and_records_before_the_address_is_freed(service: Environment, zones: Zones) -> None:
     server: Any = Server({"nemo": named("nemo")}, {"nemo": fleet("nemo")}, {"nemo": gateway()})
-    found = existing.everything(server, service)
+    found = existing.existing_resources(server, service)
     assert words(found) == ["run nemo", "fleet nemo", "records nemo.ai.internal", "gateway nemo"]
     existing.remove(server, service, found, lambda line: None)
     assert (server.done, zones.deleted) == (["run nemo", "fleet nemo", "gateway nemo"], ["nemo.ai.internal"])
@@ -163,7 +163,7 @@ def test_what_can_not_be_removed_keeps_none_of_the_others(service: Environment, 
     server: Any = Server({"nemo": named("nemo")}, {"nemo": fleet("nemo")}, {"nemo": gateway()})
     server.broken = {"fleet nemo"}
     with pytest.raises(Failure, match="502") as failed:
-        existing.remove(server, service, existing.everything(server, service), lambda line: None)
+        existing.remove(server, service, existing.existing_resources(server, service), lambda line: None)
     assert failed.value.code == ExitCode.SERVER_UNREACHABLE
     assert (server.done, zones.deleted) == (["run nemo", "gateway nemo"], ["nemo.ai.internal"])
 

@@ -48,11 +48,11 @@ def test_nothing_is_touched_when_there_is_no_offer(environment: Environment, cha
 
 def test_a_deploy_that_only_the_limit_keeps_from_its_offers_names_the_cheapest(environment: Environment) -> None:
     limited = replace(environment, max_price_per_hour=0.39)
-    refused = refusal(replace(planned(limited, Change.CREATE, offers=0), dearer=0.4))
+    refused = refusal(replace(planned(limited, Change.CREATE, offers=0), cheapest_over_limit=0.4))
     assert refused is not None
     assert refused.code == ExitCode.NO_CAPACITY
     assert "the cheapest offer is $0.40 an hour, max_price_per_hour is 0.39" in str(refused)
-    assert refusal(replace(planned(limited, Change.IN_PLACE, offers=0), dearer=0.4)) is None
+    assert refusal(replace(planned(limited, Change.IN_PLACE, offers=0), cheapest_over_limit=0.4)) is None
 
 
 def test_what_narrows_the_offers_is_named_where_there_is_none(environment: Environment) -> None:

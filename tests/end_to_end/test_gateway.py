@@ -146,11 +146,11 @@ def test_another_service_with_its_own_gateway_shares_the_zone(chat: Behind, proj
     assert chat.ask().ok
 
 
-def test_a_change_that_takes_a_new_gateway_is_refused(chat: Behind) -> None:
+def test_a_change_that_recreates_the_gateway_is_refused(chat: Behind) -> None:
     chat.settle(gateway={"instance_type": "t3.small"})
     before = writes(chat.sandbox)
     assert chat.inv("plan", "--detailed-exitcode").returncode == 11
-    refused(chat.inv("deploy", "--yes"), 37, "changing instance_type takes a new gateway", "--allow-recreation")
+    refused(chat.inv("deploy", "--yes"), 37, "changing instance_type recreates the gateway", "--allow-recreation")
     refused(chat.inv("gateway.deploy"), 37, "instance_type")
     assert writes(chat.sandbox) == before
     chat.settle()

@@ -114,10 +114,10 @@ def test_credentials_that_do_not_do(named: Behind, code: str, variables: dict[st
 
 @pytest.mark.parametrize(
     ("changed", "said"),
-    [({"domain": "nowhere.internal"}, "nowhere.internal. of vpc-"), ({"region": "us-east-1"}, "gateway.region")],
+    [({"domain": "nowhere.internal"}, "nowhere.internal in VPC vpc-"), ({"region": "us-east-1"}, "gateway.region")],
     ids=["no such zone", "another region"],
 )
 def test_a_zone_that_is_not_there(named: Behind, changed: dict[str, str], said: str) -> None:
     named.write(gateway=named.settings["gateway"] | changed)
-    refused(named.inv("dns.update"), 38, "there are 0 of the private zone", said, "dns.vpc_id")
+    refused(named.inv("dns.update"), 38, "Route 53 has no private zone", said, "dns.vpc_id")
     assert records(named) == {}

@@ -137,7 +137,7 @@ def test_a_local_server_takes_its_keys_from_dotenv_and_says_what_goes_on_without
         said = []
         for line in server.stderr:
             said.append(line)
-            if "GPUs go on running, and billing" in line:
+            if "GPUs keep running, and are billed" in line:
                 break
         with inv("plan") as plan:
             output, errors = plan.communicate(timeout=60)

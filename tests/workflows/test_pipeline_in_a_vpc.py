@@ -113,7 +113,7 @@ def test_a_gateway_that_would_be_replaced_stops_the_pipeline_before_it_is_touche
     execution = team.forge.run("workflow_dispatch", "deploy.yml", inputs={"environment": "prod"})
     assert not execution.ok
     assert execution.job("plan").result == "failure"
-    assert "error: changing instance_type takes a new gateway" in execution.summary
+    assert "error: changing instance_type recreates the gateway" in execution.summary
     assert writes(team.sandbox) == before
 
 
