@@ -181,7 +181,8 @@ def dns_delete(environment: Environment, yes: bool = False, allow_outage: bool =
     console.prompts.confirm(f"Delete the records of {environment.host}?", yes=yes)
     with console.terminal.watching(f"record {environment.host}") as notify:
         api = deploy.api.Api(environment).patient(notify)
-        deploy.existing.remove(api, environment, deploy.existing.resources_of(api, environment, notify, "records"), notify)
+        records = deploy.existing.resources_of(api, environment, notify, "records")
+        deploy.existing.remove(api, environment, records, notify)
 
 
 @command

@@ -89,8 +89,8 @@ class Api:
 
         `known`: gateways by name that are known already. Another gateway that the service names is looked up.
 
-        The `ssh_key_pub` of an active run is sent again. Without it, the server takes the key of the token's user, finds
-        the run changed, and restarts it when a colleague applies the same file.
+        The `ssh_key_pub` of an active run is sent again. Without it, the server takes the key of the token's user. Then
+        the same file, applied by a colleague, would be a change and restart the run.
         """
         configuration = {key: value for key, value in service.items() if not (any_fleet and key == "fleets")}
         if isinstance(service.get("gateway"), str) and not any_fleet:
@@ -176,7 +176,7 @@ class Api:
             notify(f"{kind} {name}: deleted")
 
     def wait_gone(self, what: str, gone: Callable[[], bool]) -> None:
-        """Wait until `gone`. Fails with STILL_THERE after timeouts.stop: dstack stops trying silently after 15 minutes."""
+        """Wait until `gone`. Fails with STILL_THERE after timeouts.stop: dstack stops trying without a message."""
         limit = self._environment.timeouts.stop
         for _ in poll(limit):
             if gone():

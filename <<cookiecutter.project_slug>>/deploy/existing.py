@@ -1,8 +1,8 @@
 """Finds and removes the resources of a service, by owner and name, whatever its files say now.
 
-Somebody removes a gateway or dns section from a file, changes its zone, or renames the service. The resources of the old
-file still exist, and its runs and gateways are billed. They are found here. `inv plan` shows them as "remove", `inv
-deploy` removes them after the service answers, and `inv destroy` removes them at any time.
+Somebody removes a gateway or dns section from a file, changes its zone, or renames the service. The resources of the
+old file still exist, and its runs and gateways are billed. They are found here. `inv plan` shows them as "remove",
+`inv deploy` removes them after the service answers, and `inv destroy` removes them at any time.
 
 Runs and fleets of an earlier name are known by the mark that is stored with them (Environment.marked), a gateway by the
 name that it shares with its run, records by the TXT beside them that names their owner.

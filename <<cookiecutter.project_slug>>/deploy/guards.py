@@ -12,7 +12,7 @@ def refuse(plan: Plan, *, allow_restart: bool, allow_recreation: bool = False, a
     environment = plan.environment
     if plan.restarts and environment.protected and not allow_restart:
         keys = ", ".join(part.keys for part in (plan.fleet, plan.service) if part.keys)
-        why = f"changing {keys} restarts {environment.run_name}, an outage of minutes, and {environment.name} is protected"
+        why = f"changing {keys} restarts {environment.run_name}, which is protected, and it does not answer for minutes"
         remedy = f"undo the change, or allow it with `inv deploy --env {environment.name} --allow-restart`"
         if "groups" in plan.service.fields:
             remedy += ", or rename a group in two deploys: first add the new one, then remove the old one"

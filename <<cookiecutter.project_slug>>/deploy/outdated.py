@@ -61,7 +61,8 @@ def refuse_changed(api: Api, plan: Plan) -> None:
     now = Seen(found.run, found.fleet, found.gateway, records)
     if changed := before.changed(now):
         what = " and ".join(f"the {kind}" for kind in changed)
-        why = f"somebody changed {what} of {plan.environment.run_name} after it was planned (this command changed nothing)"
+        name = plan.environment.run_name
+        why = f"somebody changed {what} of {name} after it was planned (this command changed nothing)"
         raise Failure(ExitCode.PLAN_OUTDATED, why, AGAIN)
 
 
@@ -75,8 +76,8 @@ def refuse_changed_fleet(api: Api, plan: Plan) -> None:
 def refuse_unseen(kind: str, name: str, shown: Part, now: Part) -> None:
     """Fail when a part that was planned again does anything that was not shown.
 
-    A part that was shown as a restart is a creation now. It is also right when nothing is left to do: somebody else made
-    the same change.
+    A part that was shown as a restart is a creation now. It is also right when nothing is left to do: then somebody
+    else made the same change.
     """
     expected = Change.CREATE if shown.change == Change.RESTART else shown.change
     unseen = [difference.key for difference in now.differences if difference not in shown.differences]

@@ -30,8 +30,8 @@ RELEASE_SECONDS = 120.0  # how long a machine that is being released is waited f
 def make(api: Api, environment: Environment, notify: Notify, *, gateway: bool = True) -> Plan:
     """Plan a deploy of `environment`, with `gateway` also of gateway and records. Changes nothing.
 
-    Refuses files that dstack would refuse, now or when it makes a replica. A machine that is being released takes a place
-    of the fleet until it is gone, and a full fleet has no offers. So this waits for it.
+    Refuses files that dstack would refuse, now or when it makes a replica. A machine that is being released takes a
+    place of the fleet until it is gone, and a full fleet has no offers. So this waits for it.
     """
     from deploy.documents import schema  # dstack's models take longer to import than the rest takes to run
 

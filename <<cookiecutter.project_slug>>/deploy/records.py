@@ -1,8 +1,8 @@
 """The service's records as values: who owns them, what they have to be, and which changes lead there.
 
-A service has two record sets. `<run>.<zone>` points at the gateway's running replicas. A TXT beside it names the service
-that owns it, `<project>/<run>`. Many services share a zone, and the TXT keeps one from overwriting another. route53.py
-asks Route 53 itself.
+A service has two record sets. `<run>.<zone>` points at the gateway's running replicas. A TXT beside it names the
+service that owns it, `<project>/<run>`. Many services share a zone, and the TXT keeps one from overwriting another.
+route53.py asks Route 53 itself.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ OWNER_PREFIX = "_owner"
 
 @dataclass(frozen=True, order=True)
 class RecordSet:
-    """One record set. `values` are sorted, so that equal sets compare equal. `routed`: JSON of an alias or weighted set."""
+    """One record set. `values` are sorted, so equal sets compare equal. `routed`: JSON of an alias or weighted set."""
 
     name: str
     type: str

@@ -162,7 +162,7 @@ def delete(zone: Zone, notify: Notify) -> None:
 
 
 def _client(region: str) -> Any:
-    """Return a client of Route 53. A profile that needs an MFA code asks on the terminal, or fails without a terminal."""
+    """Return a client of Route 53. A profile that needs an MFA code asks for it on the terminal."""
     session = boto3.Session(region_name=region)
     providers = session._session.get_component("credential_provider")
     providers.get_provider("assume-role")._prompter = ask_code

@@ -1,7 +1,6 @@
-"""Runs a dstack server on this machine, for evaluation. Its state is in .dstack/, the clouds' keys come from .env.
+"""Runs a dstack server on this machine, for evaluation. Its state is in .dstack/. The clouds' keys come from .env.
 
-The server gets the keys through its API and keeps them in its database, .dstack/data/sqlite.db. No other file has
-them.
+The server gets the keys through its API and keeps them only in its database, .dstack/data/sqlite.db.
 """
 
 import os

@@ -120,7 +120,7 @@ def test_a_folder_that_can_not_be_is_refused_before_any_load(
 ) -> None:
     (tmp_path / "file").write_text("", encoding="utf-8")
     monkeypatch.setattr("shutil.which", lambda name: name)
-    with pytest.raises(Failure, match=r"^--folder: .* is no folder to write to: ") as failure:
+    with pytest.raises(Failure, match=r"^can't write to .* \(.*\); choose another --folder") as failure:
         bench.measure(environment, run(), tmp_path / folder, print, Load(1, 1, 1, 1))
     assert failure.value.code == ExitCode.SETTINGS_INVALID
 
@@ -137,7 +137,7 @@ def test_the_tool_needs_no_proxy_for_this_machine(monkeypatch: pytest.MonkeyPatc
     monkeypatch.delenv("no_proxy", raising=False)
     monkeypatch.setenv("NO_PROXY", "intern.example.com")
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    here, there = bench.surroundings("http://127.0.0.1:3000/v1"), bench.surroundings("http://chat.example.com/v1")
+    here, there = bench.variables_for("http://127.0.0.1:3000/v1"), bench.variables_for("http://chat.example.com/v1")
     assert here["no_proxy"] == here["NO_PROXY"] == "intern.example.com,localhost,127.0.0.1,::1"
     assert there["NO_PROXY"] == "intern.example.com"
     assert "HF_HUB_OFFLINE" not in here | there

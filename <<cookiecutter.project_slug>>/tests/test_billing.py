@@ -19,7 +19,7 @@ GATEWAY = Gateway(
     [
         (run(job(), job(replica=1)), None, "x is running on 2 machines, $0.80 an hour"),
         (run(job(status="pulling")), None, "x is running on 1 machine, $0.40 an hour"),
-        (run(job(status="submitted", placed=False), status="submitted"), None, "no GPU is billed until a cloud provides one"),
+        (run(job(status="submitted", placed=False), status="submitted"), None, "no GPU is billed until a cloud"),
         (run(status="pending"), None, "x is asleep: no GPU is billed"),
         (run(status="terminated"), None, "x does not run: no GPU is billed"),
         (run(job(status="terminating"), status="pending"), None, "; 1 more being released, and billed until"),

@@ -38,7 +38,7 @@ def test_dstack_gets_the_words_and_the_environments_variables(environment: Envir
 
 
 @pytest.mark.parametrize(
-    ("words", "said"), [([], "inv dstack -- ps -v"), (["apply", "-f", "dstack/service.dstack.yml"], "run inv deploy")]
+    ("words", "said"), [([], "inv dstack -- ps -v"), (["apply", "-f", "dstack/service.dstack.yml"], "run `inv deploy")]
 )
 @pytest.mark.usefixtures("_executing")
 def test_no_command_and_apply_are_refused(environment: Environment, words: list[str], said: str) -> None:

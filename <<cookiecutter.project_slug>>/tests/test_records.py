@@ -169,7 +169,10 @@ def test_the_zone_of_the_vpc_is_chosen_among_zones_of_one_name() -> None:
 
 @pytest.mark.parametrize(
     ("of_vpc", "said"),
-    [([], "no private zone ai.internal in VPC vpc-1; create it"), (["A", "B"], "2 private zones ai.internal in VPC vpc-1")],
+    [
+        ([], "no private zone ai.internal in VPC vpc-1; create it"),
+        (["A", "B"], "2 private zones ai.internal in VPC vpc-1"),
+    ],
     ids=["none", "two"],
 )
 def test_no_zone_or_several_are_refused(of_vpc: list[str], said: str) -> None:
