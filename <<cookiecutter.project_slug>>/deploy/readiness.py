@@ -63,7 +63,7 @@ def readiness(run: Run, earlier: Collection[str] = (), *, env: str = "dev") -> R
     """Return how far the rollout of the run's latest deployment is.
 
     `earlier`: ids of crashes that do not count, because they happened before this command followed the deployment.
-    `env`: the environment's name, for the commands that a remedy names; `inv` takes dev, too, unless it is given.
+    `env`: the environment's name, for the commands in a remedy. The default is that of `inv --env`.
     """
     crashed = [one for one in crashes(run) if one.id not in earlier]
     last, count = crashed[-1] if crashed else None, _Count.of_run(run)

@@ -27,7 +27,7 @@ from deploy.readiness import crashes, readiness, timeout_failure
 def deploy(api: Api, plan: Plan, notify: Notify) -> Run:
     """Apply `plan` of fleet and service, and wait until its deployment is ready or asleep.
 
-    When that fails, raises the Failure, which also says what became of the service.
+    Raises the Failure that ended it. Its problem also says what became of the service.
     """
     environment, name = plan.environment, plan.environment.run_name
     before = plan.run_plan.current
