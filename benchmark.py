@@ -1,8 +1,8 @@
-"""Measures what README.md promises, on this machine: `inv benchmark`, with `--json` for machines.
+"""Measure on this machine what README.md promises: `inv benchmark`, with `--json` for programs.
 
-CPU is user and system time of a command and its children; memory is the sum of the resident sets of all processes, as
-`ps` has them, so shared pages count more than once. What concerns the gateway is measured by its tests, which are run
-here and record it; that takes root, and some fifteen minutes.
+CPU is the user and system time of a command and its children. Memory is the sum of the resident sets of all processes,
+as `ps` shows them, so shared pages count more than once. The gateway's figures come from its tests, which run here and
+record them. That needs root and about fifteen minutes.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from sandbox import Sandbox
 
 ROOT = Path(__file__).parent
 DEMO = ROOT / "demo-mistral-nemo"
-RUNS = 5  # of what is short; the fastest counts, the others had company
+RUNS = 5  # of each short command; the fastest run counts, because other work slows the others down
 GATEWAY_TESTS = ["tests/end_to_end/test_gateway.py", "tests/end_to_end/test_gateway_outages.py"]
 PRIVATE_PATH = "from nothing to a chat answered by name, seconds"
 GATEWAY_LIMITS = {PRIVATE_PATH: 130.0}
@@ -36,7 +36,7 @@ GATEWAY_LIMITS = {PRIVATE_PATH: 130.0}
 
 @dataclass(frozen=True)
 class Figure:
-    """`limit` is what the project promises; None where it only informs."""
+    """A measured value. `limit` is what the project promises; None if it promises nothing."""
 
     what: str
     value: float
@@ -87,7 +87,7 @@ def measure() -> Iterator[Figure]:
 
 
 def measure_gateway() -> Iterator[Figure]:
-    """What the gateway's tests record. Raises SystemExit when one fails: its figures would mean nothing."""
+    """Yield what the gateway's tests record. Raises SystemExit when a test fails: its figures would be useless."""
     with TemporaryDirectory() as folder:
         report = Path(folder) / "report.xml"
         command = [tool("pytest"), "-q", f"--junitxml={report}", *GATEWAY_TESTS]
@@ -102,17 +102,17 @@ def measure_gateway() -> Iterator[Figure]:
 
 
 def tool(name: str) -> str:
-    """A command of this environment."""
+    """Return the path of a command of this environment."""
     return str(Path(sys.executable).with_name(name))
 
 
 def cpu(command: list[str], folder: Path) -> float:
-    """CPU seconds of a command, which has to succeed."""
+    """Return the CPU seconds of a command. Raises SystemExit when it fails."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     if done.returncode:
-        raise SystemExit(f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}")
+        raise SystemExit(f"{' '.join(command)} exited with {done.returncode}:\n{done.stdout}")
     return (after.ru_utime - before.ru_utime) + (after.ru_stime - before.ru_stime)
 
 
@@ -129,7 +129,7 @@ def tree_memory() -> Iterator[int]:
 
 @contextmanager
 def variables(values: dict[str, str]) -> Iterator[None]:
-    """Environment variables for the commands run inside."""
+    """Set environment variables for the commands that run inside."""
     before = dict(os.environ)
     os.environ.update(values)
     try:

@@ -1,7 +1,7 @@
 """The whole life of a service in a few minutes, without an account: `inv demo`, and `inv demo --env prod`.
 
-Nothing here is faked but the clouds: the commands that it runs are those that a person types in a generated repository,
-against a real dstack server; with `--env prod` the gateway is real as well, on a host that boots.
+Only the clouds are emulated. The demo runs the commands that a person types in a generated repository, against a real
+dstack server. With `--env prod` the gateway is real as well, on a host that boots.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from sandbox.errors import SandboxError
 
 DEMO = Path(__file__).parent / "demo-mistral-nemo"
 QUESTION = "Which sauce goes with nemo?"
-HEALING_SECONDS = 180  # a gateway whose host lost its power answers again after some 30 s
+HEALING_SECONDS = 180  # after a power loss, a gateway answers again within about 30 s
 console = Console(highlight=False, soft_wrap=True)
 
 
 class StepError(Exception):
-    """A step did not do what it says."""
+    """A step of the demo failed."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Stage:
 
     @property
     def private(self) -> bool:
-        """Whether only the VPC reaches it."""
+        """Whether only callers in the VPC reach the service."""
         return self.environment == "prod"
 
     @property
@@ -76,7 +76,7 @@ class Stage:
         path.write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
 
     def inv(self, *words: str) -> None:
-        """One `inv` command in the project, shown as typed."""
+        """Run one `inv` command in the project, and print it as a person would type it."""
         command = ["inv", *words, "--env", self.environment]
         console.print(f"[bold]$ {shlex.join(command)}[/]")
         variables = {name: value for name, value in os.environ.items() if not name.startswith("DSTACK_")}
@@ -84,10 +84,10 @@ class Stage:
         words = (*beside, sys.executable, "-m", "invoke", *command[1:])
         done = subprocess.run(words, cwd=self.project, env=variables | self.sandbox.environ)
         if done.returncode:
-            raise StepError(f"`{shlex.join(command)}` ended with {done.returncode}")
+            raise StepError(f"`{shlex.join(command)}` exited with {done.returncode}")
 
     def ask(self) -> None:
-        """Send a chat and show the answer."""
+        """Send a chat and print the answer."""
         console.print(f"[dim]POST {self.url}[/]")
         answer = self.answer()
         try:
@@ -97,22 +97,22 @@ class Stage:
         console.print(f"  [bold]you:[/] {QUESTION}\n  [bold]it:[/]  {escape(text)}")
 
     def answer(self) -> str:
-        """What the endpoint says to a chat, from where its callers are; empty when it can't be reached."""
+        """Return the endpoint's answer to a chat, sent from where its callers are; empty when it can't be reached."""
         body = {"model": self.service["model"], "messages": [{"role": "user", "content": QUESTION}]}
         if not self.private:
             headers = {"Authorization": f"Bearer {self.sandbox.token}"}
             return requests.post(self.url, json=body, headers=headers, timeout=60).text
-        headers_file = self.project / ".env.headers"  # curl reads it, so that the token is in no process list
+        headers_file = self.project / ".env.headers"  # curl reads it, so the token appears in no process list
         headers_file.write_text(f"Authorization: Bearer {self.sandbox.token}\nContent-Type: application/json\n")
         words = ("curl", "-s", "-m", "20", "-H", f"@{headers_file}", "-d", json.dumps(body), self.url)
         return self.sandbox.aws.inside(*words).stdout
 
 
 def main() -> int:
-    """Run the demo of the environment named by the first argument. Returns 0 when every step did what it says."""
+    """Run the demo of the environment in the first argument. Return 0 when every step succeeded."""
     started, environment = time.monotonic(), sys.argv[1] if len(sys.argv) > 1 else "sandbox"
     if environment not in PLAYS:
-        console.print(f"there is no demo of {environment!r}; there are: {', '.join(PLAYS)} (inv demo --env NAME)")
+        console.print(f"there is no demo of {environment!r}; choose one of: {', '.join(PLAYS)} (inv demo --env NAME)")
         return 2
     with TemporaryDirectory(prefix="demo-") as folder:
         project = Path(shutil.copytree(DEMO, Path(folder) / DEMO.name))
@@ -130,14 +130,14 @@ def main() -> int:
 
 
 def play(stage: Stage, started: float) -> float:
-    """The environment `sandbox`: one replica, and a cloud that has no capacity. Returns seconds until the answer."""
-    step("Deploying demo-mistral-nemo", "fleet, service, and the wait until it answers; all in `inv deploy`")
+    """Run the demo of `sandbox`: one replica, and a cloud without capacity. Return the seconds until the answer."""
+    step("Deploying demo-mistral-nemo", "`inv deploy` creates fleet and service; waits for an answer")
     answered = deploy_and_ask(stage, started)
-    step("Where it runs, and what it costs", "prices are those of the sandbox's inventory")
+    step("Where it runs, and what it costs", "the prices are from the sandbox's inventory")
     stage.inv("status")
 
     pod = newest(stage.sandbox)
-    step(f"Taking {pod.cloud}'s capacity away", "and deploying a changed setting: the new replica has to go elsewhere")
+    step(f"Taking {pod.cloud}'s capacity away", "then deploying a change: the new replica must go to another cloud")
     stage.sandbox.faults.set_capacity(pod.cloud, available=False)
     stage.edit(**{"service.env.MAX_NUM_SEQS": 64})
     stage.inv("deploy", "--yes")
@@ -150,17 +150,17 @@ def play(stage: Stage, started: float) -> float:
 
 
 def play_private(stage: Stage, started: float) -> float:
-    """The environment `prod`: a private gateway, and its loss of power. Returns seconds until the answer."""
+    """Run the demo of `prod`: a private gateway that loses power. Return the seconds until the answer."""
     sandbox = stage.sandbox
     if not sandbox.aws.has_hosts:
         raise StepError(sandbox.aws.notice)
     zone = sandbox.aws.snapshot_zone()
-    step("Filling in environments/prod.yml", "what a team would: its dstack project, region and VPC")
+    step("Filling in environments/prod.yml", "with the dstack project, the region and the VPC, as a team would")
     values = {"server.project": sandbox.project, "dns.vpc_id": sandbox.aws.vpc_id}
     values |= {"gateway.region": sandbox.aws.environ["AWS_DEFAULT_REGION"]}
     stage.edit(**values, **{"service.env.HF_TOKEN": None})  # the stand-in for vLLM downloads nothing
 
-    step("Deploying demo-mistral-nemo", "fleet, gateway, records, service, and the wait until it answers by name")
+    step("Deploying demo-mistral-nemo", "`inv deploy` creates fleet, gateway, records, service; waits for an answer")
     answered = deploy_and_ask(stage, started)
     for command in ("status", "gateway.status", "dns.show"):
         stage.inv(command)
@@ -168,7 +168,7 @@ def play_private(stage: Stage, started: float) -> float:
     [gateway] = [each for each in sandbox.aws.instances() if each.state == "running"]
     step(
         "Cutting the power of the gateway's host",
-        "EC2's recovery gives it back; the rest comes up by itself",
+        "EC2's recovery starts it again, and the gateway starts with it",
     )
     sandbox.aws.power_loss(gateway.id)
     cut = time.monotonic()
@@ -177,7 +177,7 @@ def play_private(stage: Stage, started: float) -> float:
             raise StepError(f"no answer {HEALING_SECONDS} s after the power came back")
         time.sleep(1)
     console.print(f"answered again after {time.monotonic() - cut:.0f} s")
-    step("Deploying again", "nothing differs, so nothing is changed")
+    step("Deploying again", "nothing differs, so nothing changes")
     stage.inv("deploy", "--yes")
     destroy(stage)
     if left := [each.id for each in sandbox.aws.instances() if each.state != "terminated"]:
@@ -191,9 +191,9 @@ PLAYS = {"sandbox": play, "prod": play_private}
 
 
 def deploy_and_ask(stage: Stage, started: float) -> float:
-    """Returns the seconds from `started` to the answer."""
+    """Deploy and ask a question. Return the seconds from `started` to the answer."""
     stage.inv("deploy", "--yes")
-    step("Asking it a question", "what a backend does: one HTTP request with a dstack token")
+    step("Asking it a question", "as a backend does: one HTTP request with a dstack token")
     stage.ask()
     return time.monotonic() - started
 
@@ -206,7 +206,7 @@ def destroy(stage: Stage) -> None:
 
 
 def newest(sandbox: Sandbox) -> PodInfo:
-    """The machine that was rented last: after a rollout the one before may still be finishing its streams."""
+    """Return the machine that was rented last. After a rollout, the previous one may still be finishing its streams."""
     return max(sandbox.pods(), key=lambda pod: pod.started)
 
 

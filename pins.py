@@ -1,7 +1,7 @@
 """Exact versions that are written in more than one place: packages, actions, images.
 
-A pin of the template moves together with the same pin here: a test fails where two places differ, and `inv pins` takes
-the newest everywhere.
+A pin of the template and the same pin here change together. A test fails where two places differ, and `inv pins` writes
+the newest version everywhere.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ IMAGE = re.compile(r"^image: (?P<name>[\w./-]+):(?P<version>v?\d[\w.-]*)", re.MU
 UV = re.compile(r'\bversion: "(?P<version>\d[\d.]*)" # (?P<name>uv)$', re.MULTILINE)  # for setup-uv
 PATTERNS = (PACKAGE, ACTION, IMAGE, UV)
 LOCK = "requirements.txt"
-APART = ("tests/", "sandbox/vllm/requirements.txt")  # other versions on purpose; of another environment
+APART = ("tests/", "sandbox/vllm/requirements.txt")  # tests use other versions on purpose; vLLM has its own environment
 RENDERED = "demo-mistral-nemo/"
 
-Pins = dict[str, dict[str, frozenset[str]]]  # name: file: versions; more than one where a lock has markers
+Pins = dict[str, dict[str, frozenset[str]]]  # by name, then by file; a lock file with markers has more than one version
 
 
 def find(root: Path) -> Pins:
-    """Every pin in the files of the repository at `root` that git has or would take."""
+    """Return every pin in the files at `root` that git tracks or does not ignore."""
     found: Pins = defaultdict(dict)
     for name in _files(root):
         text = (root / name).read_text("utf-8", errors="replace")
@@ -39,19 +39,19 @@ def find(root: Path) -> Pins:
 
 
 def different(pins: Pins) -> Pins:
-    """Those that aren't the same in all their files."""
+    """Return the pins whose versions differ between files."""
     return {name: places for name, places in pins.items() if len(set(places.values())) > 1}
 
 
 def newest(pins: Pins) -> dict[str, str]:
-    """The highest version of each; of an action, by the tag in its comment."""
+    """Return the highest version of each pin. Actions are compared by the tag in their comment."""
     return {name: max((v for those in places.values() for v in those), key=_order) for name, places in pins.items()}
 
 
 def put(root: Path, versions: Mapping[str, str]) -> list[str]:
-    """Write these versions wherever those names are pinned, but for what is made from it: locks, the demo.
+    """Write these versions wherever the names are pinned, except in generated files: lock files and the demo.
 
-    Returns the files that changed.
+    Return the files that changed.
     """
 
     def pinned(match: re.Match[str]) -> str:

@@ -1,4 +1,4 @@
-"""The template's own tasks: try it, test it, keep it in order. `inv --list` shows them."""
+"""The template's own tasks: to try it, test it and maintain it. `inv --list` shows them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ROOT = Path(__file__).parent
 TEMPLATE = ROOT / "<<cookiecutter.project_slug>>"
 DEMO = ROOT / "demo-mistral-nemo"
 LOCK = "pip compile --quiet --universal --generate-hashes --no-header --no-annotate --extra dev pyproject.toml"
-TEMPLATE_LOCKS = {  # by kind of service: a model, and the lock of what is rendered for it
+TEMPLATE_LOCKS = {  # by kind of service: an example model, and the name of the template's lock file
     "chat": ("mistralai/Mistral-Nemo-Instruct-2407", "<% if not cookiecutter.__pictures %>requirements.txt<% endif %>"),
     "pictures": ("Tongyi-MAI/Z-Image-Turbo", "<% if cookiecutter.__pictures %>requirements.txt<% endif %>"),
 }
@@ -29,21 +29,21 @@ VLLM_LOCK = (
 
 
 def python(module: str) -> str:
-    """`python -m module` in this very environment, for the shell."""
+    """Return the shell command `python -m module`, with the Python of this environment."""
     return f"{shlex.quote(sys.executable)} -m {module}"
 
 
-@task(help={"env": "sandbox, or prod: behind a private gateway on a host that boots; takes root on Linux"})
+@task(help={"env": "sandbox, or prod (behind a private gateway on a host that boots; needs root on Linux)"})
 def demo(c: Context, env: str = "sandbox") -> None:
-    """Deploy demo-mistral-nemo in the sandbox, ask it a question, let something break, destroy it."""
+    """Deploy demo-mistral-nemo in the sandbox, ask it a question, cause a failure, destroy it."""
     c.run(f"{python('demo')} {shlex.quote(env)}", pty=sys.stdout.isatty())
 
 
 @task(
     help={
         "folder": "keep state and logs there (default: a temporary folder)",
-        "aws": "with an AWS account, in which private gateways work when root runs it",
-        "engine": "stand-in, or vllm: the real one on this machine's CPU",
+        "aws": "emulate an AWS account too; private gateways in it need root",
+        "engine": "stand-in, or vllm (real vLLM on this machine's CPU)",
         "model": "folder of a model for the real engine (default: random weights)",
     }
 )
@@ -54,26 +54,26 @@ def sandbox(c: Context, folder: str = "", aws: bool = False, engine: str = "", m
     c.run(" ".join([python("sandbox up"), *words]), pty=sys.stdout.isatty())
 
 
-@task(help={"fast": "leave out what starts a dstack server or vLLM, and the slowest of the rest"})
+@task(help={"fast": "skip the tests that start a dstack server or vLLM, and the slowest of the others"})
 def test(c: Context, fast: bool = False) -> None:  # noqa: PT028
-    """Lint, type-check and test the template, the sandbox, the demo and what is rendered from them."""
+    """Lint, type-check and test the template, the sandbox, the demo and generated repositories."""
     lint(c)
     c.run(f"{python('pytest')} -n 2 -m 'not server and not vllm{' and not slow' * fast}'")
     if not fast:
-        # a file a worker, the longest first: each has a dstack server of its own, and they wait more than they work
+        # one file per worker, the longest first: each has its own dstack server, and mostly waits
         c.run(f"{python('pytest')} -n 4 --dist loadfile --no-loadscope-reorder -m 'server and not vllm'")
-        c.run(f"{python('pytest')} -m vllm")  # one at a time: vLLM takes all that there is
+        c.run(f"{python('pytest')} -m vllm")  # one at a time: vLLM uses all CPU and memory
 
 
 @task(
     help={
-        "examples": "how many stories of up to 8 commands each; 40 take a minute or two",
-        "seed": "another one tells other stories, the same one the same",
-        "every": "and of all single faults at single calls each N-th; 1 takes an hour, 0 none (default)",
+        "examples": "number of sequences, each of up to 8 commands; 40 take a minute or two",
+        "seed": "the same seed gives the same sequences, another seed others",
+        "every": "also try every N-th of all single faults at single calls; 1 takes an hour; default 0: none",
     }
 )
 def hunt(c: Context, examples: int = 1000, seed: int = 1, every: int = 0) -> None:
-    """Look for an order of events in which `inv` breaks a promise, with a stand-in for the dstack server."""
+    """Search for an order of events in which `inv` breaks a promise, with a stand-in for the dstack server."""
     chosen = {"HUNT_EXAMPLES": str(examples), "HUNT_SEED": str(seed), "HUNT_EVERY": str(every)}
     files = ["test_hunt.py"] + ["test_every_call.py"] * (every > 0)
     paths = " ".join(f"tests/invariants/{file}" for file in files)
@@ -82,7 +82,7 @@ def hunt(c: Context, examples: int = 1000, seed: int = 1, every: int = 0) -> Non
 
 @task
 def lint(c: Context) -> None:
-    """Run ruff and mypy on the template's own code, and on the Python that it renders, by the settings it renders."""
+    """Run ruff and mypy on the template's own code, and on generated code with its own settings."""
     _lint(c, python("mypy"))
     with TemporaryDirectory() as folder, c.cd(folder):
         stage_python(Path(folder))
@@ -98,8 +98,8 @@ def _lint(c: Context, mypy: str) -> None:
 def python_files(template: Path) -> dict[str, Path]:
     """Return the Python files of `template` by their names in a generated repository.
 
-    Some have a condition in their name there: `<% if … %>chat.py<% endif %>`. Raises ValueError where two have one
-    name.
+    Some names have a condition in the template: `<% if … %>chat.py<% endif %>`. Raises ValueError when two files have
+    the same name.
     """
     found: dict[str, Path] = {}
     for path in sorted(template.rglob("*")):
@@ -119,13 +119,13 @@ def stage_python(folder: Path) -> None:
 
 @task
 def rebuild_demo(c: Context) -> None:
-    """Render demo-mistral-nemo/ anew from the template."""
+    """Render demo-mistral-nemo/ again from the template."""
     render(DEMO)
 
 
-@task(help={"exact": "raise what pyproject.toml pins with == as well"})
+@task(help={"exact": "also upgrade what pyproject.toml pins with =="})
 def lock(c: Context, exact: bool = False) -> None:
-    """Resolve requirements.txt anew, here, for vLLM and in the template: newest versions that pyproject.toml allows."""
+    """Update all lock files (here, for vLLM, in the template) to the newest versions that pyproject.toml allows."""
     from sandbox.vllm import install
 
     with TemporaryDirectory() as folder, c.cd(folder):
@@ -138,7 +138,7 @@ def lock(c: Context, exact: bool = False) -> None:
         with c.cd(ROOT):
             c.run(f"uv {LOCK} --upgrade --output-file requirements.txt")
             c.run(" ".join(["uv", VLLM_LOCK, "--python-version", install.PYTHON, *install.torch_source()]))
-        tested = shlex.quote(str(ROOT / "requirements.txt"))  # the very versions that are tested here
+        tested = shlex.quote(str(ROOT / "requirements.txt"))  # the versions that are tested here
         for kind, (model_id, name) in TEMPLATE_LOCKS.items():
             render(Path(folder) / kind, model_id=model_id)
             with c.cd(kind):
@@ -147,9 +147,9 @@ def lock(c: Context, exact: bool = False) -> None:
     render(DEMO)
 
 
-@task(name="pins", help={"put": "a version to go to, NAME=VERSION"})
+@task(name="pins", help={"put": "a version to write everywhere, NAME=VERSION"})
 def level_pins(c: Context, put: str = "") -> None:
-    """Take the newest version of what is pinned in several places; packages then want `inv lock`."""
+    """Write the newest version of each pin wherever it is pinned. For packages, run `inv lock` afterwards."""
     name, _, version = put.partition("=")
     for changed in pins.put(ROOT, {name: version} if put else pins.newest(pins.find(ROOT))):
         print(changed)
@@ -159,7 +159,7 @@ def level_pins(c: Context, put: str = "") -> None:
 @task(
     help={
         "json": "print JSON instead of a table",
-        "fast": "leave out the gateway: that takes root, and 15 minutes",
+        "fast": "skip the gateway, which needs root and 15 minutes",
     }
 )
 def benchmark(c: Context, json: bool = False, fast: bool = False) -> None:
@@ -169,7 +169,7 @@ def benchmark(c: Context, json: bool = False, fast: bool = False) -> None:
 
 
 def render(folder: Path, **answers: str) -> None:
-    """The template with `folder`'s name as the slug and default `answers`; a folder that is there is replaced."""
+    """Render the template as `folder`, and replace what is there. The name of the folder is the slug."""
     from cookiecutter.main import cookiecutter
 
     shutil.rmtree(folder, ignore_errors=True)

@@ -1,8 +1,8 @@
-"""What the template knows of a model, and what it guesses of one that is not in the catalogue.
+"""What the template knows about a model, and what it guesses about a model that is not in the catalogue.
 
 The filters are `model_id | known_model(precision)`, `model_id | refused_model`,
 `model_id | refused_precision(precision)` and `part | machines`. template_extensions.py runs this file and takes
-`FILTERS` from it. It imports nothing of the template, and nothing that cookiecutter does not bring.
+`FILTERS` from it. It imports nothing of the template, and only packages that come with cookiecutter.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from typing import Any
 
 import yaml
 
-MODELS = Path(__file__).with_name("models")  # README.md there says what the keys mean
+MODELS = Path(__file__).with_name("models")  # models/README.md explains the keys
 MACHINES = MODELS / "machines.yml"
-LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the one in C is five times as fast; not every PyYAML has it
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the one in C is five times as fast, but may be absent
 BYTES_PER_PARAMETER = {"published": 2.0, "fp8": 1.05}  # embeddings and lm_head stay bf16 when the rest is fp8
-QUANTISED_NAMES = {r"fp8|int8|w8a(8|16)|8bit": 1.05, r"awq|gptq|int4|w4a(8|16)|fp4|4bit": 0.7}  # bytes a parameter
+QUANTISED_NAMES = {r"fp8|int8|w8a(8|16)|8bit": 1.05, r"awq|gptq|int4|w4a(8|16)|fp4|4bit": 0.7}  # bytes per parameter
 DRAWS = r"flux[._-]?\d|stable-?diffusion|sdxl|sd-turbo|\bimage\b|hunyuanimage|hidream|pixart|kandinsky"
-CAPABILITY = {"published": 8.0, "fp8": 8.9}  # CUDA compute capability that has the arithmetic: Ampere, Ada
+CAPABILITY = {"published": 8.0, "fp8": 8.9}  # CUDA compute capability with this arithmetic: Ampere, Ada
 UTILIZATION = 0.92  # the share of a GPU's memory that `vllm serve` may take, see service.dstack.yml
 OVERHEAD_GIB = 2.0  # activations, CUDA graphs and the context, as vLLM logs them below 70 GiB
-NCCL_GIB = 1.85  # beside that, on each of several large GPUs; `inv size` adds the same
+NCCL_GIB = 1.85  # in addition, on each of several large GPUs; `inv size` adds the same
 IMAGE_GB = 35  # the unpacked image, and room for logs
-QUANTISED = "--quantization fp8"  # from bf16, while loading
+QUANTISED = "--quantization fp8"  # quantises bf16 weights while loading
 
 
 def model_files() -> list[Path]:
@@ -41,12 +41,12 @@ def _parsed(file: Path) -> dict[str, Any]:
 
 
 def catalogue() -> dict[str, dict[str, Any]]:
-    """Return the entries of models/ by Hugging Face id, in the order of the files and of the blocks in them."""
+    """Return the entries of models/ by Hugging Face id, in the order of the files and of their blocks."""
     return {model: entry for file in model_files() for model, entry in _parsed(file).items()}
 
 
 def _entry(model_id: str) -> dict[str, Any] | None:
-    """Return the catalogue's entry of a model, None if it has none. Parse only the file that names the model."""
+    """Return the catalogue's entry of a model, or None. Parse only the file that names the model."""
     block = re.compile(rf"^{re.escape(model_id)}:", re.MULTILINE)
     named = (file for file in model_files() if block.search(file.read_text("utf-8")))
     return next((_parsed(file)[model_id] for file in named), None)
@@ -58,18 +58,19 @@ def machines(part: str) -> Any:
 
 
 def known_model(model_id: str, precision: str) -> dict[str, Any]:
-    """Return what serving `model_id` in `precision` takes: the catalogue's entry, or a guess from the size in the name.
+    """Return what `model_id` needs in `precision`: the catalogue's entry, or a guess from the size in the name.
 
-    Keys: `known` (bool), `engine`, `numbers` (what the weights are kept in, None when nobody knows), `parameters`
+    Keys: `known` (bool), `engine`, `numbers` (number format of the weights, None if unknown), `parameters`
     (billions or None), `context` (tokens, as vLLM takes it; None for pictures), `gated` (bool), `licence` (or None),
     `tool_parser` (or None), `flags` (lines of `vllm serve`), `memory` (dstack's range), `count` (GPUs),
-    `compute_capability`, `cpus`, `host_gb` (the host's memory), `dear` (USD an hour, at the expensive end),
-    `disk_gb`, `config` (of config.json, or None), `weights_gib` (as published, or None), `picture_gib` (or None).
+    `compute_capability`, `cpus`, `host_gb` (the host's memory), `expensive_price` (USD an hour, at the
+    expensive end), `disk_gb`, `config` (of config.json, or None), `weights_gib` (as published, or None),
+    `picture_gib` (or None).
     """
     entry = _entry(model_id)
     if entry is None:
         return _guess(model_id, precision)
-    gpu = entry["gpu"].get(precision, entry["gpu"]["published"])  # the hook has refused what is not there
+    gpu = entry["gpu"].get(precision, entry["gpu"]["published"])  # the hook has already refused a missing precision
     reasoning = [f"--reasoning-parser {entry['reasoning_parser']}"] if "reasoning_parser" in entry else []
     quantised = [QUANTISED] if precision == "fp8" else []
     return {
@@ -94,48 +95,48 @@ def known_model(model_id: str, precision: str) -> dict[str, Any]:
 
 
 def refused_model(model_id: str) -> tuple[str, str] | None:
-    """Return why `model_id` is served in no precision, and an example that is served; None when it is served."""
+    """Return why `model_id` can't be served in any precision, and an example that can; None when it can be served."""
     if _entry(model_id) is not None:
         return None
     for known in catalogue():
         if known.lower() == model_id.lower():
-            return "is spelt otherwise on Hugging Face", known
+            return "is spelt differently on Hugging Face", known
     if re.search(DRAWS, model_id.split("/")[-1], re.IGNORECASE):
         drawing = [known for known, entry in catalogue().items() if entry["engine"] == "vllm-omni"]
-        return "seems to draw, and of those only the ones in the template's README are served", ", ".join(drawing)
+        return "seems to draw; of such models, only those in the template's README can be served", ", ".join(drawing)
     if all(_machine(model_id, precision) is None for precision in BYTES_PER_PARAMETER):
         return _too_large(model_id), "mistralai/Mistral-Nemo-Instruct-2407"
     return None
 
 
 def refused_precision(model_id: str, precision: str) -> str | None:
-    """Return why `model_id` is served in the other precision only; None when it is served in `precision`."""
+    """Return why `model_id` can't be served in `precision`, but in the other one; None when it can."""
     entry = _entry(model_id)
     if entry is None:
         if precision == "fp8" and _quantised_as(model_id):
-            return f"is not for {model_id}: its name says that it is quantised already"
-        return None if _machine(model_id, precision) else f"is not for {model_id}: it {_too_large(model_id)}"
+            return f"is not possible for {model_id}: its name says that it is quantised already"
+        return None if _machine(model_id, precision) else f"is not possible for {model_id}: it {_too_large(model_id)}"
     if precision in entry["gpu"]:
         return None
     if entry["published"] != "bf16":
-        return f"is not for {model_id}: its weights are published in {entry['published']} already"
-    return f"is not for {model_id}: its engine, {entry['engine']}, serves it as published"
+        return f"is not possible for {model_id}: its weights are published in {entry['published']} already"
+    return f"is not possible for {model_id}: its engine, {entry['engine']}, serves it only as published"
 
 
 def _guess(model_id: str, precision: str) -> dict[str, Any]:
-    """Return safe defaults for a model that the catalogue does not have: cards that hold the size in its name.
+    """Return safe defaults for a model that is not in the catalogue: cards that hold the size in its name.
 
-    A name without a size gets one 80 GB card, whatever the model's size is.
+    Without a size in the name, the guess is one 80 GB card.
     """
     parameters = _billions(model_id)
-    card, count = _machine(model_id, precision) or _largest_machine()  # the hook has refused what is too large
+    card, count = _machine(model_id, precision) or _largest_machine()  # the hook has refused larger ones
     return {
         "known": False,
         "engine": "vllm",
         "numbers": "fp8" if precision == "fp8" else None,
         "parameters": parameters,
         "context": "auto",
-        "gated": True,  # asking for a token that is not needed is a smaller failure than a download that is refused
+        "gated": True,  # an unnecessary token does less harm than a refused download
         "licence": None,
         "tool_parser": None,
         "flags": [f"{QUANTISED} --kv-cache-dtype fp8"] if precision == "fp8" else [],
@@ -143,7 +144,7 @@ def _guess(model_id: str, precision: str) -> dict[str, Any]:
         "count": count,
         "compute_capability": CAPABILITY[precision],
         **_host(card, count),
-        # the hub holds bf16 weights also where they are served in fp8
+        # the download is bf16 even if the weights are served in fp8
         "disk_gb": _disk_gb((parameters or 30.0) * (_quantised_as(model_id) or BYTES_PER_PARAMETER["published"])),
         "config": None,
         "weights_gib": None,
@@ -152,21 +153,21 @@ def _guess(model_id: str, precision: str) -> dict[str, Any]:
 
 
 def _billions(model_id: str) -> float | None:
-    """Return the billions of parameters in the model's name: `70B`, `1T`; all experts together for `8x7B`."""
+    """Return the billions of parameters from the model's name: `70B`, `1T`, or all experts together for `8x7B`."""
     size = re.search(r"(?:(\d+)x)?(\d+(?:\.\d+)?)([bt])(?![a-z])", model_id.split("/")[-1].lower())
     return float(size[2]) * int(size[1] or 1) * {"b": 1, "t": 1000}[size[3]] if size else None
 
 
 def _quantised_as(model_id: str) -> float | None:
-    """Return the bytes a parameter, scales included, if the name says that the model is quantised; else None."""
+    """Return the bytes per parameter, scales included, if the name says that the model is quantised; else None."""
     name = model_id.split("/")[-1].lower()
     return next((size for pattern, size in QUANTISED_NAMES.items() if re.search(pattern, name)), None)
 
 
 def _machine(model_id: str, precision: str) -> tuple[int, int] | None:
-    """Return the smallest card (GB), and how many of it, that hold the weights and a fifth on top for the KV cache.
+    """Return the smallest card (GB) and the number of cards that hold the weights, plus a fifth for the KV cache.
 
-    None when no machine holds them. One 80 GB card when the name does not say how large the model is.
+    Return None when no machine holds them. Return one 80 GB card when the name has no size.
     """
     parameters = _billions(model_id)
     if parameters is None:
@@ -181,7 +182,7 @@ def _machine(model_id: str, precision: str) -> tuple[int, int] | None:
 
 
 def _visible_gib(memory: int) -> float:
-    """Return the memory (GiB) that torch sees on every card that is sold with `memory` GB."""
+    """Return the memory (GiB) that torch sees at least on a card that is sold with `memory` GB."""
     return min(float(card["gib"]) for card in machines("cards") if card["memory"] == memory)
 
 
@@ -193,19 +194,20 @@ def _largest_machine() -> tuple[int, int]:
 def _too_large(model_id: str) -> str:
     card, count = _largest_machine()
     weights_gb = (_billions(model_id) or 0) * (_quantised_as(model_id) or BYTES_PER_PARAMETER["published"])
-    return f"takes {weights_gb:,.0f} GB for its weights alone, and a machine has {count} GPUs of {card} GB at most"
+    return f"needs {weights_gb:,.0f} GB for its weights alone, but the largest machine has {count} GPUs of {card} GB"
 
 
 def _host(card: int, count: int) -> dict[str, float]:
-    """Return the host of the GPUs: 4 cores for each, 32 GB of memory for every 80 GB of GPU memory begun; its price.
+    """Return what the host needs, and its price: 4 cores for each GPU, 32 GB for each 80 GB of a GPU, rounded up.
 
-    Weights stream through the host's memory and need not fit. Each GPU has a process of some 10 GB of its own.
+    Weights stream through the host's memory and need not fit. Each GPU has its own process of about 10 GB.
     """
-    return {"cpus": 4 * count, "host_gb": 32 * count * -(-card // 80), "dear": machines("prices")[card] * count}
+    price = machines("prices")[card] * count
+    return {"cpus": 4 * count, "host_gb": 32 * count * -(-card // 80), "expensive_price": price}
 
 
 def _disk_gb(weights_gb: float) -> int:
-    """Return the disk for image, weights and room to move. A repository may hold its weights in two forms."""
+    """Return the disk (GB) for image and weights, with a margin. A repository may hold its weights in two formats."""
     return max(100, 10 * round((IMAGE_GB + weights_gb * 1.3) / 10))
 
 

@@ -1,12 +1,12 @@
-"""The template's Jinja extension: its filters, and a short cut for text that has nothing to render.
+"""The template's Jinja extension: its filters, and a shortcut for text without template syntax.
 
 template_catalogue.py and template_text.py define the filters. cookiecutter loads `CatalogueExtension` through
 `_extensions` of cookiecutter.json.
 
 `cruft update` renders two versions of the template in one folder and one process, where Python keeps the modules of the
-first version. So no file here imports another one: this file runs them, and runs itself anew when a file has changed.
-cruft also keeps the `_extensions` that a repository was generated with: the names of this file, of the class and of
-`FILTERS` stay what they are.
+first version. So no file here imports another one: this file runs them, and runs itself again when a file has changed.
+cruft also keeps the `_extensions` that a repository was generated with, so the names of this file, of the class and of
+`FILTERS` must not change.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ FILTERS: Filters = {name: apply for file in SOURCES for name, apply in runpy.run
 
 
 def contents() -> tuple[str, ...]:
-    """Return the text of every file that the filters come from: code and data."""
+    """Return the text of every file that defines the filters: code and data."""
     files = (Path(__file__), *SOURCES, *sorted((HERE / "models").glob("*.yml")))
     return tuple(file.read_text("utf-8") for file in files)
 
@@ -45,7 +45,7 @@ def current_filters() -> Filters:
 
 
 class CatalogueExtension(Extension):
-    """Adds the filters to cookiecutter's Jinja environment, and the short cut for plain text."""
+    """Adds the filters to cookiecutter's Jinja environment, and the shortcut for plain text."""
 
     def __init__(self, environment: Environment) -> None:
         super().__init__(environment)
@@ -54,7 +54,7 @@ class CatalogueExtension(Extension):
 
 
 class PlainText:
-    """A text without template syntax, in the place of a template."""
+    """Text without template syntax, used in place of a template."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -66,12 +66,12 @@ class PlainText:
 def render_plain_text_as_it_is(environment: Environment) -> None:
     """Let cookiecutter render text that has no template syntax without compiling it.
 
-    Most files, and almost all names of files, are such text, and compiling it is most of what rendering costs.
-    cookiecutter keeps the newline at the end of a file, so plain text needs no change at all.
+    Most files, and almost all names of files, are such text. Compiling them takes most of the time of rendering.
+    cookiecutter keeps the newline at the end of a file, so plain text needs no change.
     """
     starts = [environment.block_start_string, environment.variable_start_string, environment.comment_start_string]
     starts += [start for start in (environment.line_statement_prefix, environment.line_comment_prefix) if start]
-    syntax = re.compile("|".join(map(re.escape, [*starts, "\r"])))  # Jinja makes one kind of newline of all
+    syntax = re.compile("|".join(map(re.escape, [*starts, "\r"])))  # Jinja changes all newlines to one kind
     compiled_text, compiled_file = environment.from_string, environment.get_template
 
     def from_string(source: str | nodes.Template, *arguments: Any, **options: Any) -> Template | PlainText:
@@ -80,7 +80,7 @@ def render_plain_text_as_it_is(environment: Environment) -> None:
         return compiled_text(source, *arguments, **options)
 
     def get_template(name: str | Template, *arguments: Any, **options: Any) -> Template | PlainText:
-        """Return a file as a template. Arguments beside its name come from `include` and the like, not cookiecutter."""
+        """Return a file as a template. Only Jinja's own statements, such as `include`, pass more than its name."""
         if isinstance(name, str) and environment.loader and not arguments and not options:
             source = environment.loader.get_source(environment, name)[0]
             if not syntax.search(source):

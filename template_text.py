@@ -25,7 +25,7 @@ def _escape(character: str) -> str:
 
 
 def markdown(text: str) -> str:
-    """Return `text` with every character escaped that Markdown or HTML could take for markup."""
+    """Return `text` with every character escaped that has a meaning in Markdown or HTML."""
     return re.sub(r"([\\`*_{}\[\]<>()#+\-=.!|~&$:@])", r"\\\1", text)
 
 

@@ -1,6 +1,6 @@
-"""Refuses a wrong answer before a file is written, in one line: which answer, why, an example that works.
+"""Refuse a wrong answer before any file is written. The message is one line: which answer, why, and a valid example.
 
-cookiecutter renders this file and runs it in the project's new, empty folder. Answers come in as JSON, never as code.
+cookiecutter renders this file and runs it in the new, empty folder of the project. Answers arrive as JSON, never as code.
 """
 
 import json
@@ -18,11 +18,11 @@ ANSWERS = json.loads(r""" << {
     "dstack_project": cookiecutter.dstack_project,
     "owner": cookiecutter.owner,
 } | tojson >> """)
-# null, or what speaks against the model: in this precision; in any, with an example
+# Why the model is refused: in every precision (with an example of another model), and in this one. null: accepted.
 MODEL = json.loads(r""" << cookiecutter.model_id | refused_model | tojson >> """)
 PRECISION = json.loads(r""" << cookiecutter.model_id | refused_precision(cookiecutter.precision) | tojson >> """)
 
-# Not China and GovCloud: dstack checks every AWS account at us-east-1 first, where those can't sign in.
+# Without China and GovCloud: dstack checks every AWS account in us-east-1 first, and those can't sign in there.
 AWS = """
     af-south-1 ap-east-1 ap-east-2 ap-northeast-1 ap-northeast-2 ap-northeast-3 ap-south-1 ap-south-2
     ap-southeast-1 ap-southeast-2 ap-southeast-3 ap-southeast-4 ap-southeast-5 ap-southeast-6 ap-southeast-7
@@ -35,7 +35,7 @@ HUB_NAME = r"(?![.-])[A-Za-z0-9_.-]{1,96}(?<![.-])"
 
 
 def text(limit: int) -> Callable[[str], bool]:
-    """Accept a line of printable characters. Emoji may be joined by U+200D, which isn't printable by itself."""
+    """Accept a line of printable characters. U+200D joins emoji, so it is accepted although it isn't printable."""
     return lambda answer: (
         0 < len(answer) <= limit and answer == answer.strip() and answer.replace("\u200d", "").isprintable()
     )
@@ -46,7 +46,7 @@ def pattern(expression: str) -> Callable[[str], object]:
 
 
 def nearest_region(answer: str) -> str:
-    """Return the region that `answer` may have meant. Only a wrong answer needs the imports."""
+    """Return the region that is most similar to `answer`. Only a wrong answer needs the import."""
     if answer in AWS_REGIONS:
         return answer
     from difflib import get_close_matches
@@ -59,59 +59,59 @@ def fits_dstack(zone: str) -> bool:
 
 
 RULES = (
-    ("project_name", text(60), "takes 1 to 60 printable characters, no space at either end", "Mistral Nemo"),
+    ("project_name", text(60), "must have 1 to 60 printable characters, without a space at either end", "Mistral Nemo"),
     (
-        "project_slug",  # 32 and not dstack's 41 characters, because runs are called `<slug>-sandbox` too
+        "project_slug",  # dstack allows 41 characters; the name of a run may be `<slug>-sandbox`
         pattern(r"(?!.*--)[a-z][a-z0-9-]{0,30}[a-z0-9]"),
-        "names a dstack run and a host: 2 to 32 of a-z, 0-9 and single hyphens, a letter first, no hyphen last",
+        "must have 2 to 32 of a-z, 0-9 and single hyphens, start with a letter and not end with a hyphen",
         "mistral-nemo",
     ),
     (
         "project_slug",
         pattern(r"(?!(?:true|false|yes|no|on|off|null)$).*"),
-        "means something else in YAML, which dstack reads",
+        "has another meaning in YAML, so dstack would not read it as a name",
         "mistral-nemo",
     ),
     (
         "model_id",
         pattern(rf"(?!.*(?:--|\.\.))(?!.*\.git$){HUB_NAME}/{HUB_NAME}"),
-        "is no id of a model on Hugging Face (organisation/name)",
+        "is not the id of a model on Hugging Face (organisation/name)",
         "mistralai/Mistral-Nemo-Instruct-2407",
     ),
     (
         "hosted_zone",
         pattern(rf"(?:{LABEL}\.)+(?=[a-z]){LABEL}"),
-        "is no domain: two or more labels of a-z, 0-9 and hyphens, lower case, no dot last",
+        "is not a domain: two or more labels of a-z, 0-9 and hyphens, in lower case, with no dot at the end",
         "ai.internal",
     ),
-    ("hosted_zone", fits_dstack, "is too long: dstack takes 100 characters of <slug>.<zone>", "ai.internal"),
+    ("hosted_zone", fits_dstack, "is too long: dstack accepts at most 100 characters for <slug>.<zone>", "ai.internal"),
     (
         "aws_region",
         AWS_REGIONS.__contains__,
-        "is no AWS region that dstack works in",
+        "is not an AWS region that dstack supports",
         nearest_region(str(ANSWERS["aws_region"])),
     ),
     (
         "dstack_project",
         pattern(r"[A-Za-z0-9_-]{1,50}"),
-        "takes 1 to 50 of A-Z, a-z, 0-9, _ and -, as in dstack",
+        "must have 1 to 50 of A-Z, a-z, 0-9, _ and -, as dstack requires",
         "main",
     ),
-    ("owner", text(200), "takes 1 to 200 printable characters, no space at either end", "the platform team"),
-    # Pairs of answers that don't go together, after each for itself.
+    ("owner", text(200), "must have 1 to 200 printable characters, without a space at either end", "the platform team"),
+    # Each answer is checked by itself first. These two rules check whether model and precision fit together.
     ("model_id", lambda _: MODEL is None, *(MODEL or ("", ""))),
     ("precision", lambda _: PRECISION is None, PRECISION, {"fp8": "published"}.get(str(ANSWERS["precision"]), "fp8")),
 )
 
 
 def remove_empty_folders(slug: str) -> None:
-    """Remove what cookiecutter made for a slug like `a/b` before this hook ran: it would remove `b` alone."""
+    """Remove the folders that cookiecutter created for a slug like `a/b`. cookiecutter itself removes only `b`."""
     from contextlib import suppress
     from pathlib import Path, PurePath
 
     depth = len(PurePath(slug).parts)
     for folder in (Path.cwd(), *Path.cwd().parents)[: depth if depth > 1 else 0]:
-        with suppress(OSError):  # not empty: not made for this project
+        with suppress(OSError):  # not empty: another project uses it
             folder.rmdir()
 
 

@@ -198,7 +198,7 @@ def test_every_machine_to_guess_from_has_a_card_and_a_price() -> None:
 
 @pytest.mark.parametrize(("model_id", "precision"), SERVED)
 def test_the_catalogue_asks_for_cards_with_a_price(model_id: str, precision: str) -> None:
-    assert known_model(model_id, precision)["dear"] > 0
+    assert known_model(model_id, precision)["expensive_price"] > 0
 
 
 @pytest.mark.parametrize("model_id", [model_id for model_id, entry in CATALOGUE.items() if "picture_gib" in entry])

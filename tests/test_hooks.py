@@ -18,18 +18,18 @@ from dstack._internal.server.services.projects import is_valid_project_name
 from tests.rendered import ROOT, Bake, typed
 
 REFUSED = [
-    # question, answer, a part of the reason, the example
+    # question, answer, part of the reason, example
     ("project_name", "x" * 61, "1 to 60", "Mistral Nemo"),
     ("project_name", " ", "1 to 60", "Mistral Nemo"),
-    ("project_name", " Chat", "no space", "Mistral Nemo"),
+    ("project_name", " Chat", "without a space", "Mistral Nemo"),
     ("project_name", "Chat\n# root", "printable", "Mistral Nemo"),
     ("project_name", "Chat\x1b[31m", "printable", "Mistral Nemo"),
     ("project_name", "Chat\u2028service", "printable", "Mistral Nemo"),
     ("project_slug", "Chat", "a-z", "mistral-nemo"),
     ("project_slug", "c", "2 to 32", "mistral-nemo"),
     ("project_slug", "c" * 33, "2 to 32", "mistral-nemo"),
-    ("project_slug", "7b-chat", "a letter first", "mistral-nemo"),
-    ("project_slug", "chat-", "no hyphen last", "mistral-nemo"),
+    ("project_slug", "7b-chat", "start with a letter", "mistral-nemo"),
+    ("project_slug", "chat-", "not end with a hyphen", "mistral-nemo"),
     ("project_slug", "xn--chat", "single hyphens", "mistral-nemo"),
     ("project_slug", "chat_bot", "a-z", "mistral-nemo"),
     ("project_slug", "chat\n", "a-z", "mistral-nemo"),
@@ -47,21 +47,21 @@ REFUSED = [
     ("model_id", "mistralai/" + "N" * 97, "organisation/name", "mistralai/Mistral-Nemo-Instruct-2407"),
     ("model_id", "mistralai/Nemo;reboot", "organisation/name", "mistralai/Mistral-Nemo-Instruct-2407"),
     ("model_id", "mistralai/Nemo é", "organisation/name", "mistralai/Mistral-Nemo-Instruct-2407"),
-    ("model_id", "qwen/qwen3-8b", "spelt otherwise", "Qwen/Qwen3-8B"),
+    ("model_id", "qwen/qwen3-8b", "spelt differently", "Qwen/Qwen3-8B"),
     ("model_id", "black-forest-labs/FLUX.1-dev", "seems to draw", "black-forest-labs/FLUX.1-schnell"),
     ("model_id", "Qwen/Qwen-Image-Edit", "seems to draw", "Qwen/Qwen-Image"),
     ("model_id", "stabilityai/stable-diffusion-xl-base-1.0", "seems to draw", "Tongyi-MAI/Z-Image-Turbo"),
     ("model_id", "somebody/Chat-2T", "4,000 GB for its weights", "mistralai/Mistral-Nemo-Instruct-2407"),
     ("hosted_zone", "internal", "two or more labels", "ai.internal"),
-    ("hosted_zone", "ai.internal.", "no dot last", "ai.internal"),
+    ("hosted_zone", "ai.internal.", "no dot at the end", "ai.internal"),
     ("hosted_zone", "AI.internal", "lower case", "ai.internal"),
-    ("hosted_zone", "ai..internal", "no domain", "ai.internal"),
-    ("hosted_zone", "-ai.internal", "no domain", "ai.internal"),
-    ("hosted_zone", "ai_team.internal", "no domain", "ai.internal"),
-    ("hosted_zone", "*.ai.internal", "no domain", "ai.internal"),
-    ("hosted_zone", "http://ai.internal", "no domain", "ai.internal"),
-    ("hosted_zone", "10.0.0.1", "no domain", "ai.internal"),
-    ("hosted_zone", "a" * 64 + ".internal", "no domain", "ai.internal"),
+    ("hosted_zone", "ai..internal", "not a domain", "ai.internal"),
+    ("hosted_zone", "-ai.internal", "not a domain", "ai.internal"),
+    ("hosted_zone", "ai_team.internal", "not a domain", "ai.internal"),
+    ("hosted_zone", "*.ai.internal", "not a domain", "ai.internal"),
+    ("hosted_zone", "http://ai.internal", "not a domain", "ai.internal"),
+    ("hosted_zone", "10.0.0.1", "not a domain", "ai.internal"),
+    ("hosted_zone", "a" * 64 + ".internal", "not a domain", "ai.internal"),
     ("hosted_zone", f"{'a' * 40}.{'b' * 46}.internal", "100 characters", "ai.internal"),
     ("aws_region", "us-east2", "region", "us-east-2"),
     ("aws_region", "eu-west-9", "region", "eu-west-"),
@@ -90,7 +90,7 @@ def test_a_wrong_answer_is_refused_in_one_line(
 
 
 REFUSED_PAIRS = [
-    # answers that don't go together, the question that is named, a part of the reason, the example
+    # answers that don't fit together, the question that the message names, part of the reason, example
     ({"model_id": "openai/gpt-oss-20b", "precision": "fp8"}, "precision", "in mxfp4 already", "published"),
     ({"model_id": "Qwen/Qwen3-14B-AWQ", "precision": "fp8"}, "precision", "in awq already", "published"),
     (
@@ -100,7 +100,7 @@ REFUSED_PAIRS = [
         "published",
     ),
     ({"model_id": "somebody/Chat-70B-AWQ", "precision": "fp8"}, "precision", "quantised already", "published"),
-    ({"model_id": "somebody/Chat-671B", "precision": "published"}, "precision", "8 GPUs of 180 GB at most", "fp8"),
+    ({"model_id": "somebody/Chat-671B", "precision": "published"}, "precision", "the largest machine has 8 GPUs of 180 GB", "fp8"),
 ]
 
 
@@ -112,7 +112,7 @@ def test_answers_that_do_not_go_together_are_refused_in_one_line(
 ) -> None:
     said = refusal(project_slug="chat", **answers)
     assert said[:-1].isprintable()
-    assert said.startswith(f"{question} {answers[question]!r} is not for {answers['model_id']}")
+    assert said.startswith(f"{question} {answers[question]!r} is not possible for {answers['model_id']}")
     assert why in said
     assert said.endswith(f"for example: {example}\n")
     assert bake(**answers | {question: example}).is_dir()
@@ -128,7 +128,7 @@ def test_what_a_configuration_file_holds_instead_of_a_text_is_refused(
     refusal: Callable[..., str], answer: bool | None
 ) -> None:
     """`owner: yes` in somebody's ~/.cookiecutterrc is true, not a name."""
-    assert refusal(owner=answer).startswith(f"owner {answer} takes")
+    assert refusal(owner=answer).startswith(f"owner {answer} must have")
 
 
 def test_every_example_works(bake: Bake) -> None:

@@ -71,7 +71,7 @@ def test_a_pull_request_that_raises_dstack_says_so(forge: Forge, template: Repos
     assert str(template.folder) in pull["body"]
     assert f"dstack[server]=={pinned[1]}" in pull["body"]
     assert "dstack[server]==9.0.0" in pull["body"]
-    assert "what goes first" in pull["body"]
+    assert "what to upgrade first" in pull["body"]
 
 
 def test_a_forks_branch_of_that_name_is_somebody_elses(forge: Forge, template: Repository) -> None:
