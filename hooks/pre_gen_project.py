@@ -1,6 +1,6 @@
 """Refuse a wrong answer before any file is written. The message is one line: which answer, why, and a valid example.
 
-cookiecutter renders this file and runs it in the new, empty folder of the project. Answers arrive as JSON, never as code.
+cookiecutter renders this file and runs it in the project's new, empty folder. Answers arrive as JSON, never as code.
 """
 
 import json

@@ -100,7 +100,12 @@ REFUSED_PAIRS = [
         "published",
     ),
     ({"model_id": "somebody/Chat-70B-AWQ", "precision": "fp8"}, "precision", "quantised already", "published"),
-    ({"model_id": "somebody/Chat-671B", "precision": "published"}, "precision", "the largest machine has 8 GPUs of 180 GB", "fp8"),
+    (
+        {"model_id": "somebody/Chat-671B", "precision": "published"},
+        "precision",
+        "the largest machine has 8 GPUs of 180 GB",
+        "fp8",
+    ),
 ]
 
 
