@@ -107,7 +107,7 @@ def test_flags_about_looks_may_stay(baked: Bake, flag: str) -> None:
 # Faults of ours
 
 
-def test_a_fault_is_a_line_with_its_place_and_debug_shows_the_traceback(bake: Bake) -> None:
+def test_a_bug_is_one_line_with_its_place_and_debug_shows_the_traceback(bake: Bake) -> None:
     project = bake()
     with (project / "deploy" / "api.py").open("a") as file:
         file.write("raise ZeroDivisionError('x')\n")
@@ -171,7 +171,7 @@ def test_dotenv_that_can_not_be_read_is_named(bake: Bake) -> None:
     in_one_line(inv(project, "plan"), 20, ".env.prod, line 2", "a quote is left open")
 
 
-def test_a_closed_standard_input_is_nobody(baked: Bake) -> None:
+def test_a_closed_standard_input_counts_as_no_answer(baked: Bake) -> None:
     shell = f"{sys.executable} -m invoke secrets.set x --env prod <&-"
     done = subprocess.run(["sh", "-c", shell], cwd=baked(), env=environ(), capture_output=True, text=True)
     in_one_line(done, 20, "no value for x")
@@ -299,7 +299,7 @@ def test_a_signal_ends_it_with_a_line(baked: Bake, number: signal.Signals, code:
 
 
 @pytest.mark.parametrize("second", [signal.SIGINT, signal.SIGTERM])
-def test_a_second_signal_ends_what_cleans_up(baked: Bake, second: signal.Signals) -> None:
+def test_a_second_signal_ends_the_cleanup(baked: Bake, second: signal.Signals) -> None:
     lines = [
         *("import sys, time", "from invoke.exceptions import Exit", "from console.ending import ending", "try:"),
         *("    with ending(json=False):", "        try:", "            print('up', flush=True)"),

@@ -136,7 +136,7 @@ def test_the_number_of_calls_does_not_grow_with_the_zone(
     assert cost("10.0.0.3") == small
 
 
-def test_a_record_of_somebody_else_is_left_alone_unless_adopted(
+def test_a_record_of_another_owner_is_unchanged_unless_adopted(
     deploy: Any, errors: Any, environment: Any, route53: Any, calls: list[str]
 ) -> None:
     theirs = {"Name": HOST, "Type": "A", "TTL": 60, "ResourceRecords": [{"Value": "10.9.9.9"}]}

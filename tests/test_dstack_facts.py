@@ -38,7 +38,7 @@ def test_what_is_changed_in_place_at_a_gateway_is_what_dstack_says(deploy: Any) 
 
 
 @pytest.mark.parametrize("name", ["a", "ab", "a" * 41, "a" * 42, "Ab", "1a", "a-b", "a_b", "-a"])
-def test_names_are_judged_as_dstack_judges_them(deploy: Any, name: str) -> None:
+def test_names_are_accepted_as_dstack_accepts_them(deploy: Any, name: str) -> None:
     assert bool(deploy.environments.DSTACK_NAME.fullmatch(name)) == is_valid_dstack_resource_name(name)
 
 
@@ -61,7 +61,7 @@ def test_what_offers_are_held_against_is_what_dstack_asks_of_clouds(capacity: An
         assert get_provisioning_timeout(BackendType(cloud), "") == timedelta(minutes=minutes)
 
 
-def test_dstack_tries_to_give_a_machine_back_for_longer_than_a_destroy_waits(deploy: Any) -> None:
+def test_dstack_tries_to_release_a_machine_for_longer_than_a_destroy_waits(deploy: Any) -> None:
     assert timedelta(minutes=15) == TERMINATION_RETRY_MAX_DURATION  # README.md, "Tear down"
     assert timedelta(seconds=deploy.environments.Timeouts().stop) < TERMINATION_RETRY_MAX_DURATION
 

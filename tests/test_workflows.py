@@ -77,7 +77,7 @@ def test_linters_find_nothing(folder: Path, linter: str) -> None:
         ("check-jsonschema dependabot", "dependabot.yml", "default-days: 7", "default-days: week"),
     ],
 )
-def test_linters_see_what_they_shall_see(
+def test_linters_find_planted_mistakes(
     baked: Bake, tmp_path: Path, linter: str, file: str, before: str, after: str
 ) -> None:
     (tmp_path / ".git").mkdir()

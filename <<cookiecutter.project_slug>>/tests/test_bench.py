@@ -126,7 +126,7 @@ def test_a_folder_that_can_not_be_is_refused_before_any_load(
 
 
 @pytest.mark.parametrize("name", ["report.json", "report.svg"])
-def test_a_report_that_can_not_be_left_is_said(tmp_path: Path, name: str) -> None:
+def test_a_report_that_can_not_be_written_is_reported(tmp_path: Path, name: str) -> None:
     (tmp_path / name).mkdir()
     with pytest.raises(Failure, match=f"{name} can't be written") as failure:
         bench.save(report_of("chat"), "<svg/>", tmp_path)
@@ -153,7 +153,7 @@ def test_one_failed_request_spoils_the_numbers(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("code", [0, 1])
-def test_a_tool_that_leaves_no_numbers_is_no_measurement(tmp_path: Path, code: int) -> None:
+def test_a_tool_that_writes_no_numbers_gives_no_measurement(tmp_path: Path, code: int) -> None:
     with pytest.raises(Failure, match="without numbers") as failure:
         bench.read(tmp_path, code)
     assert failure.value.code == ExitCode.BENCH_FAILED

@@ -104,12 +104,12 @@ def forgotten(server: Any, service: Environment, name: str = "nemo") -> list[str
     return words(existing.forgotten(server, service, server.run(name), server.gateway(name), lambda line: None))
 
 
-def test_a_gateway_that_the_file_has_no_more_is_forgotten_with_its_records(service: Environment, zones: Zones) -> None:
+def test_a_gateway_that_the_file_no_longer_has_is_removed_with_its_records(service: Environment, zones: Zones) -> None:
     server = Server({"nemo": named("nemo")}, {"nemo": fleet("nemo")}, {"nemo": gateway()})
     assert forgotten(server, service) == ["records nemo.ai.internal", "gateway nemo"]
 
 
-def test_what_the_file_names_is_not_forgotten(service: Environment, zones: Zones) -> None:
+def test_what_the_file_names_is_not_removed(service: Environment, zones: Zones) -> None:
     server = Server({"nemo": named("nemo")}, {"nemo": fleet("nemo")}, {"nemo": gateway()})
     complete = replace(service, gateway={"domain": "ai.internal", "region": "eu-central-1"}, dns=dns_section())
     assert forgotten(server, complete) == []
@@ -121,7 +121,7 @@ def dns_section() -> Any:
     return Dns(vpc_id="vpc-1")
 
 
-def test_records_in_a_zone_that_the_file_has_no_more_are_forgotten(service: Environment, zones: Zones) -> None:
+def test_records_in_a_zone_that_the_file_no_longer_has_are_removed(service: Environment, zones: Zones) -> None:
     elsewhere = replace(service, gateway={"domain": "new.internal", "region": "eu-central-1"}, dns=dns_section())
     served = named("nemo", service={"url": "http://nemo.ai.internal"})
     served.run_spec["configuration"]["gateway"] = "nemo"

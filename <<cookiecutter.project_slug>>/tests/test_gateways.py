@@ -36,11 +36,11 @@ def plan(before: dict[str, Any] | None, after: dict[str, Any], action: str = "up
         (plan({"region": "us-east-1"}, {"region": "us-east-2"}, "create"), Change.RESTART),
     ],
 )
-def test_a_change_of_the_gateway_is_judged(planned: ResourcePlan, expected: Change) -> None:
+def test_a_change_of_the_gateway_is_classified(planned: ResourcePlan, expected: Change) -> None:
     assert changes.classify_gateway(planned).change == expected
 
 
-def test_a_gateway_is_not_made_anew_unless_allowed(environment: Environment) -> None:
+def test_a_gateway_is_not_recreated_unless_that_is_allowed(environment: Environment) -> None:
     part = changes.classify_gateway(plan({"region": "us-east-1"}, {"region": "us-east-2"}, "create"))
     with pytest.raises(Failure, match="changing region recreates the gateway") as refused:
         guards.refuse_recreation(part, environment, allow_recreation=False)

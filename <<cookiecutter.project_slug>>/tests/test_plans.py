@@ -80,7 +80,7 @@ def test_a_protected_environment_loses_nothing_unless_allowed(environment: Envir
     ("replicas", "running", "rented"),
     [(0, 0, 0), ("0..2", 0, 0), ("0..2", 1, 1), (0, 1, 0), ("1..2", 0, 1)],
 )
-def test_what_is_asleep_rents_nothing(environment: Environment, replicas: Any, running: int, rented: int) -> None:
+def test_a_sleeping_service_rents_nothing(environment: Environment, replicas: Any, running: int, rented: int) -> None:
     asleep = replace(environment, service=environment.service | {"replicas": replicas})
     asked = run_plan(run_json(*(job(replica=number) for number in range(running))), {}, offers=0)
     parts = {"fleet": Part(Change.UNCHANGED), "service": Part(Change.ROLLING)}
@@ -161,7 +161,7 @@ def test_nobody_knows_the_price_of_a_replica_without_an_offer(environment: Envir
     assert priced(environment, Change.IN_PLACE, 1, 2, offers=0) == pytest.approx(-0.4)
 
 
-def test_what_is_protected_is_ended_only_when_that_is_said(environment: Environment) -> None:
+def test_a_protected_service_is_destroyed_only_when_that_is_allowed(environment: Environment) -> None:
     with pytest.raises(Failure, match="--allow-outage") as refused:
         guards.refuse_outage(environment, allowed=False)
     assert refused.value.code == ExitCode.RESTART_REFUSED

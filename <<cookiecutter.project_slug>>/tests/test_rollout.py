@@ -127,7 +127,7 @@ def test_who_fails_and_was_overtaken_meanwhile_rolls_nothing_back(
     assert server.done == ["apply"]
 
 
-def test_what_fails_is_rolled_back(environment: Environment) -> None:
+def test_a_failed_deployment_is_rolled_back(environment: Environment) -> None:
     crashed = run(job(deployment=1, ended=CRASHED_TWICE, status="submitted"), deployment=1)
     server = Server(crashed)
     with pytest.raises(Failure, match="rolled back, what served before keeps serving"):
@@ -136,7 +136,7 @@ def test_what_fails_is_rolled_back(environment: Environment) -> None:
 
 
 @pytest.mark.parametrize("mistake", [ValueError("no number"), KeyError("replicas"), RuntimeError("bug")])
-def test_a_mistake_of_ours_leaves_nothing_running_either(
+def test_a_bug_leaves_nothing_running_either(
     environment: Environment, monkeypatch: pytest.MonkeyPatch, mistake: Exception
 ) -> None:
     def wrong(*_: Any, **__: Any) -> None:
@@ -174,7 +174,7 @@ def test_what_was_asleep_before_is_said_to_be_asleep_again(environment: Environm
         rolled(server, environment, said=[], status="pending", before=SCALED)
 
 
-def test_a_server_that_is_away_is_no_verdict_on_what_was_deployed(
+def test_an_unreachable_server_does_not_fail_the_deployment(
     environment: Environment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def away(*_: Any, **__: Any) -> None:

@@ -74,7 +74,7 @@ def test_a_pull_request_that_raises_dstack_says_so(forge: Forge, template: Repos
     assert "what to upgrade first" in pull["body"]
 
 
-def test_a_forks_branch_of_that_name_is_somebody_elses(forge: Forge, template: Repository) -> None:
+def test_a_branch_of_that_name_in_a_fork_is_ignored(forge: Forge, template: Repository) -> None:
     change(template)
     theirs = {"number": 1, "headRefName": "template-update", "isCrossRepository": True, "state": "OPEN", "labels": []}
     forge.state = forge.state | {"pulls": {"1": theirs}}
@@ -129,7 +129,7 @@ def test_what_the_template_runs_sees_no_token(forge: Forge, template: Repository
     assert forge.leaks() == []
 
 
-def test_what_was_taken_over_by_hand_is_no_conflict(forge: Forge, template: Repository) -> None:
+def test_a_change_that_was_copied_by_hand_is_no_conflict(forge: Forge, template: Repository) -> None:
     change(template, "SHUTDOWN_TIMEOUT: 8 ", "SHUTDOWN_TIMEOUT: 6 ")
     change(template)
     text = (forge.work / SERVICE).read_text("utf-8")

@@ -50,7 +50,7 @@ def test_a_service_under_an_earlier_name_is_removed_when_the_new_one_answers(
 
 @pytest.mark.gateway
 @pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")  # boto3 leaves connections to the collector
-def test_a_gateway_and_records_that_the_file_has_no_more_are_removed(project: Path, vpc: Sandbox) -> None:
+def test_a_gateway_and_records_that_the_file_no_longer_has_are_removed(project: Path, vpc: Sandbox) -> None:
     environment = Behind(project, vpc, "unnamed")
     environment.settle()
     zone = vpc.aws.snapshot_zone()

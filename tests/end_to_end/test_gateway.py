@@ -61,7 +61,7 @@ def test_a_second_deploy_makes_no_write_call(chat: Behind) -> None:
     assert writes(chat.sandbox) == before
 
 
-def test_outside_the_vpc_a_deploy_says_that_nobody_has_asked_the_endpoint(chat: Behind) -> None:
+def test_outside_the_vpc_a_deploy_says_that_the_endpoint_is_not_verified(chat: Behind) -> None:
     outside = Environment(chat.project, chat.sandbox, chat.name)
     for command in ("deploy", "smoke"):
         refused(outside.inv(command), 39, "deployed, not verified", "run inv smoke --env chat where callers are")

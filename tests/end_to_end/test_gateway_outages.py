@@ -50,7 +50,7 @@ def containing(words: str) -> Callable[[str], bool]:
     return lambda line: words in line
 
 
-def test_a_deploy_that_is_broken_off_at_any_step_continues(chat: Behind) -> None:
+def test_a_deploy_that_is_interrupted_at_any_step_is_continued(chat: Behind) -> None:
     """Each deploy ends one step later than the one before; the last one finds everything half done."""
     name, sandbox = chat.run_name, chat.sandbox
 
@@ -86,7 +86,7 @@ def test_a_deploy_that_is_broken_off_at_any_step_continues(chat: Behind) -> None
 
 
 @pytest.mark.parametrize("wiped", [False, True], ids=["power lost", "disk lost"])
-def test_a_gateway_whose_host_fails_heals_itself(
+def test_a_gateway_whose_host_fails_recovers_without_help(
     serving: Behind, wiped: bool, record_property: Callable[[str, object], None]
 ) -> None:
     [gateway] = serving.gateways
@@ -99,7 +99,7 @@ def test_a_gateway_whose_host_fails_heals_itself(
     assert writes(serving.sandbox) == before
 
 
-def test_requests_go_on_while_the_dstack_server_is_away(serving: Behind) -> None:
+def test_requests_are_served_while_the_dstack_server_is_down(serving: Behind) -> None:
     """Those with a token that it checked within a minute: this one, just now."""
     headers = serving.headers | {"Authorization": f"Bearer {serving.sandbox.add_user('caller')}"}
 
@@ -136,7 +136,7 @@ def test_a_terminated_gateway_is_replaced_as_the_runbook_says(serving: Behind) -
     assert len(serving.machines()) == 1
 
 
-def test_a_gateway_made_anew_gets_service_and_record_back(serving: Behind) -> None:
+def test_a_recreated_gateway_gets_service_and_record_back(serving: Behind) -> None:
     [old], [pod], name = serving.gateways, serving.machines(), serving.run_name
     serving.settle(gateway={"instance_type": "t3.small"})
     for step in (f"gateway {name}: deleted", f"gateway {name}: running"):

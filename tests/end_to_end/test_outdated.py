@@ -86,7 +86,7 @@ def test_what_a_colleague_created_is_not_changed(make: Make) -> None:
     assert environment.ask().ok
 
 
-def test_what_nobody_changed_is_applied(make: Make) -> None:
+def test_an_unchanged_plan_is_applied(make: Make) -> None:
     environment = make("agreed")
     done = environment.inv_asked("deploy", meanwhile=lambda: None)
     assert done.returncode == 0, done.stderr

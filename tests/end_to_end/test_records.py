@@ -105,7 +105,7 @@ def test_an_aws_that_is_not_there_ends_in_one_line(named: Behind) -> None:
         ("The config profile (nobody) could not be found", {"AWS_PROFILE": "nobody"}),
     ],
 )
-def test_credentials_that_do_not_do(named: Behind, code: str, variables: dict[str, str]) -> None:
+def test_wrong_credentials_are_reported_in_one_line(named: Behind, code: str, variables: dict[str, str]) -> None:
     if not variables:
         named.sandbox.faults.add("error", "aws", status=403, code=code, route="route53:*")
     refused(named.inv("dns.update", **variables), 38, code, "AWS credentials", "policies/dns.json")

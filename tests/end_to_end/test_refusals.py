@@ -64,7 +64,7 @@ def test_a_deploy_above_the_price_limit_rents_nothing(make: Make, sandbox: Sandb
     assert sandbox.calls(writes=True) == before
 
 
-def test_nobody_rents_without_a_yes(make: Make, sandbox: Sandbox) -> None:
+def test_nothing_is_rented_without_a_yes(make: Make, sandbox: Sandbox) -> None:
     environment = make("undecided")
     before = sandbox.calls(writes=True)
     refused(environment.inv("deploy"), 34, "--yes")

@@ -67,7 +67,7 @@ def test_the_stand_in_answers_as_the_real_server_did() -> None:
 
 
 @pytest.mark.server
-def test_the_real_server_answers_as_it_did_when_it_was_recorded() -> None:
+def test_the_real_server_answers_as_recorded() -> None:
     with Sandbox(load_seconds=0.5) as sandbox:
         headers = {"Authorization": f"Bearer {sandbox.token}"}
 

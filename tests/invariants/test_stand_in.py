@@ -41,7 +41,7 @@ def test_its_answers_are_what_dstacks_own_models_take(person: Somebody, stand_in
     assert Fleet.model_validate(fleets.fleet_json(stand_in.state, fleet)).name == fleet.name
 
 
-def test_a_container_that_exits_is_tried_again_and_found(person: Somebody, stand_in: Server, hunted: Project) -> None:
+def test_a_container_that_exits_is_started_again_and_found(person: Somebody, stand_in: Server, hunted: Project) -> None:
     anna = person("anna")
     anna.inv("deploy", "--yes")
     stand_in.state.conditions.crashing = True

@@ -92,7 +92,7 @@ def test_a_users_key_is_held_to_its_policies_and_refusals_are_logged(account: Sa
     assert [call.status for call in calls] == [200, 403, 403, 200]
 
 
-def test_nobodys_key_is_refused(account: Sandbox) -> None:
+def test_an_unknown_key_is_refused(account: Sandbox) -> None:
     nobody: Variables = account.aws.environ | {"AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7NOTMINE"}
     with pytest.raises(ClientError, match="InvalidClientTokenId"):
         client("route53", nobody).list_hosted_zones()

@@ -171,7 +171,7 @@ def test_a_call_that_makes_no_sense_is_logged_too(clouds: Sandbox) -> None:
     assert clouds.calls()[-1].status == 500
 
 
-def test_a_pod_costs_its_price_until_it_is_given_back(clouds: Sandbox, runpod_client: RunpodApiClient) -> None:
+def test_a_pod_costs_its_price_until_it_is_released(clouds: Sandbox, runpod_client: RunpodApiClient) -> None:
     id = runpod_client.create_pod(**L4_POD)["id"]
     time.sleep(0.5)
     runpod_client.terminate_pod(id)

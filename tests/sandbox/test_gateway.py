@@ -140,7 +140,7 @@ def test_an_instance_is_a_machine_that_follows_its_api(cloud: Cloud) -> None:
     assert not cloud.history(id)
 
 
-def test_a_host_that_lost_power_comes_back_and_one_that_lost_its_disk_starts_anew(cloud: Cloud) -> None:
+def test_a_host_that_lost_power_restarts_and_one_that_lost_its_disk_starts_fresh(cloud: Cloud) -> None:
     id = cloud.launch()
     cloud.wait_for_history(id, FIRST_BOOT)
     address = cloud.instance(id).address

@@ -136,7 +136,7 @@ def test_a_killed_pod_refuses_connections_and_leaves_nothing(cloud: Cloud) -> No
     assert (pod.running, other.running) == (False, True)
 
 
-def test_a_pod_that_dies_by_itself_is_noticed(cloud: Cloud) -> None:
+def test_a_pod_whose_runner_dies_is_noticed(cloud: Cloud) -> None:
     pod = cloud.start()
     for process in descendants():
         if "sandbox.pods.runner" in process.cmdline():

@@ -73,7 +73,7 @@ def test_however_its_owner_ends_nothing_is_left(end: signal.Signals, temporary: 
 
 
 @pytest.mark.server
-def test_even_when_its_own_process_is_killed_nothing_runs_on(temporary: Path) -> None:
+def test_nothing_keeps_running_when_its_own_process_is_killed(temporary: Path) -> None:
     with up() as (process, _):
         world = next(p for p in psutil.Process(process.pid).children() if "sandbox.world" in p.cmdline())
         sockets = sockets_folder(temporary)

@@ -42,7 +42,7 @@ def test_a_deployed_service_answers_with_vllm(environment: Environment) -> None:
     assert environment.inv("destroy", "--yes").returncode == 0
 
 
-def test_a_model_wants_the_real_engine(tmp_path: Path) -> None:
+def test_a_model_needs_the_real_engine(tmp_path: Path) -> None:
     for words, said in (
         (["--model", str(tmp_path)], "the stand-in has no models; add --engine vllm"),
         (["--model", str(tmp_path), "--engine", "vllm"], f"{tmp_path}: a model's folder has a config.json"),

@@ -191,7 +191,7 @@ def test_drift_has_one_issue_that_is_opened_updated_and_closed(team: Team) -> No
     assert [issue["state"] for issue in look()] == ["CLOSED", "OPEN"]
 
 
-def test_a_protected_service_is_restarted_only_when_somebody_says_so(team: Team) -> None:
+def test_a_protected_service_is_restarted_only_when_that_is_allowed(team: Team) -> None:
     team.environment(**RESTART)
     team.forge.push("a restart")
     by_hand = {"environment": "staging"}

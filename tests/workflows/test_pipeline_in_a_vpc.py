@@ -96,7 +96,7 @@ def test_a_part_is_started_by_hand(team: Team, part: str) -> None:
         assert execution.job("gateway").outputs["gateway"]["addresses"].startswith("10.")
 
 
-def test_a_runner_outside_the_vpc_warns_that_nobody_has_asked(team: Team) -> None:
+def test_a_runner_outside_the_vpc_warns_that_the_service_is_not_verified(team: Team) -> None:
     inside, team.forge.prefix = team.forge.prefix, ()
     execution = team.forge.run("workflow_dispatch", "service.yml", inputs={"environment": "prod"})
     team.forge.prefix = inside
@@ -117,7 +117,7 @@ def test_a_gateway_that_would_be_replaced_stops_the_pipeline_before_it_is_touche
     assert writes(team.sandbox) == before
 
 
-def test_a_gateway_is_replaced_when_somebody_says_so(team: Team) -> None:
+def test_a_gateway_is_replaced_when_that_is_allowed(team: Team) -> None:
     pods = [pod.id for pod in team.sandbox.pods() if pod.running]
     ticked = {"environment": "prod", "allow-recreation": "true"}
     execution = team.forge.run("workflow_dispatch", "deploy.yml", inputs=ticked)

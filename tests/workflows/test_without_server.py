@@ -35,7 +35,7 @@ def test_pull_requests_that_get_no_secrets_are_left_alone(forge: Forge, pull: di
     assert forge.comments == []
 
 
-def test_a_plan_that_can_t_be_made_is_red_and_the_comment_says_why(forge: Forge) -> None:
+def test_a_failed_plan_is_red_and_the_comment_says_why(forge: Forge) -> None:
     execution = forge.propose("plan.yml")
     assert not execution.ok
     assert execution.job("comment").result == "success", str(execution)
@@ -43,7 +43,7 @@ def test_a_plan_that_can_t_be_made_is_red_and_the_comment_says_why(forge: Forge)
     assert comment.count(f"error: no dstack server answers at {NOWHERE}") == 2, comment
 
 
-def test_what_can_t_be_planned_is_not_deployed(forge: Forge) -> None:
+def test_an_environment_without_a_plan_is_not_deployed(forge: Forge) -> None:
     execution = forge.run("push", "deploy.yml")
     assert not execution.ok
     assert {name: job.result for name, job in execution.jobs.items()} == {
@@ -53,7 +53,7 @@ def test_what_can_t_be_planned_is_not_deployed(forge: Forge) -> None:
     assert f"error: no dstack server answers at {NOWHERE}" in execution.summary
 
 
-def test_main_is_deployed_nowhere_until_somebody_says_where(forge: Forge) -> None:
+def test_main_is_not_deployed_until_an_environment_is_set(forge: Forge) -> None:
     del forge.variables["MAIN_ENVIRONMENT"]
     execution = forge.run("push", "deploy.yml")
     assert execution.ok, str(execution)
