@@ -207,7 +207,7 @@ def _parser() -> argparse.ArgumentParser:
     added.add_argument("--seconds", type=float, help="of slow and pull")
     added.add_argument("--image", help='only these images, a glob: "vllm/*"')
     added.add_argument("--times", type=int, help="only so many calls")
-    added.add_argument("--after", type=int, help="leave so many of these calls alone first")
+    added.add_argument("--after", type=int, help="let so many of these calls pass first")
     added.add_argument("--body", help="of an error or an answer of the dstack server")
     added.add_argument("--header", action="append", help='of the same, such as "Location: https://…"; again for more')
     command(list_faults, "faults")

@@ -2,4 +2,4 @@
 
 
 class SandboxError(Exception):
-    """Something that a person can mend; the first line says what is wrong and how."""
+    """Something that a person can fix; the first line says what is wrong and how to fix it."""

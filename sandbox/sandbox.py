@@ -43,7 +43,7 @@ class Sandbox:
         """`folder` holds state and logs; without one, a temporary folder is made and removed at the end.
 
         `load_seconds` is how long the stand-in engine in a pod "loads weights"; `server` False leaves the dstack server
-        out, for tests of the clouds alone; `aws` adds an AWS account with the private hosted zone `zone`;
+        out, for tests of only the clouds; `aws` adds an AWS account with the private hosted zone `zone`;
         `engine` is the stand-in, or sandbox.vllm.install.get().variables(); `front` leads callers to the dstack server
         through a proxy, whose calls are logged and can have faults, on the cloud `dstack`.
         """
@@ -60,7 +60,7 @@ class Sandbox:
 
     @classmethod
     def attach(cls, folder: Path) -> Self:
-        """The sandbox that somebody else started in `folder`; stop() only lets go of it."""
+        """Return the sandbox that another process started in `folder`; stop() does not end it."""
         sandbox = cls(folder)
         try:
             sandbox._state = WorldState.load(folder)
@@ -92,7 +92,7 @@ class Sandbox:
             shutil.rmtree(self._made.pop(), ignore_errors=True)  # in case the world was killed and couldn't
 
     def wait(self) -> None:
-        """Block until the sandbox ends by itself, which is an error: raises SandboxError with its reason."""
+        """Block until the sandbox exits without stop(), which is an error: raises SandboxError with the reason."""
         assert self._world
         self._world.hear()
 

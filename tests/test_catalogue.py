@@ -1,4 +1,4 @@
-"""What the template knows of a model, and what it guesses of one that it doesn't know."""
+"""What the template knows about a model, and what it guesses about a model that it doesn't know."""
 
 from __future__ import annotations
 

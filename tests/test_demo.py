@@ -8,7 +8,7 @@ from pathlib import Path
 from tasks import DEMO, render
 from tests.rendered import Bake, files
 
-REBUILD = "the template has changed: `inv rebuild-demo` renders the demo anew"
+REBUILD = "the template has changed: `inv rebuild-demo` renders the demo again"
 
 
 def test_the_demo_is_what_the_template_renders_with_default_answers(baked: Bake) -> None:

@@ -1,4 +1,4 @@
-"""The records of a generated service in Route 53, as moto has it: what is called, written, and left alone."""
+"""The records of a generated service in Route 53, as moto has it: what is called, written, and not touched."""
 
 from __future__ import annotations
 
@@ -178,7 +178,7 @@ def test_records_that_somebody_creates_after_they_were_planned_are_left_alone(
 def test_a_zone_behind_a_hundred_others_of_its_vpc_is_found(
     deploy: Any, environment: Any, route53: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """moto answers with all at once: here with AWS's own zones first, one a page."""
+    """moto answers with all of them on one page: here with AWS's own zones first, one a page."""
     original = importlib.import_module("botocore.client").BaseClient._make_api_call
 
     def paged(client: Any, operation: str, arguments: Any) -> Any:

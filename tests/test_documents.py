@@ -57,7 +57,7 @@ def fleet_spec(document: dict[str, Any]) -> FleetSpec:
 
 
 def test_secrets_are_filled_in_where_dstack_fills_them_in() -> None:
-    """Every text of a replica's specification is a reference; `env` and `registry_auth` alone change."""
+    """Every text of a replica's specification is a reference; only `env` and `registry_auth` change."""
     reference = "${{ secrets.a }}"
     texts = dict.fromkeys(("job_name", "image_name", "working_dir", "home_dir"), reference)
     requirements: dict[str, Any] = {"resources": {}, "max_price": None, "spot": None}

@@ -168,7 +168,7 @@ FILES = {
     "tests/test_terminal.py",
     "tests/test_variables.py",
 }
-PICTURES = "Tongyi-MAI/Z-Image-Turbo"  # what is rendered for its kind of model alone: another smoke test
+PICTURES = "Tongyi-MAI/Z-Image-Turbo"  # what is rendered only for its kind of model: another smoke test
 FILES_FOR_CHATS = {"operate/chat.py", "tests/test_smoke.py"}
 FILES_FOR_PICTURES = (FILES | {"operate/pictures.py", "tests/test_pictures.py"}) - FILES_FOR_CHATS
 COMBINATIONS = [
@@ -204,7 +204,7 @@ def test_a_service_for_chats_carries_nothing_of_pictures_and_the_other_way_round
 
 @pytest.mark.parametrize("answers", [{}, {"model_id": PICTURES}], ids=["chat", "pictures"])
 def test_python_is_the_templates_own_byte_for_byte(baked: Bake, answers: dict[str, str]) -> None:
-    """So it is linted, typed and opened in an editor where it stands. What differs is data, or a file's presence."""
+    """So linters, type checkers and editors read the template itself. What differs is data, or a file's presence."""
     project = baked(**answers)
     rendered = {path.relative_to(project).as_posix(): path.read_bytes() for path in project.rglob("*.py")}
     written = {name: path.read_bytes() for name, path in python_files(TEMPLATE).items()}

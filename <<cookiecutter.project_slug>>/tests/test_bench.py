@@ -1,4 +1,4 @@
-"""What is made of a load test's numbers, and what is said when there are none."""
+"""How a load test's numbers are shown, and the message when there are none."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ PROD = ("--env", "prod")
 
 @pytest.fixture
 def behind_a_gateway(person: Person) -> Person:
-    """Somebody whose `prod` has its gateway, and nothing else."""
+    """A person whose `prod` has its gateway, and nothing else."""
     done = person.inv("gateway.deploy", *PROD)
     assert done.code == 0, done.errors
     person.dstack.asked.clear()

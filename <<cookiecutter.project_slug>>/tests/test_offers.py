@@ -1,4 +1,4 @@
-"""What is said of the machines on offer: of models that chat, and of models that draw."""
+"""What `inv offers` shows about machines: for models that chat, and for models that draw."""
 
 from __future__ import annotations
 

@@ -99,7 +99,7 @@ def test_one_replica_more_takes_a_machine_although_none_is_replaced(environment:
     assert refused is not None
     assert refused.code == ExitCode.NO_CAPACITY
     assert planned(two, Change.IN_PLACE).price_change == 0.4
-    assert not planned(two, Change.UNCHANGED).needs_machine  # dstack replaces what was lost by itself
+    assert not planned(two, Change.UNCHANGED).needs_machine  # dstack itself replaces what was lost
     registered = planned(two, Change.IN_PLACE, offers=0)
     registered.parts["service"] = Part(Change.IN_PLACE, (Difference("gateway", "x", "main/x"),))
     assert not registered.needs_machine

@@ -1,4 +1,4 @@
-"""What is asked, and that nobody answering is an answer."""
+"""What is asked, and that no answer counts as an answer."""
 
 from __future__ import annotations
 

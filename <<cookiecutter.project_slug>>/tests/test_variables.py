@@ -1,4 +1,4 @@
-"""What is read of .env, whatever wrote it, and what is said when it can't be read."""
+"""How .env is read, whatever program wrote it, and the message when it can't be read."""
 
 import codecs
 from pathlib import Path

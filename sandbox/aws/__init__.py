@@ -2,7 +2,7 @@
 
 __main__.py        the process behind the account: starts the API, the VPC and its hosts
 aws_process.py     that process as the sandbox's world sees it
-aws_state.py       what the process is told, and what it tells when it is ready
+aws_state.py       the settings of the process, and what it reports when it is ready
 aws_account.py     `Sandbox.aws`: the account for a user of the sandbox
 commands.py        the commands of `python -m sandbox` that are about AWS
 aws_calls.py       the log of calls to the account

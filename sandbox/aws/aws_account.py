@@ -78,7 +78,7 @@ class AwsAccount:
         return [InstanceInfo(**each) for each in self.ask("instances")]
 
     def power_loss(self, instance_id: str, wiped: bool = False) -> None:
-        """Cut the power of an instance's host and give it back, as EC2's recovery does; returns when it boots.
+        """Cut the power of an instance's host and restore it, as EC2's recovery does; return when the host boots.
 
         Its address stays. `wiped`: its disk is as after its creation, and the user data run again.
         """

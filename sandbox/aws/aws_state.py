@@ -1,4 +1,4 @@
-"""What the AWS process is told when it starts, and what it tells when it is ready."""
+"""The settings of the AWS process, and what it reports when it is ready."""
 
 from __future__ import annotations
 

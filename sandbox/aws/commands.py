@@ -35,7 +35,7 @@ def add_commands(command: Command, attach: Attach) -> None:
                 print(f"{each.id}  {each.address:15}  {each.state:13}  {host:8}  {each.tags.get('Name', '-')}")
 
     def power_loss(args: argparse.Namespace) -> None:
-        """Cut the power of an EC2 instance's host, and give it back."""
+        """Cut the power of an EC2 instance's host, and restore it."""
         attach(args).aws.power_loss(args.instance, wiped=args.wiped)
 
     def aws_calls(args: argparse.Namespace) -> None:

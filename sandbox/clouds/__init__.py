@@ -7,6 +7,6 @@ catalogue.py      gpuhunt's price catalogue, from which dstack takes RunPod's of
 registry.py       container registries, in which every image exists
 inventory.py      what the clouds rent out: types of GPUs, machines, prices
 inventory.yml     the data of it
-rentals.py        the machines that were rented: their pods, and what they cost
+rentals.py        the rented machines: their pods, and what they cost
 pod_info.py       what the sandbox tells a user about a rented machine
 """

@@ -28,7 +28,7 @@ CLOUD_OF_HOST = {
     **dict.fromkeys(registry.HOSTS, "registry"),
     _VERSIONS_HOST: "versions",
 }
-_FAULT_TEXT = "The sandbox can't answer this call, or was told not to"
+_FAULT_TEXT = "The sandbox can't answer this call, or a fault is set for it"
 _READS = {("vastai", "POST", "/api/v0/bundles/")}  # calls that change nothing though they aren't GETs
 
 

@@ -20,4 +20,4 @@ class PodInfo:
     cost: float  # USD until now, or until it ended
     running: bool
     started: float
-    ended: float | None  # when it died or was given back; None while it costs money
+    ended: float | None  # when it died or was released; None while it costs money

@@ -45,11 +45,11 @@ class Order:
     hardware: Hardware
     price: float  # USD per hour, disk included
     spot: bool
-    command: str  # the shell command that the machine was told to run
+    command: str  # the shell command that the machine runs
 
 
 class Rental:
-    """A rented machine; it is paid from its order until it dies or is given back."""
+    """A rented machine. It costs money from its order until it dies or is released."""
 
     def __init__(self, order: Order) -> None:
         self.order = order
@@ -80,7 +80,7 @@ class Rental:
 
     @property
     def ended(self) -> float | None:
-        """When it died or was given back; a death is noticed when somebody asks."""
+        """Return when it died or was released. A death is noticed only when this is called."""
         if self._ended is None and self._pod is not None and not self._pod.running:
             self._ended = time.time()
         return self._ended
@@ -129,7 +129,7 @@ class Rentals:
         return iter(self._rentals.values())
 
     def find(self, id: str) -> Rental | None:
-        """The machine with that id, unless it was given back: clouds forget those."""
+        """Return the machine with that id, unless it was released: clouds forget those."""
         rental = self._rentals.get(id)
         return None if rental is None or rental.returned else rental
 

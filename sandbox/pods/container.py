@@ -70,7 +70,7 @@ class Container:
             "SANDBOX_LOAD_SECONDS": str(self._spec.load_seconds),
         }
         environ |= job_spec.get("env") or {}
-        if not self._spec.ready:  # a fault of the machine, which the job's own setting doesn't mend
+        if not self._spec.ready:  # a fault of the machine, which the job's own setting doesn't change
             environ["SANDBOX_LOAD_SECONDS"] = "inf"
         if self._application_port is not None:
             environ["SANDBOX_PORT"] = str(self._application_port)

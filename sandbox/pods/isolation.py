@@ -51,7 +51,7 @@ def raise_loopback() -> None:
 
 
 def kill_descendants(process: psutil.Process) -> None:
-    """SIGKILL all that descends from `process`, and return when it is gone; `process` itself is left alone.
+    """SIGKILL all that descends from `process`, and return when they are gone; `process` itself keeps running.
 
     Without a process namespace `process` should be a child subreaper, or what was detached from the tree is missed.
     """

@@ -82,7 +82,7 @@ class Job:
             os.write(self._terminal, b"\x03")
         if await self._empty_within(HANG_UP_SECONDS):
             return
-        self._signal_session(signal.SIGHUP, signal.SIGCONT)  # a stopped process acts on one only when it goes on
+        self._signal_session(signal.SIGHUP, signal.SIGCONT)  # a stopped process acts on one only when it continues
         if not await self._empty_within(KILL_SECONDS - HANG_UP_SECONDS):
             self._signal_session(signal.SIGKILL)
 

@@ -40,7 +40,7 @@ class Pod:
     async def start(cls, spec: PodSpec) -> Pod:
         """Start the pod that `spec` describes, and return when SSH answers on (spec.host, pod.port).
 
-        Takes about 0.4 s. Raises ConnectionError when the pod dies at once, ValueError when a key isn't an OpenSSH
+        Takes about 0.4 s. Raises ConnectionError when the pod dies immediately, ValueError when a key isn't an OpenSSH
         public key, OSError when `spec.host` isn't an address of this machine.
         """
         spec.folder.mkdir(parents=True, exist_ok=True)
@@ -62,7 +62,7 @@ class Pod:
 
     @property
     def running(self) -> bool:
-        """False once the pod was killed or died by itself."""
+        """Whether the pod runs: False once it was killed or has exited."""
         return self._process.returncode is None
 
     async def kill(self) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 _REQUEST = struct.Struct("!H")  # the port that is wanted
 _READY, _CONNECTED, _REFUSED = b"R", b"C", b"X"
-_CONNECT_SECONDS = 5.0  # loopback answers at once; only a listener with a full backlog takes longer
+_CONNECT_SECONDS = 5.0  # loopback answers immediately; only a listener with a full backlog takes longer
 
 
 class Door:

@@ -12,7 +12,7 @@ class PodSpec:
     """One emulated machine of a GPU cloud."""
 
     id: str  # the cloud's id of this machine
-    folder: Path  # state and logs, this pod's alone; created by Pod.start()
+    folder: Path  # state and logs of only this pod; created by Pod.start()
     authorized_keys: tuple[str, ...]  # OpenSSH public keys of the dstack server and the user
     gpu_name: str
     gpu_count: int

@@ -1,8 +1,8 @@
 """A pod's SSH server: forwards connections to the pod's ports, for whoever holds one of its keys.
 
 It lives in the process that starts the pods rather than in each pod, because importing asyncssh takes 0.3 s of CPU and
-50 MiB; what it forwards to is inside the pod's namespace all the same (see ports.py). dstack reaches a pod through
-forwarded ports alone, so there is no shell and no file transfer.
+50 MiB; what it forwards to is inside the pod's namespace all the same (see ports.py). dstack reaches a pod only
+through forwarded ports, so there is no shell and no file transfer.
 """
 
 from __future__ import annotations

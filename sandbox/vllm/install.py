@@ -105,7 +105,7 @@ def get() -> Installation:
 
 
 def torch_source() -> list[str]:
-    """uv's flags for where PyTorch's CPU build is: in the folders that pip or uv were told of, or at PyTorch's own."""
+    """Return uv's flags for PyTorch's CPU build: the folders that pip or uv are configured with, or PyTorch's index."""
     folders = (os.environ.get("UV_FIND_LINKS") or os.environ.get("PIP_FIND_LINKS") or "").replace(",", " ").split()
     return [f"--find-links={folder}" for folder in folders] or ["--torch-backend=cpu"]
 

@@ -2,7 +2,7 @@
 
 __main__.py          the process itself: starts clouds, pods, AWS and the dstack server, and ends them all
 world_process.py     that process as its owner sees it
-world_state.py       what the process is told, and the addresses and tokens that it leaves in its folder
+world_state.py       the settings of the process, and the addresses and tokens that it writes to its folder
 control.py           its own API, for the `Sandbox` class and the command line
 client.py            the caller's side of that API, and of the others that a running sandbox has
 faults.py            the faults that emulated clouds show

@@ -127,7 +127,7 @@ def _cloud_environ(proxy_port: int, ca_file: Path) -> dict[str, str]:
 
 
 async def live(settings: WorldSettings) -> int:
-    """Run a world until it is told to end; returns the process's exit code."""
+    """Run a world until it is stopped; return the exit code of the process."""
     told = asyncio.Event()
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -165,7 +165,7 @@ def _tell(**message: Any) -> None:
 
 
 def claim(folder: Path) -> IO[str]:
-    """Make `folder` an empty one that is this sandbox's alone; returns the file whose lock says so.
+    """Empty `folder` and lock it for this sandbox only; return the locked file.
 
     Raises SandboxError when another sandbox lives in it, or when it holds something that isn't a sandbox's.
     """

@@ -1,4 +1,4 @@
-"""The real dstack server, whose clouds are the emulated ones by its environment alone."""
+"""The real dstack server. Only its environment variables make it use the emulated clouds."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ class Fault:
     seconds: float = 0.0  # of slow and pull
     image: str = "*"  # of image: a glob over "repository:tag"
     times: int | None = None  # of error, lost, slow, answer: how many calls more are affected; None: all
-    after: int = 0  # of the same: how many of the calls that match are left alone first
+    after: int = 0  # of the same: how many of the calls that match are answered normally first
     body: str | None = None  # of error and answer on the dstack server
     headers: dict[str, str] | None = None  # of the same
 
@@ -112,7 +112,7 @@ class Faults:
     def strike(self, kind: CallKind, cloud: str, call: str) -> Fault | None:
         """The fault that hits this call, named as Fault.route has it; counts down its `times`.
 
-        A fault that leaves calls alone first counts this call as one of them, also when another of its kind hits it.
+        A fault that first lets calls pass counts this call as one of them, also when another of its kind hits it.
         """
         hit = None
         for fault in list(self._find(kind, lambda f: f.on(cloud) and fnmatchcase(call, f.route))):

@@ -20,11 +20,11 @@ logger = logging.getLogger(__name__)
 _HOP_BY_HOP = {"connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "proxy-authorization"}
 _LONGEST_BODY = 1 << 30  # bytes; the server has its own limit
 _READS = ("get", "list", "poll")  # how the names of calls begin that change nothing
-_FAULT_TEXT = '{"detail": "The sandbox was told to let this call fail"}'
+_FAULT_TEXT = '{"detail": "A fault of the sandbox makes this call fail"}'
 
 
 class Front:
-    """One port that stands for the dstack server. Streams pass as they come, piece by piece."""
+    """One port in front of the dstack server. Streams pass as they come, piece by piece."""
 
     def __init__(self, faults: Faults, log: CallLog) -> None:
         self._faults = faults

@@ -1,4 +1,4 @@
-"""What a sandbox is told when it starts, and what it leaves in its folder for whoever wants to talk to it."""
+"""The settings of a sandbox, and the state file that it writes for clients."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class WorldSettings:
     folder: str
     sockets: str  # a folder for temporary files, with a short path
     load_seconds: float
-    server: bool  # whether to start the dstack server, or the clouds alone
+    server: bool  # whether to start the dstack server, or only the clouds
     temporary: bool  # whether to remove the folder at the end
     engine: dict[str, str]  # variables of the pods that choose it; empty: the stand-in
     zone: str | None = None  # of the emulated AWS; None: without AWS
@@ -29,9 +29,9 @@ class WorldSettings:
 
 @dataclass(frozen=True)
 class WorldState:
-    """Addresses and tokens; written when the sandbox is ready, removed when it ends."""
+    """The addresses and tokens. The file is written when the sandbox is ready, and removed when it ends."""
 
-    url: str  # for callers of the dstack server: its own, or its front's; empty when the clouds run alone
+    url: str  # for callers of the dstack server: its own, or its front's; empty when only the clouds run
     server_url: str  # of the dstack server itself
     token: str  # of the dstack server's admin
     control_url: str
@@ -41,7 +41,7 @@ class WorldState:
     aws: AwsState | None  # None: without AWS
 
     def save(self, folder: Path) -> None:
-        """Write it for the owner alone to read, all at once."""
+        """Write the file in one step, readable only by its owner."""
         draft = folder / f"{STATE_FILE}.new"
         draft.touch(mode=0o600)
         draft.write_text(json.dumps(asdict(self)))

@@ -49,7 +49,7 @@ def test_a_new_filter_for_text_is_known_to_the_new_version(template: Repository,
 
 @pytest.mark.parametrize("file", sorted(ROOT.glob("template_*.py")), ids=lambda file: file.name)
 def test_no_file_of_the_extension_imports_another(file: Path) -> None:
-    """They run anew for each version; what one imported, Python would keep from the version before."""
+    """They run again for each version. Python would keep an imported module from the version before."""
     tree = ast.parse(file.read_text("utf-8"))
     modules = [node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
     modules += [name.name for node in ast.walk(tree) if isinstance(node, ast.Import) for name in node.names]

@@ -77,7 +77,7 @@ class Behind(Environment):
 
 
 def need_hosts(sandbox: Sandbox) -> None:
-    """EC2 hosts take root: who has not got it is told and skips, CI has it."""
+    """Skip with a message where hosts are not possible: they need root. CI has it."""
     if not sandbox.aws.has_hosts and not os.environ.get("CI"):
         pytest.skip(sandbox.aws.notice)
     assert sandbox.aws.has_hosts, sandbox.aws.notice

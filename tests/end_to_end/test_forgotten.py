@@ -1,4 +1,4 @@
-"""What a file does not name any more is found by owner and name, shown, and removed: it would be billed unseen."""
+"""What a file no longer names is found by owner and name, shown, and removed: else it would be billed unseen."""
 
 from __future__ import annotations
 

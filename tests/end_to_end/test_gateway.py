@@ -79,7 +79,7 @@ def test_a_rolling_update_under_load_cuts_what_is_in_flight_and_nothing_else(
     chat.settle(env=chat.settings["service"]["env"] | {"MAX_NUM_SEQS": 96})
     with chat.load(every=0.05, callers=CALLERS) as answers:
         done = chat.inv("deploy", "--yes")
-        wait_for(lambda: len(chat.machines()) == 1)  # until the old one is given back
+        wait_for(lambda: len(chat.machines()) == 1)  # until the old one is released
     assert done.returncode == 0, done.stderr
     assert len(answers) >= 1000
     cut = report(record_property, answers)
@@ -139,7 +139,7 @@ def test_another_service_with_its_own_gateway_shares_the_zone(chat: Behind, proj
     other.deploy()
     for one in (chat, other):
         assert "stand-in" in one.ask_by_name()
-    for one, answers in ((chat, {200}), (other, {200, 429})):  # its own limit, and its alone
+    for one, answers in ((chat, {200}), (other, {200, 429})):  # its own limit, which no other service has
         assert {requests.get(f"{one.url}/models", headers=one.headers).status_code for _ in range(10)} == answers
     assert other.inv("destroy", "--yes").returncode == 0
     assert chat.sandbox.aws.snapshot_zone() == records

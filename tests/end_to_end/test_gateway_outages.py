@@ -1,4 +1,4 @@
-"""What breaks, or is broken off, on the way to a gateway and behind it."""
+"""Failures and interruptions of a gateway's deploy, and behind the gateway."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def test_requests_are_served_while_the_dstack_server_is_down(serving: Behind) ->
 
 
 def test_a_terminated_gateway_is_replaced_as_the_runbook_says(serving: Behind) -> None:
-    """dstack goes on calling it `running`: a second replica, then back to one, makes it drop the dead one."""
+    """dstack keeps calling it `running`. A second replica, then one again, makes dstack drop the dead one."""
     [dead] = serving.gateways
     terminate(serving.sandbox, dead)
     wait_for(lambda: "stand-in" not in serving.ask_by_name())
@@ -147,5 +147,5 @@ def test_a_recreated_gateway_gets_service_and_record_back(serving: Behind) -> No
     [new] = serving.gateways
     assert new != old
     assert "stand-in" in serving.ask_by_name()
-    assert serving.machines() == [pod]  # no GPU was given back for it
+    assert serving.machines() == [pod]  # no GPU was released for it
     assert serving.inv("plan", "--detailed-exitcode").returncode == 0

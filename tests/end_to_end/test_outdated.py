@@ -1,4 +1,4 @@
-"""Somebody else changes what a plan was made for, after it was shown and before it is agreed to: nothing is applied."""
+"""A colleague changes resources after a plan was shown and before it is confirmed: nothing is applied."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Somebody else changes gateway or records after a plan was shown and before it is agreed to: nothing is applied."""
+"""A colleague changes gateway or records after a plan was shown and before it is confirmed: nothing is applied."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two people deploy one environment at the same time: each is told the truth, and nobody undoes the other's work."""
+"""Two people deploy one environment at the same time: each gets a true message, and nobody undoes the other's work."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_who_is_overtaken_ends_with_31_and_the_other_one_serves(serving: Environ
 def test_a_deploy_whose_time_is_up_does_not_undo_what_a_colleague_deployed_meanwhile(
     serving: Environment, tmp_path: Path
 ) -> None:
-    """It stands still, as on a laptop whose lid is closed, until the colleague's deployment serves."""
+    """It is paused, as on a laptop whose lid is closed, until the colleague's deployment serves."""
     impatient, before = colleague(serving, tmp_path), serving.status()["deployment"]
     impatient.write(service=value(80), timeouts={"capacity": IMPATIENCE, "ready": IMPATIENCE})
     first = impatient.submit()

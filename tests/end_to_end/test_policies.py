@@ -45,7 +45,7 @@ def dstack_key(vpc: Sandbox) -> Variables:
 
 @pytest.fixture(scope="module")
 def kept(project: Path, vpc: Sandbox, dstack_key: Variables) -> Behind:
-    """An environment whose gateway dstack made with gateway.json alone."""
+    """An environment whose gateway dstack created with only gateway.json."""
     environment = Behind(project, vpc, "kept")
     environment.settle()
     done = environment.inv("gateway.deploy")

@@ -1,4 +1,4 @@
-"""What is missing or wrong is said before anything is rented."""
+"""What is missing or wrong is reported before anything is rented."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ def test_changed_flags_roll_over_without_a_failed_request_and_an_adapter_answers
 
 
 def test_more_replicas_are_made_in_place(serving: Environment) -> None:
-    alone(serving)  # the one before may still be leaving
+    alone(serving)  # the previous one may still be stopping
     [old], one = serving.machines(), serving.settings.get("service", {})
     serving.write(service=one | {"replicas": 2})
     assert "service mistral-nemo-serving: in place" in serving.inv("plan").stdout

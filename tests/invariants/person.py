@@ -115,7 +115,7 @@ class Person:
     def inv(self, *words: str, troubles: list[Trouble] | None = None, asked: Callable[[], None] | None = None) -> Done:
         """Run `inv …` to its end. `troubles` happen at calls of this very command.
 
-        `asked` happens when the command asks whether to go on; then the answer is yes. Without it nobody is there.
+        `asked` happens when the command asks whether to continue; then the answer is yes. Without it, nobody answers.
         """
         path = self.project.folder / "environments" / f"{ENVIRONMENT}.yml"
         before = path.read_bytes() if path.exists() else b""

@@ -46,12 +46,12 @@ class Story:
     written: list[str]  # calls that changed something and were carried out
     floor: int  # how many replicas must have served at any time
     watch: Watch
-    visited: bool  # somebody else's command ran in the middle
+    visited: bool  # a command of another person ran in the middle
     state: State
 
 
 def ends_with_a_line_and_a_known_code(story: Story) -> None:
-    """No fault of ours, and an exit code that README.md explains."""
+    """No bug of `inv`, and an exit code that README.md explains."""
     done = story.done
     if done.code == KILLED:
         return

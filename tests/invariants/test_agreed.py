@@ -1,4 +1,4 @@
-"""Somebody else works between what a deploy shows and the yes to it."""
+"""Another person changes something between the plan of a deploy and the yes to it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The stand-in answers as the real server did: `recorded/` has its answers, and RECORD=yes writes them anew."""
+"""The stand-in answers as the real server did: `recorded/` has its answers, and RECORD=yes writes them again."""
 
 from __future__ import annotations
 

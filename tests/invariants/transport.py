@@ -67,7 +67,7 @@ class Transport:
 
     @contextmanager
     def command(self, troubles: list[Trouble]) -> Iterator[None]:
-        """Count calls anew for a command, which may be asked for in the middle of another one."""
+        """Start to count the calls of a command, which may run in the middle of another one."""
         outer = self.troubles, self.calls, self.killed
         self.troubles, self.calls, self.killed = troubles, 0, False
         try:

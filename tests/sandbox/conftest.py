@@ -1,4 +1,4 @@
-"""Sandboxes to test in: the clouds alone, in seconds, or all of it with the real dstack server."""
+"""Sandboxes to test in: only the clouds, in seconds, or everything with the real dstack server."""
 
 from __future__ import annotations
 

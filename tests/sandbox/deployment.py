@@ -110,7 +110,7 @@ class Deployment:
         return wait_for(content)
 
     def delete(self) -> None:
-        """Stop the service; returns when it is gone and all pods were given back. The fleet stays: it costs nothing.
+        """Stop the service; return when it is gone and all pods are released. The fleet stays: it costs nothing.
 
         A run or a fleet that still terminates must not be applied again: dstack takes it for unchanged.
         """

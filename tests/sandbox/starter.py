@@ -1,4 +1,4 @@
-"""A process that starts pods, for tests that kill it or run it as somebody else.
+"""A process that starts pods, for tests that kill it or run it as another user.
 
 `starter.py FOLDER COUNT PUBLIC-KEY`; prints {"isolated": whether the pods have namespaces, "ports": [their SSH ports]}
 and waits for the end of its input, when it kills the pods in order.

@@ -1,4 +1,4 @@
-"""Services that the real dstack deploys on the emulated clouds, and what becomes of them when a cloud fails."""
+"""Services that the real dstack deploys on the emulated clouds, and what happens to them when a cloud fails."""
 
 from __future__ import annotations
 

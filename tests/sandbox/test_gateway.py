@@ -75,7 +75,7 @@ class Cloud:
         return done.stdout if done.returncode == 0 else None
 
     def history(self, id: str) -> list[str]:
-        """What the user data wrote on the instance, told by its nginx; empty while that is off."""
+        """Return what the user data wrote on the instance, as its nginx shows it; empty while nginx is off."""
         return (self.get(f"http://{self.instance(id).address}/history") or "").splitlines()
 
     def wait_for_history(self, id: str, history: list[str]) -> None:

@@ -47,8 +47,8 @@ def sockets_folder(temporary: Path) -> Path:
 def as_nobody(scratch: Path) -> list[str]:
     """What makes root's command an ordinary user's.
 
-    Where Python, its packages or this repository lie in a folder that is root's alone, an overlay opens that folder, in
-    a mount namespace of the command's own.
+    Where Python, its packages or this repository lie in a folder that only root can read, an overlay opens that folder,
+    in a mount namespace of the command's own.
     """
     roots = {Path(path).resolve() for path in (sys.base_prefix, sys.prefix, ROOT, sys.executable)}
     closed = {folder for root in roots for folder in (root, *root.parents) if not folder.stat().st_mode & 0o001}

@@ -47,7 +47,7 @@ def cases(model: Any) -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="session")
 def answers(vllm: Installation, capacity: Any) -> dict[str, list[dict[str, float]]]:
-    """vLLM's for every model, asked at once: importing it takes longest."""
+    """vLLM's answers for every model, from one call: importing vLLM takes longest."""
     asked = {name: cases(capacity.model.Model.from_config(config)) for name, config in CONFIGS.items()}
     given = iter(vllm.kv_caches([case for those in asked.values() for case in those]))
     return {name: [next(given) for _ in those] for name, those in asked.items()}

@@ -28,7 +28,7 @@ def environment(vllm: Installation, bake: Bake) -> Iterator[Environment]:
 
 
 def test_a_deployed_service_answers_with_vllm(environment: Environment) -> None:
-    """Random weights call no tool: the deploy's smoke test would end with 30, so it is broken off before that."""
+    """Random weights call no tool: the deploy's smoke test would end with 30, so it is interrupted before that."""
     with environment.start("deploy", "--yes") as process:
         assert process.stderr
         ready = any(line.rstrip().endswith(": ready") for line in process.stderr)

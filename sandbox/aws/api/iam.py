@@ -1,6 +1,6 @@
 """Which calls IAM permits to an access key: policies, evaluated with resources and conditions.
 
-moto evaluates actions alone. Evaluated here is what this project's policies are written with: Allow and Deny,
+moto evaluates only actions. This module evaluates what this project's policies use: Allow and Deny,
 wildcards, the condition operators below, and the resources and condition keys that `demands()` knows of. Whatever else
 a policy says counts as not fulfilled: an Allow with it permits nothing here, a Deny with it denies nothing.
 

@@ -40,7 +40,7 @@ class Host:
     """One host, switched off at first. Its methods are for one thread at a time."""
 
     def __init__(self, spec: HostSpec, base: Path, folder: Path, network: Network) -> None:
-        """`base` is the root of the base image; `folder` will keep disk and console, for this host alone."""
+        """`base` is the root of the base image; `folder` will keep disk and console, for this host only."""
         self.spec = spec
         self._base = base
         self._folder = folder

@@ -45,7 +45,7 @@ class Hypervisor:
                 self._each(ids, _terminate)
 
     def lose_power(self, id: str, wiped: bool) -> None:
-        """Cut the power of a host and give it back, as EC2's recovery does; returns when it boots.
+        """Cut the power of a host and restore it, as EC2's recovery does; return when the host boots.
 
         `wiped`: with an empty disk. Raises SandboxError when there is no such host.
         """

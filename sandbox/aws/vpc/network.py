@@ -98,7 +98,7 @@ class Network:
         _run(*self.command(*words))
 
     def serve_names(self, folder: Path) -> None:
-        """Let commands inside look names up at the VPC's resolver alone. `folder` keeps the files that say so."""
+        """Make commands inside use only the VPC's resolver. `folder` keeps the files that set this."""
         for path, content in (
             (Path("/etc/resolv.conf"), f"nameserver {self.resolver}\n"),
             (Path("/etc/nsswitch.conf"), "hosts: files dns\n"),

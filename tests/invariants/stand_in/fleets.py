@@ -15,7 +15,7 @@ from tests.invariants.stand_in.state import PROJECT, USER, Fleet, Machine, State
 
 
 def step(state: State) -> None:
-    """Machines that are given back go, and fleets that are being deleted with the last of theirs."""
+    """Released machines disappear, and with the last of them a fleet that is being deleted."""
     for machine in list(state.machines.values()):
         if machine.status == "terminating" and state.now - machine.since >= RELEASE_SECONDS:
             del state.machines[machine.id]

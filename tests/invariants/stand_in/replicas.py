@@ -119,7 +119,7 @@ def fleet_of(state: State, run_spec: Any) -> Fleet | None:
 
 
 def has_room(state: State, fleet: Fleet) -> bool:
-    """Whether the fleet may have one machine more; one that is being given back fills a place."""
+    """Whether the fleet may have one machine more; one that is being released still counts."""
     nodes = fleet.spec.configuration.nodes
     return nodes is None or nodes.max is None or len(state.machines_of(fleet.id)) < nodes.max
 

@@ -96,7 +96,7 @@ def apply(state: State, body: dict[str, Any], key: str) -> dict[str, Any]:
 
 
 def stop(state: State, body: dict[str, Any]) -> Any:
-    """Answers null, as dstack says that it did what it was told."""
+    """Answers null, as dstack does for success."""
     asked = StopRunsRequest.model_validate(body)
     for run in state.runs.values():
         if run.name in asked.runs_names and not run.finished:

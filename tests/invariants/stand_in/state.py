@@ -166,7 +166,7 @@ class State:
         return machine
 
     def release(self, machine: Machine) -> None:
-        """Begin to give a machine back; it is billed until it is gone."""
+        """Begin to release a machine; it is billed until it is gone."""
         if machine.status != "terminating":
             machine.status, machine.since = "terminating", self.now
 
