@@ -181,7 +181,8 @@ def dns_delete(environment: Environment, yes: bool = False, allow_outage: bool =
     console.prompts.confirm(f"Delete the records of {environment.host}?", yes=yes)
     with console.terminal.watching(f"record {environment.host}") as notify:
         api = deploy.api.Api(environment).patient(notify)
-        deploy.existing.remove(api, environment, deploy.existing.own(api, environment, notify, "records"), notify)
+        records = deploy.existing.resources_of(api, environment, notify, "records")
+        deploy.existing.remove(api, environment, records, notify)
 
 
 @command
@@ -278,7 +279,7 @@ def destroy(environment: Environment, yes: bool = False, dry_run: bool = False, 
     """
     with console.terminal.watching(f"looking for {environment.run_name}") as notify:
         api = deploy.api.Api(environment).patient(notify)
-        resources = deploy.existing.everything(api, environment, notify)
+        resources = deploy.existing.existing_resources(api, environment, notify)
     deploy.views.existing(environment.run_name, resources)
     if dry_run or not resources:
         return

@@ -1,20 +1,20 @@
-"""What fits on which GPU, and what it costs. README.md says how well that agrees with vLLM.
+"""Sizes models: what fits on which GPU, and what it costs. README.md says how well that agrees with vLLM.
 
-Everything here takes values: machines, a service's document, a model's numbers. It asks no dstack server.
+These modules take values: machines, a service's document, a model's numbers. They ask no dstack server.
 
 | file | what it does |
 |---|---|
 | model.json, served.py | this service's own model: its kind, its configuration, its checkpoint's size |
-| sources.py | where a model's numbers come from: model.json, a folder, Hugging Face |
+| sources.py | reads a model's numbers: from model.json, a folder, Hugging Face |
 | model.py | the parts of a model that take memory |
-| flags.py | the flags of vLLM that decide about memory |
+| flags.py | the flags of vLLM that change how much memory it takes |
 | cards.py | how much memory a card has |
 | memory.py | how much memory a model takes with these flags |
 | sizing.py | how a model fits a card |
 | machines.py | a machine that a cloud rents out |
-| problems.py | what can go wrong with a machine before the model has loaded |
+| problems.py | warns of what can go wrong on a machine before the model has loaded |
 | offers.py | evaluates machines on offer: price, fit, warnings |
-| errors.py | what can't be sized or read |
+| errors.py | the error for what can't be sized or read |
 | views.py | shows offers and sizes |
 """
 

@@ -1,4 +1,4 @@
-"""GPU memory as torch sees it: less than a card is sold with, and less than its driver shows."""
+"""The memory of GPUs as torch sees it: less than the nominal size, and less than the driver shows."""
 
 import json
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ DRIVER_GIB = 0.75  # between nvidia-smi's total and torch's: 0.46 on an L4 to 0.
 
 @dataclass(frozen=True, order=True)
 class Card:
-    """GPUs of one kind in one machine; `gib` of one of them, as torch sees it."""
+    """GPUs of one kind in one machine. `gib`: the memory of one GPU, as torch sees it."""
 
     gib: float
     name: str = ""
@@ -22,9 +22,9 @@ COMMON = [Card(**card) for card in json.loads(Path(__file__).with_name("cards.js
 
 
 def listed_card(name: str, memory_mib: int, count: int) -> Card:
-    """Return GPUs as dstack lists them; their memory is on the low side where a card is not known.
+    """Return the card of GPUs as dstack lists them. For a card that is not known, the memory is a low estimate.
 
-    RunPod's have the memory that they are sold with (L40S: 49152 MiB), Vast.ai's that of the driver (46068).
+    dstack lists the nominal size for RunPod (L40S: 49152 MiB) and the driver's number for Vast.ai (46068).
     """
     gib = memory_mib / 1024
     known = [card.gib for card in COMMON if card.name == name and card.gib <= gib]
@@ -33,5 +33,5 @@ def listed_card(name: str, memory_mib: int, count: int) -> Card:
 
 
 def card_with(gib: float, count: int) -> Card:
-    """Return the card that has exactly so much memory, without a name when none is known."""
+    """Return the card that has exactly so much memory. It has no name when no known card has it."""
     return Card(gib, next((card.name for card in COMMON if abs(card.gib - gib) < 0.005), ""), count)

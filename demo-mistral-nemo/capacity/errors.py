@@ -1,4 +1,4 @@
-"""What can't be sized or read. A task turns it into a Failure, see operate/sizes.py."""
+"""The error for what can't be sized or read. A task turns it into a Failure, see operate/sizes.py."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +18,7 @@ class SizingError(ValueError):
 
 @contextmanager
 def errors_at(where: str) -> Iterator[None]:
-    """Raise SizingError, with `where` in front, for whatever is wrong with values that come from there."""
+    """Raise SizingError, with `where` in front, for wrong values that come from there."""
     remedy = ""
     try:
         yield
@@ -31,9 +31,10 @@ def errors_at(where: str) -> Iterator[None]:
         problem = f"{'.'.join(map(str, first['loc'])) or 'its content'}{given}: {first['msg']}"
     except OSError as error:  # requests' errors are OSErrors, too
         problem = f"can't be read ({type(error).__name__})"
-        remedy = f"config.json and {INDEX} can be given as --config FOLDER"
+        remedy = f"check it, or give a folder with config.json and {INDEX} as --config FOLDER"
     except ValueError as error:
         problem = str(error)
     except (AttributeError, LookupError, TypeError) as error:
-        problem = f"has another form than sizing knows ({type(error).__name__}: {error})"
+        problem = f"has a form that sizing can't read ({type(error).__name__}: {error})"
+        remedy = "correct it, or give another model with --config"
     raise SizingError(f"{where}: {problem}", remedy)

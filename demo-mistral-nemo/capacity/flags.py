@@ -1,4 +1,4 @@
-"""The flags of `vllm serve` that decide about memory, and how a service's command gives them."""
+"""The flags of `vllm serve` that change how much memory it takes, read from a service's commands."""
 
 import re
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ UNITS = {"k": 10**3, "K": 2**10, "m": 10**6, "M": 2**20}  # as vLLM's parser has
 
 
 def _number(value: Any) -> Any:
-    """Return `32K` as a number; another value as it is."""
+    """Return a value such as `32K` as a number, and another value unchanged."""
     found = re.fullmatch(r"(\d+(?:\.\d+)?)([kKmM])", str(value))
     return int(float(found[1]) * UNITS[found[2]]) if found else value
 
@@ -20,7 +20,7 @@ Count = Annotated[int, BeforeValidator(_number), Field(ge=1)]
 
 
 class Flags(BaseModel):
-    """Flags with vLLM's own defaults; None where the default depends on model and GPU."""
+    """The flags, with vLLM's own defaults. None: the default depends on model and GPU."""
 
     model_config = ConfigDict(frozen=True, validate_by_name=True)
 
@@ -34,7 +34,7 @@ class Flags(BaseModel):
 
 
 def service_flags(service: Mapping[str, Any]) -> dict[str, str]:
-    """Return the flags in a service's commands; variables are filled in from its `env`."""
+    """Return the flags in a service's commands. Fills in variables from its `env`."""
     text = "\n".join(service.get("commands", []))
     env = {name: str(value) for name, value in service.get("env", {}).items()}
     found = re.findall(r"--([a-z][\w-]*)[ =]+([^\s\\-][^\s\\]*)", Template(text).safe_substitute(env))

@@ -1,4 +1,4 @@
-"""A machine that a cloud rents out: what sizing has to know of it."""
+"""A machine that a cloud rents out, with what sizing has to know."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ class Gpu(BaseModel):
 
 
 class Machine(BaseModel):
-    """What a replica runs on, or could. `price` in USD per hour; `disk_mib` is None where the cloud does not say."""
+    """A machine for a replica. `price` is in USD per hour; `disk_mib` is None when the cloud does not say it."""
 
     backend: str
     region: str
@@ -23,10 +23,10 @@ class Machine(BaseModel):
 
     @property
     def gpu(self) -> str:
-        """Its GPUs for people, such as `2x A100 80 GB`."""
+        """The GPUs for people, e.g. `2x A100 80 GB`."""
         count = f"{len(self.gpus)}x " if len(self.gpus) > 1 else ""
         return f"{count}{self.gpus[0].name} {self.gpus[0].memory_mib / 1024:.0f} GB" if self.gpus else "no GPU"
 
     def as_json(self) -> dict[str, Any]:
-        """Return what `--json` prints of it; the price in USD per hour."""
+        """Return the machine as `--json` prints it; the price is in USD per hour."""
         return {"cloud": self.backend, "region": self.region, "gpu": self.gpu, "price_per_hour": self.price}

@@ -1,8 +1,8 @@
-"""A model on a GPU: what is left for the KV cache, how many tokens that is, how many requests of full length.
+"""Computes the KV cache of a model on a GPU: its size, its tokens, and how many requests of full length it holds.
 
-vLLM takes `utilization` of the GPU's memory, loads the weights, runs the largest batch once to see the peak, and gives
-what is left to the KV cache (vllm/v1/worker/gpu_worker.py, determine_available_memory), in blocks of 16 tokens that
-groups of layers share (vllm/v1/core/kv_cache_utils.py). Sizes are in GiB and for one GPU, as in vLLM's log.
+vLLM takes `utilization` of the GPU's memory, loads the weights and runs the largest batch once to see the peak. The
+rest is for the KV cache (vllm/v1/worker/gpu_worker.py, determine_available_memory), in blocks of 16 tokens that groups
+of layers share (vllm/v1/core/kv_cache_utils.py). Sizes are in GiB and for one GPU, as in vLLM's log.
 """
 
 from collections import Counter
@@ -19,7 +19,7 @@ LARGE_GPU_GIB = 70.0  # from here on, except on an A100, vLLM's defaults are tho
 
 @dataclass(frozen=True)
 class Fit:
-    """How a service fits a machine; sizes in GiB and for one GPU."""
+    """How a service fits a machine. Sizes are in GiB and for one GPU."""
 
     weights_gib: float
     overhead_gib: float  # activations, logits, CUDA graphs, context, NCCL
@@ -32,19 +32,20 @@ class Fit:
 
     @property
     def requests(self) -> int:
-        """How many concurrent requests of full length are answered; more wait."""
+        """The number of concurrent requests of full length that are answered. More requests wait."""
         return min(int(self.max_concurrency), self.max_num_seqs) if self.fits else 0
 
 
 def size(model: Model, flags: Flags, gpu_memory_gib: float, gpus: int = 1, gpu: str = "") -> Fit:
     """Return how `model` fits a machine of `gpus` GPUs with `gpu_memory_gib` each, as torch sees it (cards.py).
 
-    `gpu` is a card's name; it matters for A100s alone. Raises SizingError for a checkpoint in an unknown format, and
-    for a tensor-parallel size that does not divide the heads: vLLM refuses that.
+    `gpu` is a card's name, which matters only for A100s. Raises SizingError for a checkpoint in an unknown format, and
+    for a tensor-parallel size that does not divide the heads, which vLLM refuses.
     """
     parallel = flags.tensor_parallel
     if model.num_attention_heads % parallel:
-        raise SizingError(f"{model.num_attention_heads} attention heads can't be spread over {parallel} GPUs")
+        problem = f"{model.num_attention_heads} attention heads can't be spread over {parallel} GPUs"
+        raise SizingError(problem, "choose a tensor-parallel size that divides them")
     large = gpu_memory_gib >= LARGE_GPU_GIB and not gpu.startswith("A100")
     batched = flags.max_num_batched_tokens or (8192 if large else 2048)
     seqs = flags.max_num_seqs or (1024 if large else 256)
@@ -63,7 +64,7 @@ def size(model: Model, flags: Flags, gpu_memory_gib: float, gpus: int = 1, gpu: 
 
 
 def smallest_parallel(model: Model, flags: Flags, gpu_memory_gib: float, gpu: str = "") -> int | None:
-    """Return how many such GPUs it takes; None when eight, the most that a machine has, are too few."""
+    """Return how many such GPUs the model takes. None: more than eight, the most that a machine has."""
     for gpus in (1, 2, 4, 8):
         if model.num_attention_heads % gpus == 0:
             spread = flags.model_copy(update={"tensor_parallel": gpus})
@@ -73,7 +74,7 @@ def smallest_parallel(model: Model, flags: Flags, gpu_memory_gib: float, gpu: st
 
 
 def overhead_gib(model: Model, batched: int, seqs: int, tensor_parallel: int, *, large: bool) -> float:
-    """Return what vLLM needs beside weights and KV cache, on the high side: what two generations reported, the larger.
+    """Return the GiB that vLLM needs beside weights and KV cache: the larger of two generations' reports.
 
     The peak is the feed-forward layer of the largest batch, or the sampler, which holds several copies of the logits
     (a float for each sequence and word of the vocabulary).
@@ -97,10 +98,10 @@ def overhead_gib(model: Model, batched: int, seqs: int, tensor_parallel: int, *,
 
 
 class KVCache:
-    """Blocks of memory that all layers draw from, as vLLM makes them.
+    """The blocks of memory that all layers share, as vLLM makes them.
 
-    Layers alike form groups of one size, padded where they don't divide; a block belongs to one group at a time. Layers
-    that keep fewer bytes a token get blocks of more tokens, so that blocks are of one size
+    Equal layers form groups of one size, padded when they don't divide evenly. A block belongs to one group at a time.
+    Layers that keep fewer bytes a token get blocks of more tokens, so that all blocks have one size
     (kv_cache_utils.py: _get_kv_cache_groups_uniform_page_size, unify_kv_cache_spec_page_size).
     """
 
@@ -120,11 +121,11 @@ class KVCache:
 
     @property
     def tokens(self) -> int:
-        """vLLM's "GPU KV cache size": as if every group kept every token."""
+        """vLLM's "GPU KV cache size" in tokens, as if every group kept every token."""
         return self.blocks // sum(count for count, _, _ in self._groups) * BLOCK_TOKENS
 
     def concurrency(self, length: int) -> float:
-        """Return vLLM's "Maximum concurrency" for `length` tokens; a window keeps itself and the batch at work."""
+        """Return vLLM's "Maximum concurrency" for `length` tokens. A window also keeps the tokens of a batch."""
         needed = 0
         for count, block, window in self._groups:
             kept = length if window is None else min(window - 1 + self._batched, length)
@@ -132,7 +133,7 @@ class KVCache:
         return self.blocks / needed
 
     def longest(self, limit: int) -> int:
-        """Return the tokens of the longest request that fits, as `--max-model-len auto` does; 1 when none fits."""
+        """Return the tokens of the longest request that fits, as with `--max-model-len auto`; 1 when none fits."""
         low, high = 1, limit
         while low < high:
             middle = (low + high + 1) // 2

@@ -1,4 +1,4 @@
-"""A model's numbers: its layers as the KV cache sees them, and what its weights take."""
+"""A model's numbers: what its layers keep in the KV cache, and how much memory its weights take."""
 
 import re
 from collections import Counter
@@ -26,19 +26,19 @@ BYTES_PER_PARAMETER = {None: 2.0, "fp8": 1.0, "mxfp4": 4.25 / 8}  # mxfp4: an ex
 
 
 class Layer(NamedTuple):
-    """What a layer's KV cache keeps."""
+    """What the KV cache of a layer keeps."""
 
     token_bytes: int  # that it keeps for each token, on one GPU
     window: int | None  # of how many of the last tokens; None: of all
 
 
 def known_as(*names: str) -> Any:
-    """Return a field, 0 by default, that different makers call by these names."""
+    """Return a field, 0 by default, that has one of these names in a config.json."""
     return Field(default=0, validation_alias=AliasChoices(*names))
 
 
 class Model(BaseModel):
-    """What sizing reads of a Hugging Face config.json, under that file's own names; null there is absent here."""
+    """The fields of a Hugging Face config.json that sizing reads, under their names there. A null counts as absent."""
 
     published_gib: float | None = None  # the sum of the checkpoint's tensors, where it is known
     model_type: str = ""
@@ -78,7 +78,7 @@ class Model(BaseModel):
 
     @classmethod
     def from_config(cls, config: dict[str, Any], published_gib: float | None = None) -> "Model":
-        """Return the model of a config.json. Raises ValidationError, and SizingError for layers that are not known."""
+        """Return the model of a config.json. Raises ValidationError, and SizingError for unknown layers."""
         flat = {**config, **(config.get("text_config") or {}), "published_gib": published_gib}
         given = {name: value for name, value in flat.items() if value is not None}
         model = cls.model_validate(DEFAULTS.get(given.get("model_type", ""), {}) | given)
@@ -114,7 +114,7 @@ class Model(BaseModel):
         return heads, size
 
     def layers(self, element_bytes: int, tensor_parallel: int) -> Counter[Layer]:
-        """Return how many layers keep how much.
+        """Return the number of layers by what they keep.
 
         Grouped-query attention keeps a key and a value for each KV head, and tensor parallelism spreads the heads, but
         never less than one to a GPU. Latent attention keeps one compressed vector, whole on every GPU (vLLM's

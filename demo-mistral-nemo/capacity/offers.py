@@ -1,4 +1,4 @@
-"""Evaluates machines on offer: what they cost, how the model fits them, what can go wrong."""
+"""Evaluates the machines on offer: what they cost, how the model fits them, what can go wrong."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -18,7 +18,7 @@ HOURS_A_MONTH = 730
 
 @dataclass(frozen=True)
 class Offer:
-    """A machine, how the model fits it (None: nobody knows), and warnings by subject."""
+    """A machine, how the model fits it (None: not known), and warnings by subject."""
 
     machine: Machine
     fit: memory.Fit | None
@@ -26,18 +26,18 @@ class Offer:
 
     @property
     def price_per_month(self) -> float:
-        """USD per month."""
+        """The price in USD per month."""
         return self.machine.price * HOURS_A_MONTH
 
     @property
     def requests(self) -> int | None:
-        """Concurrent requests of full length; None where nobody knows."""
+        """The number of concurrent requests of full length; None when it is not known."""
         return self.fit.requests if self.fit else None
 
     def price_for(self, concurrent: int) -> float:
-        """Return USD per hour of the machines that answer so many concurrent requests of full length.
+        """Return USD per hour for the machines that answer so many concurrent requests of full length.
 
-        For 0, return the share of one request in a machine that is full. Infinite where not even one request fits.
+        For 0, return the share of one request on a full machine. Infinite when not even one request fits.
         """
         requests = 1 if self.requests is None else self.requests
         if not requests:
@@ -45,7 +45,7 @@ class Offer:
         return self.machine.price * (ceil(concurrent / requests) if concurrent else 1 / requests)
 
     def as_json(self) -> dict[str, Any]:
-        """Return what `--json` prints of it; prices in USD."""
+        """Return the offer as `--json` prints it; prices are in USD."""
         fits = {"fits": self.fit.fits, "requests_at_once": self.fit.requests} if self.fit else {}
         each = {"price_per_request": round(self.price_for(0), 4)} if self.requests else {}
         month = {"price_per_month": round(self.price_per_month, 2)}
@@ -54,14 +54,14 @@ class Offer:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Offers, and why they are not sized ("" where they are)."""
+    """Offers, and the reason why they are not sized ("" when they are)."""
 
     offers: tuple[Offer, ...] = ()
     not_sized: str = ""
 
     @property
     def sized(self) -> bool:
-        """Whether it is known of any offer how the model fits it."""
+        """Whether it is known for any offer how the model fits it."""
         return any(offer.fit for offer in self.offers)
 
     @property
@@ -76,23 +76,23 @@ class Evaluation:
 
     @property
     def differing(self) -> bool:
-        """Whether a warning tells one offer from another."""
+        """Whether some offers have warnings that others do not have."""
         return any(self.warnings_of(offer) for offer in self.offers)
 
     def first(self, count: int) -> "Evaluation":
-        """Return the same with the first `count` offers alone."""
+        """Return the evaluation with only the first `count` offers."""
         return replace(self, offers=self.offers[:count])
 
     def sorted_for(self, concurrent: int) -> "Evaluation":
-        """Return the same, the cheapest for so many concurrent requests first, see `Offer.price_for`."""
+        """Return the evaluation sorted by the price for so many concurrent requests, see `Offer.price_for`."""
         offers = sorted(self.offers, key=lambda offer: (offer.price_for(concurrent), offer.machine.price))
         return replace(self, offers=tuple(offers))
 
 
 def evaluate(service: dict[str, Any], machines: Sequence[Machine], price_limit: float | None = None) -> Evaluation:
-    """Return what the service's document and model say about these machines, in their order; the limit in USD per hour.
+    """Return the machines as offers, in their order, with fit and warnings. `price_limit` is in USD per hour.
 
-    Raises nothing: where the model's numbers can't be read, the offers are not sized, and `not_sized` says why.
+    Does not raise: when the model's numbers can't be read, the offers are not sized, and `not_sized` says why.
     """
     fits: list[memory.Fit | None] = [None] * len(machines)
     weights_gib, picture_gib, not_sized = None, None, ""

@@ -1,4 +1,4 @@
-"""What can go wrong with a machine before the model has loaded: each rule returns a warning, or None."""
+"""Warns of what can go wrong on a machine before the model has loaded. Each rule returns a warning, or None."""
 
 import re
 from typing import Any
@@ -34,9 +34,9 @@ def problems(
 
 
 def cuda_version(image: str) -> float | None:
-    """Return the version of CUDA in an image of vLLM; None for other images, and where its name does not say.
+    """Return the version of CUDA in an image of vLLM; None for other images, and when the tag does not say it.
 
-    The tag's suffix says it, as in `-cu129`; without one, it is 13.0 from the version in CUDA_13 on.
+    A suffix of the tag such as `-cu129` says it. Without one, it is 13.0 from the version in CUDA_13 on.
     """
     repository, _, tag = image.partition("@")[0].rpartition(":")
     if found := re.search(r"-cu(\d\d)(\d)(?![0-9])", tag):

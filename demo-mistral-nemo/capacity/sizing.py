@@ -1,4 +1,4 @@
-"""How a model fits a card, as `inv size` shows it; sizes in GiB and for one GPU."""
+"""Sizes a model on a card, as `inv size` shows it. Sizes are in GiB and for one GPU."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -12,14 +12,14 @@ from capacity.model import Model
 
 @dataclass(frozen=True)
 class Size:
-    """A card, how the model fits it, and how many of it the model takes (None: more than a machine has)."""
+    """A card, how the model fits it, and how many GPUs the model takes (None: more than a machine has)."""
 
     card: Card
     fit: memory.Fit
     gpus_needed: int | None
 
     def as_json(self) -> dict[str, Any]:
-        """Return what `--json` prints of it."""
+        """Return the size as `inv size --json` prints it."""
         numbers = {name: _rounded(value) for name, value in asdict(self.fit).items()}
         machine = {"gpu": self.card.name, "gpus": self.card.count, "gpu_memory_gib": self.card.gib}
         needed = {"requests_at_once": self.fit.requests, "tensor_parallel_size_needed": self.gpus_needed}

@@ -1,4 +1,4 @@
-"""Where a model's numbers come from: this service's model.json, a folder with a checkpoint, or Hugging Face."""
+"""Reads a model's numbers: from this service's model.json, a folder with a checkpoint, or Hugging Face."""
 
 import json
 import os
@@ -13,19 +13,20 @@ from console.connection import Session
 
 HUB_SECONDS = 30.0
 DRAWS = "a model that draws has no KV cache to size"
-UNKNOWN = "the model's config.json is not in it"
+UNKNOWN = "the model's config.json is missing in it"
 
 
 def read_model(config: str = "", weights_gib: float | None = None) -> Model:
-    """Return the model of `config`: a config.json, its folder, or an id on Hugging Face; without it, this service's.
+    """Return the model of `config`: a config.json, its folder, or an id on Hugging Face. Default: this service's model.
 
-    The checkpoint's size is `weights_gib`, or that of its safetensors index. Raises SizingError.
+    The checkpoint's size is `weights_gib`, or the size in its safetensors index. Raises SizingError.
     """
     served = None if config else served_model()
     with errors_at(config or NAME):
-        document, published_gib = _own(served) if served else _published(config)
+        document, published_gib = _served(served) if served else _published(config)
         if not isinstance(document, dict):
-            raise SizingError("no config.json there" if document is None else "is no JSON object")
+            problem = "has no config.json" if document is None else "is no JSON object"
+            raise SizingError(problem, "give a config.json, its folder, or an id on Hugging Face as --config")
         model = Model.from_config(document, weights_gib or published_gib)
         model.weights_gib()  # a checkpoint in an unknown format is refused here
         return model
@@ -35,29 +36,29 @@ def size_in_gib(flag: str, given: str) -> float:
     """Return the number that was given for `flag`. Raises SizingError."""
     with errors_at(flag):
         if not 0 < float(given) < 10_000:
-            raise SizingError(f"{given} is no size in GiB")
+            raise SizingError(f"{given} is no size in GiB", "give a number such as 23.5")
         return float(given)
 
 
-def _own(served: ServedModel) -> tuple[Any, float | None]:
+def _served(served: ServedModel) -> tuple[Any, float | None]:
     """Return the config.json and the checkpoint's GiB of this service's model."""
     if served.kind == "pictures":
         raise SizingError(DRAWS, "`inv offers` says what is too small for it")
     if served.config is None:
-        get = f"give --config PATH, or from Hugging Face --config {served.model} (HF_TOKEN, if it is gated)"
-        raise SizingError(UNKNOWN, f"{get}; paste its config.json under `config` to keep it")
+        hub = f"--config {served.model} (set HF_TOKEN if it is gated)"
+        raise SizingError(UNKNOWN, f"give --config PATH, or {hub}, or paste the config.json under `config`")
     return served.config, served.weights_gib
 
 
 def _published(config: str) -> tuple[Any, float | None]:
     """Return the config.json and the checkpoint's GiB of another model."""
     document, index = _file(config, "config.json"), _file(config, INDEX)
-    total = (index.get("metadata") or {}).get("total_size") if index else None  # some indices state none
+    total = (index.get("metadata") or {}).get("total_size") if index else None  # some indices have none
     return document, total / GIB if total else None
 
 
 def _file(config: str, name: str) -> Any:
-    """Return what a JSON file of that model holds; None if there is no such file."""
+    """Return the content of a JSON file of that model; None if there is no such file."""
     path = Path(config)
     if not path.exists():
         return _download(config, name)
@@ -66,13 +67,14 @@ def _file(config: str, name: str) -> Any:
 
 
 def _download(model_id: str, name: str) -> Any:
-    """Return what a JSON file of a model on Hugging Face holds; None if there is no such file."""
+    """Return the content of a JSON file of a model on Hugging Face; None if there is no such file."""
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", model_id):
-        raise SizingError("no such file or folder, and no id on Hugging Face (organisation/name)")
+        remedy = "give a config.json, its folder, or an id such as mistralai/Mistral-Nemo-Instruct-2407"
+        raise SizingError("is no file, no folder, and no id on Hugging Face (organisation/name)", remedy)
     url = f"{os.environ.get('HF_ENDPOINT', 'https://huggingface.co')}/{model_id}/resolve/main/{name}"
     response = Session(os.environ.get("HF_TOKEN", "")).get(url, timeout=HUB_SECONDS)
     if response.status_code in (401, 403):
-        raise SizingError("Hugging Face does not show it", "if it is gated, accept its terms and set HF_TOKEN")
+        raise SizingError("Hugging Face refuses to show it", "if it is gated, accept its terms and set HF_TOKEN")
     if response.status_code == 404:
         return None
     response.raise_for_status()

@@ -38,7 +38,7 @@ def offer_table(title: str, found: Evaluation, concurrent: int = 0) -> None:
 
 
 def sizes(found: Sequence[Size], *, json: bool, single: bool = False) -> None:
-    """Show a line for each card. JSON is a list, or with `single` the one size itself."""
+    """Show a line for each card. JSON is a list, or with `single` one object."""
     if json:
         lines = [size.as_json() for size in found]
         return views.data(lines[0] if single else lines)
@@ -50,7 +50,7 @@ def sizes(found: Sequence[Size], *, json: bool, single: bool = False) -> None:
 
 
 def _columns(found: Evaluation, concurrent: int) -> list[Column]:
-    """Return the columns; one that would tell no offer from another is left out."""
+    """Return the columns, without those that are the same for all offers."""
     columns: list[Column] = [
         ("cloud", lambda offer: offer.machine.backend),
         ("region", lambda offer: offer.machine.region),

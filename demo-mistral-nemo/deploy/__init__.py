@@ -1,4 +1,4 @@
-"""Brings a service to what its files say: plan, show, apply, follow, remove.
+"""Deploys a service as its files say: plan, show, apply, follow, remove.
 
 | file | what it does |
 |---|---|
@@ -13,13 +13,13 @@
 | guards.py | refuses what a plan must not do |
 | outdated.py | refuses a plan when somebody else changed something after it was shown |
 | rollout.py | applies the plan of fleet and service, and follows the service until it is ready |
-| readiness.py | how far a rollout is |
+| readiness.py | says how far a rollout is |
 | gateways.py | applies the plan of gateway and records; deletes the gateway |
-| records.py | whose records are whose, and which changes they need |
+| records.py | decides who owns records, and which changes they need |
 | route53.py | reads and writes the records in Route 53 |
-| existing.py | finds and removes what exists, named by the files or not |
-| billing.py | says what runs and costs when a command ends early |
-| views.py | shows all that |
+| existing.py | finds and removes existing resources, also those that the files do not name |
+| billing.py | shows what runs and what it costs when a command ends early |
+| views.py | shows plans, secrets, documents, gateways and records |
 """
 
 from typing import TYPE_CHECKING

@@ -1,7 +1,7 @@
-"""The dstack server's HTTP API, the part of it that deploying takes; a running server documents all at /api/docs.
+"""The calls of the dstack server's HTTP API that a deploy needs. A running server documents all calls at /api/docs.
 
-Plain requests rather than `dstack.api`: that takes two seconds to import, has no types, and its apply stops and
-overrides a run that it can't update. Answers are read through dstack/answers.py; what goes back unchanged stays JSON.
+These are plain requests. `dstack.api` takes two seconds to import and has no types, and its apply stops and overrides a
+run that it can't update. dstack/answers.py reads the answers; what goes back to the server unchanged stays JSON.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from deploy.dstack.polling import poll
 from deploy.dstack.refusals import Missing
 from deploy.environments import Environment
 
-PATIENCE_SECONDS = 120.0  # how long a dstack server may be away, such as for a restart, without ending what was begun
+PATIENCE_SECONDS = 120.0  # how long the server may be away, e.g. for a restart, before a deploy ends
 PROFILE = {"name": "default"}  # dstack compares it with the run's: never change it, a change restarts services
 SHAPES: dict[str, Any] = {"fleet": Fleet, "gateway": Gateway}
 LISTED = 100  # runs that dstack lists at a time
@@ -34,7 +34,7 @@ class Api:
         self.project, self._path = environment.project, f"/api/project/{environment.project}/"
 
     def patient(self, notify: Notify, seconds: float = PATIENCE_SECONDS) -> Api:
-        """Return the same, which asks again for so many seconds where an answer is bad or lost, and says so."""
+        """Return an Api that asks again for so many seconds when an answer is bad or lost. `notify` shows each try."""
         patient = Api(self._environment, patience=seconds, notify=notify)
         patient._client.reached, patient._client.known = self._client.reached, self._client.known
         return patient
@@ -49,14 +49,14 @@ class Api:
         return {backend.name for backend in project.backends}
 
     def secret_names(self) -> set[str]:
-        """Return the names of the project's secrets; takes the role of manager."""
+        """Return the names of the project's secrets. The user must be a manager of the project."""
         return {secret.name for secret in self._read("secrets/list", list[Named])}
 
     def set_secret(self, name: str, value: str) -> None:
         self._write("secrets/create_or_update", Named, lambda: None, name=name, value=value)
 
     def run(self, name: str) -> Run | None:
-        """Return the latest run of that name with all its replicas; None when there never was one."""
+        """Return the latest run of that name with all its replicas; None when there was never one."""
         return self._find("runs/get", Run, run_name=name)
 
     def active_runs(self) -> list[Run]:
@@ -85,18 +85,18 @@ class Api:
         any_fleet: bool = False,
         known: Mapping[str, Gateway | None] | None = None,
     ) -> RunPlan:
-        """Return what applying `service` would do, and which offers it would take; with `any_fleet` only the latter.
+        """Return what applying `service` would do, and the offers for it. With `any_fleet`, only the offers.
 
-        `known`: gateways that were looked at just now, by name; another one that the service names is looked up.
+        `known`: gateways by name that are known already. Another gateway that the service names is looked up.
 
-        The run's `ssh_key_pub` is sent as it has it: without it the server takes that of the token's user, finds the
-        run changed, and the same file applied by a colleague would be an outage.
+        The `ssh_key_pub` of an active run is sent again. Without it, the server takes the key of the token's user. Then
+        the same file, applied by a colleague, would be a change and restart the run.
         """
         configuration = {key: value for key, value in service.items() if not (any_fleet and key == "fleets")}
         if isinstance(service.get("gateway"), str) and not any_fleet:
             configuration["gateway"] = self._reference(service["gateway"], current, known or {})
         if not service.get("gateway") and "https" not in service and current and current.active:
-            # it means nothing without a gateway, and dstack restarts a service whose `https` changes
+            # without a gateway `https` has no effect, but dstack restarts a service when it changes
             configuration["https"] = current.run_spec["configuration"].get("https")
         spec: Document = {
             "run_name": service["name"],
@@ -108,9 +108,9 @@ class Api:
         return self._read("runs/get_plan", RunPlan, run_spec=spec, max_offers=100, for_offers_only=any_fleet)
 
     def _reference(self, written: str, current: Run | None, known: Mapping[str, Gateway | None]) -> str:
-        """Return the way to write the service's gateway: what the gateway asks for (gateways.py), else the run's own.
+        """Return the reference to the service's gateway: as the gateway's tag says (gateways.py), or as the run has it.
 
-        `NAME` and `<project>/NAME` are the same one, and dstack takes them for a change.
+        `NAME` and `<project>/NAME` are the same gateway, but for dstack the other one is a change.
         """
         name = written.removeprefix(f"{self.project}/")
         gateway = known[name] if name in known else self.gateway(name)
@@ -120,9 +120,9 @@ class Api:
         return kept if kept in (name, f"{self.project}/{name}") else written
 
     def apply_run(self, plan: RunPlan) -> Run:
-        """Apply exactly that plan of a run, and return the run as it was submitted.
+        """Apply exactly that plan of a run, and return the submitted run.
 
-        Raises PLAN_OUTDATED when somebody changed the run since. dstack compares what it has with the plan's
+        Fails with PLAN_OUTDATED when somebody changed the run since. dstack compares the run with the plan's
         `current_resource`, so a second try can't overwrite anything.
         """
         before = plan.current
@@ -158,7 +158,7 @@ class Api:
         return self._read(f"{kind}s/get_plan", ResourcePlan, spec=spec)
 
     def apply(self, kind: str, plan: ResourcePlan) -> None:
-        """Apply exactly that plan of a fleet or a gateway; PLAN_OUTDATED when it has changed since."""
+        """Apply exactly that plan of a fleet or a gateway. Fails with PLAN_OUTDATED when it has changed since."""
         classify = classify_gateway if kind == "gateway" else classify_fleet
 
         def done() -> bool | None:
@@ -169,21 +169,20 @@ class Api:
         self._write(f"{kind}s/apply", SHAPES[kind], done, plan=body, force=False)
 
     def delete(self, kind: str, name: str, notify: Notify) -> None:
-        """Delete a fleet or a gateway, wait until it and its machines are gone. Doing it twice is doing it once."""
+        """Delete a fleet or a gateway, and wait until its machines are gone. A second call does nothing."""
         if self.exists(kind, name):
             self._write(f"{kind}s/delete", None, lambda: None if self.exists(kind, name) else True, names=[name])
             self.wait_gone(f"{kind} {name}", lambda: not self.exists(kind, name))
             notify(f"{kind} {name}: deleted")
 
     def wait_gone(self, what: str, gone: Callable[[], bool]) -> None:
-        """Return when `gone`. Fails with STILL_THERE before dstack gives up, after 15 minutes, without a word."""
+        """Wait until `gone`. Fails with STILL_THERE after timeouts.stop: dstack stops trying without a message."""
         limit = self._environment.timeouts.stop
         for _ in poll(limit):
             if gone():
                 return
-        why = f"{what} is still there after {limit} s, and may be billed"
-        remedy = "run it again to keep waiting, and look at the clouds' consoles: dstack tries for 15 minutes"
-        raise Failure(ExitCode.STILL_THERE, why, remedy)
+        why = f"{what} is still there after {limit} s and may be billed, and dstack stops trying after 15 minutes"
+        raise Failure(ExitCode.STILL_THERE, why, "run it again, and check the clouds' consoles")
 
     def log_tail(self, run_name: str, submission_id: str, lines: int = 20) -> list[str]:
         """Return the last lines that a replica's container wrote."""
@@ -193,7 +192,7 @@ class Api:
         return [line.rstrip() for line in text.decode(errors="replace").splitlines()][-lines:]
 
     def configure(self, cloud_keys: dict[str, str]) -> None:
-        """Create the project if there is none, and give it the clouds' keys, new over old; takes an admin's token."""
+        """Create the project if there is none, and set the clouds' keys in it. The token must be an admin's."""
         projects: list[Project] = self._client.read("/api/projects/list", None, list[Project])
         if self.project not in {project.project_name for project in projects}:
             self._client.write("/api/projects/create", {"project_name": self.project}, Project, lambda: None)
@@ -206,7 +205,7 @@ class Api:
             self._write(f"backends/{change}", Document, lambda: None, **body)
 
     def _find(self, path: str, shape: type[T], **body: Any) -> T | None:
-        """Read, but return None for what does not exist."""
+        """Return the answer; None when the resource does not exist."""
         try:
             return self._read(path, shape, **body)
         except Missing:

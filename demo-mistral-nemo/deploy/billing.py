@@ -1,4 +1,4 @@
-"""What runs and what it costs: shown whenever something ends early after it may have rented a machine."""
+"""Shows what runs and what it costs, when a command ends early after it may have rented a machine."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,7 +8,7 @@ from deploy.dstack.answers import Gateway, Run
 from deploy.dstack.client import Notify
 from deploy.environments import Environment
 
-LAST_SECONDS = 10.0  # how long a server is asked again that answers badly just then
+LAST_SECONDS = 10.0  # how long a server that answers badly is asked again
 
 
 def bill(name: str, run: Run | None, gateway: Gateway | None) -> str:
@@ -20,12 +20,12 @@ def bill(name: str, run: Run | None, gateway: Gateway | None) -> str:
     elif run and run.active and run.asleep:
         line = f"{name} is asleep: no GPU is billed"
     elif run and run.active:
-        line = f"{name} is {run.status} without a machine: no GPU is billed yet, and one is when a cloud has it"
+        line = f"{name} is {run.status} without a machine: no GPU is billed until a cloud provides one"
     else:
         line = f"{name} does not run: no GPU is billed"
     releasing = [job for job in run.jobs if job.latest.status == "terminating" and job.latest.machine] if run else []
     if releasing:
-        line += f"; {len(releasing)} more being released, and billed until the cloud has it back"
+        line += f"; {len(releasing)} more being released, and billed until the cloud has released it"
     if gateway:
         kind = gateway.configuration.get("instance_type") or "instance"
         line += f"; gateway {name} is billed by {gateway.configuration.get('backend')}: {gateway.wanted} x {kind}"
@@ -34,7 +34,7 @@ def bill(name: str, run: Run | None, gateway: Gateway | None) -> str:
 
 @contextmanager
 def billed(api: Api, environment: Environment, notify: Notify) -> Iterator[None]:
-    """Show what runs and what it costs when anything ends the block early, Ctrl-C and a bug of ours included."""
+    """Show what runs and what it costs when anything ends the block early, also Ctrl-C or a fault of these tasks."""
     try:
         yield
     except BaseException:
@@ -47,5 +47,5 @@ def _bill_of(api: Api, environment: Environment) -> str:
     try:
         return f"{bill(name, api.run(name), api.gateway(name))}; inv destroy --env {environment.name} ends it"
     except Exception as failure:  # whatever it is, it must not hide what ended the deploy
-        look = f"look with `inv status --env {environment.name}`"
-        return f"not known what runs of {name} and is billed: {failure}; {look}"
+        remedy = f"run `inv status --env {environment.name}` to see it"
+        return f"not known what runs of {name} and is billed: {failure}; {remedy}"

@@ -1,4 +1,4 @@
-"""What a change does to what runs, read from dstack's own plan and nothing else."""
+"""Classifies what a change does to running replicas, from dstack's own plan and nothing else."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -15,7 +15,7 @@ from deploy.dstack.answers import ResourcePlan, Run, RunPlan
 # What happens to replicas when `groups` changes, `classify_groups` says.
 IN_PLACE = frozenset({"groups", "gateway", "priority", "replicas", "scaling"})
 MARK = "configuration_path"  # of every spec, see Environment.marked: dstack changes it in place
-GATEWAY_IN_PLACE = frozenset({"default", "domain", "replicas"})  # likewise; any other change takes a new gateway
+GATEWAY_IN_PLACE = frozenset({"default", "domain", "replicas"})  # likewise; any other change recreates the gateway
 
 
 class Change(StrEnum):
@@ -31,7 +31,7 @@ class Change(StrEnum):
 
 @dataclass(frozen=True)
 class Difference:
-    """One value that differs; None where it is absent."""
+    """A value that differs. `before` or `after` is None where it is absent."""
 
     key: str
     before: Any
@@ -40,7 +40,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class Part:
-    """The plan of one of them."""
+    """The plan of a fleet, a gateway, records or a service."""
 
     change: Change
     differences: tuple[Difference, ...] = ()
@@ -51,14 +51,14 @@ class Part:
 
     @property
     def fields(self) -> set[str]:
-        """The fields of the file that the keys are below, such as `env`."""
+        """The top-level fields of the file that contain the keys, e.g. `env`."""
         return {difference.key.split(".")[0] for difference in self.differences}
 
 
 def classify_host(service: Part, current: Run | None, host: str) -> Part:
-    """Return `service`, as a restart where it would keep an old name.
+    """Return `service`, but as a restart when it would otherwise keep an old host name.
 
-    dstack gives a running service no name of a new domain, except when it is registered at a recreated gateway.
+    dstack does not rename a running service after a new domain, except when it registers it at a recreated gateway.
     """
     if not host or not current or not current.active or current.host in (None, host) or "gateway" in service.fields:
         return service
@@ -70,7 +70,7 @@ def classify_service(plan: RunPlan) -> Part:
     """Return which of the five changes dstack's answer means for the service, and the values behind it."""
     current = plan.current
     if current and (not current.active or current.status == "terminating"):
-        current = None  # nobody is served by it any more
+        current = None  # it serves nobody any more
     part = _classify(plan, current.run_spec if current else None)
     if current is None or part.change != Change.IN_PLACE:
         return part
@@ -85,7 +85,7 @@ def classify_service(plan: RunPlan) -> Part:
 
 @dataclass(frozen=True)
 class ReplicaGroup:
-    """The replicas of one name: how many there may be, and what each of them is made from."""
+    """A group of replicas: how many there may be, and what each of them is made from."""
 
     fewest: int
     most: int
@@ -93,15 +93,15 @@ class ReplicaGroup:
 
 
 def replica_groups(configuration: Document) -> dict[str, ReplicaGroup]:
-    """Return a service's groups by name, from a configuration as dstack answers it; without `groups` there is "0".
+    """Return a service's groups by name, from a configuration in dstack's answer. Without `groups` there is one, "0".
 
-    What a group does not say itself, such as its image, it has from the service.
+    A group takes from the service what it does not set itself, e.g. the image.
     """
     shared = {key: value for key, value in configuration.items() if key not in IN_PLACE}
     found = {}
     for group in configuration.get("groups") or [{"name": "0", "replicas": configuration.get("replicas")}]:
-        own = {key: value for key, value in group.items() if key not in ("name", "replicas", "scaling")}
-        written = {key: value for key, value in own.items() if value not in (None, [])}
+        contents = {key: value for key, value in group.items() if key not in ("name", "replicas", "scaling")}
+        written = {key: value for key, value in contents.items() if value not in (None, [])}
         fewest, most = (1, 1) if group.get("replicas") is None else bounds(group["replicas"])
         found[str(group["name"])] = ReplicaGroup(fewest, most, shared | written)
     return found
@@ -112,10 +112,10 @@ def classify_groups(
 ) -> Change:
     """Return what dstack's update does to replicas: IN_PLACE, ROLLING, or RESTART where too few keep serving.
 
-    dstack knows a group by its name. It stops a group that is not there any more, also one that was renamed, before new
-    replicas have started. A group whose contents differ is rolled out; one whose number differs gets more or fewer. The
-    service keeps serving when the groups that stay have as many replicas as it has now, or as it has to have.
-    `running` counts the replicas that there are now, by group.
+    dstack knows a group by its name. It stops a group that was removed or renamed before new replicas have started. It
+    rolls out a group whose contents differ, and starts or stops replicas of a group whose number differs. The service
+    keeps serving when the groups that stay have as many replicas as it has now, or as it has to have. `running` counts
+    the replicas now, by group.
     """
     have = {name: max(group.fewest, running.get(name, 0)) for name, group in before.items()}
     wanted = sum(group.fewest for group in after.values())
@@ -129,20 +129,20 @@ def classify_groups(
 
 
 def classify_fleet(plan: ResourcePlan, *, serving: bool = True) -> Part:
-    """Return the same for the fleet. One that can't be updated has to be deleted first, which ends a run inside it."""
+    """Return the change of the fleet. RESTART: it is deleted first, which ends the run inside it."""
     current = plan.current_resource
     part = _classify(plan, current["spec"] if current and current["status"] in ("submitted", "active") else None)
     return part if serving or part.change != Change.RESTART else replace(part, change=Change.CREATE)
 
 
 def classify_gateway(plan: ResourcePlan) -> Part:
-    """Return the same for the gateway; RESTART: it is deleted and recreated."""
+    """Return the change of the gateway. RESTART: it is deleted and recreated."""
     current = plan.current_resource
     return _classify(plan, plan.effective_spec | {"configuration": current["configuration"]} if current else None)
 
 
 def _classify(plan: ResourcePlan, before: Document | None) -> Part:
-    """Compare with `before`, the spec of what exists; "create" in spite of it means that dstack can't update it."""
+    """Compare the plan with `before`, the existing spec. If dstack wants to create nevertheless, it can't update it."""
     if before is None:
         return Part(Change.CREATE)
     found = tuple(differences(before, plan.effective_spec))

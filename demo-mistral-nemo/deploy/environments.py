@@ -48,8 +48,8 @@ class Environment:
     def marked(self, path: str) -> str:
         """Return `path` with the mark of this repository and environment behind it.
 
-        It is stored with fleet and run. dstack keeps it, updates it in place and does not show it. So a service is
-        found even after its name has changed.
+        dstack stores it with fleet and run, updates it in place and does not show it. So a service is found even after
+        its name has changed.
         """
         return f"{path}#{self.service_id}/{self.name}" if self.service_id else path
 
@@ -110,8 +110,8 @@ def load(name: str, root: Path = ROOT, variables: Mapping[str, str] = os.environ
 def _limit_price(fleet: Document, limit: float | None) -> None:
     """Write the limit into the fleet, where dstack applies it to all that it rents. USD per hour."""
     if limit is not None:
-        own = fleet.get("max_price")
-        fleet["max_price"] = min(limit, own) if isinstance(own, int | float) else limit
+        written = fleet.get("max_price")
+        fleet["max_price"] = min(limit, written) if isinstance(written, int | float) else limit
 
 
 def _refuse_other_names(
@@ -174,7 +174,7 @@ def merge(base: Document, overlay: Document) -> Document:
 
 
 def _one_of(written: str | None, variables: Mapping[str, str], variable: str, key: str, path: Path) -> str:
-    """Return the value of the file or of the variable. Fails when both exist and differ: one must be left over."""
+    """Return the value of the file or of the variable. Fails when both exist and differ: one of them is wrong."""
     given = variables.get(variable)
     if written and given and written.rstrip("/") != given.rstrip("/"):
         raise invalid(path, f"{key} is {written}, but {variable} is {given}", "unset or correct the wrong one")

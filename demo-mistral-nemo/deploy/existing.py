@@ -1,10 +1,10 @@
-"""What exists of a service, whatever its files say now: looked for by owner and name.
+"""Finds and removes the resources of a service, by owner and name, whatever its files say now.
 
-A gateway or dns section is taken out of a file, its zone changes, the service is renamed. What was created for the old
-file keeps running, and a gateway or a run of it is billed. It is found here and shown by `inv plan` as "remove";
-`inv deploy` removes it after the service answers, and `inv destroy` at any time.
+Somebody removes a gateway or dns section from a file, changes its zone, or renames the service. The resources of the
+old file still exist, and its runs and gateways are billed. They are found here. `inv plan` shows them as "remove",
+`inv deploy` removes them after the service answers, and `inv destroy` removes them at any time.
 
-Run and fleet of an earlier name are known by the mark that is stored with them (Environment.marked), a gateway by the
+Runs and fleets of an earlier name are known by the mark that is stored with them (Environment.marked), a gateway by the
 name that it shares with its run, records by the TXT beside them that names their owner.
 """
 
@@ -34,7 +34,7 @@ class Resource:
     kind: str
     name: str
     detail: str
-    zone: Zone | None = field(default=None, compare=False)  # of records: where they are; None: it could not be asked
+    zone: Zone | None = field(default=None, compare=False)  # of the records; None: Route 53 gave no answer
 
     def __str__(self) -> str:
         return f"{'records of' if self.kind == 'records' else self.kind} {self.name} ({self.detail})"
@@ -43,23 +43,23 @@ class Resource:
         return {"kind": self.kind, "name": self.name, "detail": self.detail}
 
 
-def everything(api: Api, environment: Environment, notify: Notify = lambda line: None) -> list[Resource]:
-    """Return what exists of the service, under its name and earlier ones, in the order in which it is removed."""
+def existing_resources(api: Api, environment: Environment, notify: Notify = lambda line: None) -> list[Resource]:
+    """Return the resources of the service, under its name and earlier ones, in the order in which they are removed."""
     run, gateway = api.run(environment.run_name), api.gateway(environment.run_name)
     found = [*_of_name(api, environment.run_name, run, gateway)]
     return _in_order(found + _records(environment, run, gateway, notify) + earlier(api, environment, notify))
 
 
-def own(api: Api, environment: Environment, notify: Notify, *kinds: str) -> list[Resource]:
-    """Return what exists of these kinds under the service's present name, in the order in which it is removed."""
-    found = [one for one in everything(api, environment, notify) if one.kind in kinds]
+def resources_of(api: Api, environment: Environment, notify: Notify, *kinds: str) -> list[Resource]:
+    """Return the resources of these kinds under the service's present name, in the order in which they are removed."""
+    found = [one for one in existing_resources(api, environment, notify) if one.kind in kinds]
     return [one for one in found if one.name.partition(".")[0] == environment.run_name]
 
 
 def forgotten(
     api: Api, environment: Environment, run: Run | None, gateway: Gateway | None, notify: Notify
 ) -> tuple[Resource, ...]:
-    """Return what exists of the service that its files do not name any more."""
+    """Return the resources of the service that its files do not name any more."""
     found = []
     if gateway and environment.gateway is None:
         why = f"{environment.file} has no gateway"
@@ -72,7 +72,7 @@ def _in_order(found: list[Resource]) -> list[Resource]:
 
 
 def earlier(api: Api, environment: Environment, notify: Notify) -> list[Resource]:
-    """Return what exists under earlier names of the service."""
+    """Return the resources under earlier names of the service."""
     runs = {str(run.run_spec["run_name"]): run for run in api.active_runs() if _marked(environment, run.run_spec)}
     names = {*runs, *(fleet.name for fleet in api.fleets() if _marked(environment, fleet.spec))}
     found: list[Resource] = []
@@ -98,7 +98,7 @@ def _of_name(api: Api, name: str, run: Run | None, gateway: Gateway | None) -> I
 
 
 def _records(environment: Environment, run: Run | None, gateway: Gateway | None, notify: Notify) -> list[Resource]:
-    """Return the records of the environment's own name: those that its file asks for, and stale ones."""
+    """Return the records of the service's present name: those that its file asks for, and stale ones."""
     found: list[Resource] = []
     if environment.dns is not None:
         from deploy import route53  # boto3 takes longer to import than the rest takes to run
@@ -107,7 +107,7 @@ def _records(environment: Environment, run: Run | None, gateway: Gateway | None,
             zone = route53.zone_of(environment)
             found += [Resource("records", environment.host, "in Route 53", zone)] if zone.read() else []
         except Failure as failure:  # the GPUs go first: by the time of the records the reason is shown
-            found.append(Resource("records", environment.host, f"perhaps: {failure}"))
+            found.append(Resource("records", environment.host, f"not known whether they exist: {failure.problem}"))
     return found + _stale(environment, run, gateway, notify)
 
 
@@ -134,22 +134,26 @@ def _held(environment: Environment, name: str, domain: str, region: str, notify:
     try:
         zones = route53.holding(domain, region, name, environment.project)
     except Failure as failure:  # who keeps the records elsewhere may have no access to Route 53 at all
-        notify(f"records of {name}.{domain} not looked for: {failure}")
+        notify(f"records of {name}.{domain} were not looked for: {failure}")
         return []
     return [Resource("records", zone.host, f"in a zone {domain} that no file names", zone) for zone in zones]
 
 
 def remove(api: Api, environment: Environment, resources: Iterable[Resource], notify: Notify) -> None:
-    """Remove each in its turn. One that can't be removed keeps none of the others; its Failure is raised at the end."""
-    failures: list[Failure] = []
+    """Remove the resources in their order. Raise the first Failure at the end, with a note for each other one."""
+    failures: list[tuple[Failure, str]] = []
     for resource in resources:
         try:
             _remove(api, environment, resource, notify)
         except Failure as failure:
-            notify(f"{resource.kind} {resource.name}: not removed: {failure}")
-            failures.append(failure)
+            line = f"{resource.kind} {resource.name}: not removed: {failure}"
+            notify(line)
+            failures.append((failure, line))
     if failures:
-        raise Failure(failures[0].code, "; ".join(map(str, failures)))
+        (first, _), *others = failures
+        for _, line in others:
+            first.add_note(line)
+        raise first
 
 
 def _remove(api: Api, environment: Environment, resource: Resource, notify: Notify) -> None:

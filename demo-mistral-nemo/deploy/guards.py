@@ -1,4 +1,4 @@
-"""What speaks against applying a plan: each function returns, or fails before anything is touched."""
+"""Refuses a plan that must not be applied. Each function returns, or raises a Failure before anything is changed."""
 
 from console.errors import ExitCode, Failure
 from deploy.changes import Change, Part
@@ -8,38 +8,38 @@ from deploy.plans import Plan
 
 
 def refuse(plan: Plan, *, allow_restart: bool, allow_recreation: bool = False, allow_removal: bool = False) -> None:
-    """Fail with what speaks against applying `plan`, before anything is touched."""
+    """Fail when `plan` must not be applied, before anything is changed."""
     environment = plan.environment
     if plan.restarts and environment.protected and not allow_restart:
         keys = ", ".join(part.keys for part in (plan.fleet, plan.service) if part.keys)
-        why = f"changing {keys} would restart {environment.run_name}, an outage of minutes, and it is protected"
-        remedy = f"undo the change, or allow it: inv deploy --env {environment.name} --allow-restart"
+        why = f"changing {keys} restarts {environment.run_name}, which is protected, and it does not answer for minutes"
+        remedy = f"undo the change, or allow it with `inv deploy --env {environment.name} --allow-restart`"
         if "groups" in plan.service.fields:
-            remedy += ", or rename a group in two deploys: add the new one beside it first, then remove the old one"
+            remedy += ", or rename a group in two deploys: first add the new one, then remove the old one"
         raise Failure(ExitCode.RESTART_REFUSED, why, remedy)
     if "gateway" in plan.parts:
         refuse_recreation(plan.parts["gateway"], environment, allow_recreation=allow_recreation)
     if plan.removals and environment.protected and not allow_removal:
         what = ", ".join(f"{resource.kind} {resource.name}" for resource in plan.removals)
-        why = f"deploying removes {what}, which the files do not name any more, and {environment.name} is protected"
-        remedy = f"write it into the file again, or allow it: inv deploy --env {environment.name} --allow-removal"
+        why = f"deploying removes {what}, which no file names any more, and {environment.name} is protected"
+        remedy = f"write it into the file again, or allow it with `inv deploy --env {environment.name} --allow-removal`"
         raise Failure(ExitCode.REMOVAL_REFUSED, why, remedy)
     refuse_offers(plan, plan.offers)
 
 
 def refuse_offers(plan: Plan, offers: list[Machine]) -> None:
-    """Fail with NO_CAPACITY when the plan takes a machine and there is no offer. A service without room would end."""
+    """Fail with NO_CAPACITY when the plan needs a machine and there is no offer: dstack would end the service."""
     if plan.needs_machine and not offers:
         raise no_offer(plan)
 
 
 def no_offer(plan: Plan) -> Failure:
-    """Return why there is no offer for what the plan needs, and what to do about it."""
+    """Return the Failure that says why there is no offer for the plan, and what to do."""
     environment = plan.environment
-    if plan.dearer is not None:
+    if plan.cheapest_over_limit is not None:
         limit = f"max_price_per_hour is {environment.max_price_per_hour:.2f}"
-        why = f"the cheapest offer is ${plan.dearer:.2f} an hour, {limit}"
-        return Failure(ExitCode.NO_CAPACITY, why, "raise it, or try again later")
+        why = f"the cheapest offer is ${plan.cheapest_over_limit:.2f} an hour, {limit}"
+        return Failure(ExitCode.NO_CAPACITY, why, f"raise it in {environment.file}, or try again later")
     from deploy.documents import combined
 
     clouds = ", ".join(environment.service.get("backends", ["the clouds"]))
@@ -48,20 +48,20 @@ def no_offer(plan: Plan) -> Failure:
         narrower = tuple(key.replace("fleet.max_price", "max_price_per_hour") for key in narrower)
     also = f" with {', '.join(narrower)}" if narrower else ""
     living = "" if plan.service.change == Change.CREATE else " (the service keeps running as it is)"
-    why = f"nothing on {clouds} fits service.resources{also}{living}"
-    return Failure(ExitCode.NO_CAPACITY, why, "ask for less, or try again in a few minutes")
+    why = f"no offer on {clouds} fits service.resources{also}{living}"
+    return Failure(ExitCode.NO_CAPACITY, why, "ask for less in service.resources, or try again in a few minutes")
 
 
 def refuse_outage(environment: Environment, *, allowed: bool) -> None:
-    """Fail with RESTART_REFUSED when a protected service would be ended and nobody allowed that by name."""
+    """Fail with RESTART_REFUSED when the command would end a protected service and no flag allows that."""
     if environment.protected and not allowed:
-        why = f"{environment.run_name} is protected, and this ends all requests to it"
-        raise Failure(ExitCode.RESTART_REFUSED, why, "if that is meant, add --allow-outage")
+        why = f"{environment.run_name} is protected, and nobody would get an answer from it any more"
+        raise Failure(ExitCode.RESTART_REFUSED, why, "add --allow-outage to go on")
 
 
 def refuse_recreation(part: Part, environment: Environment, *, allow_recreation: bool) -> None:
-    """Fail with GATEWAY_RECREATION_REFUSED when the gateway would be replaced and nobody allowed that."""
+    """Fail with GATEWAY_RECREATION_REFUSED when the gateway would be recreated and no flag allows that."""
     if part.change == Change.RESTART and not allow_recreation:
-        why = f"changing {part.keys} takes a new gateway: minutes in which {environment.host} answers nobody"
-        remedy = f"undo it, or allow it: inv gateway.deploy --env {environment.name} --allow-recreation"
+        why = f"changing {part.keys} recreates the gateway, and {environment.host} does not answer for minutes"
+        remedy = f"undo the change, or allow it with `inv gateway.deploy --env {environment.name} --allow-recreation`"
         raise Failure(ExitCode.GATEWAY_RECREATION_REFUSED, why, remedy)

@@ -1,8 +1,8 @@
-"""A plan that was shown is refused, with PLAN_OUTDATED, when somebody else changed what it was made for.
+"""Refuses a plan with PLAN_OUTDATED when somebody else changed a resource after the plan was shown.
 
-A deploy looks once more before it touches anything. What dstack or Route 53 is sent afterwards is compared again there:
+A deploy looks once more before it changes anything. Afterwards, dstack and Route 53 compare again what they are sent:
 with the resource that was planned for, or with the records that were read. A part that has to be planned again, because
-the deploy itself changed what it depends on, is compared with what was shown of it.
+the deploy itself changed something that it depends on, is compared with the part that was shown.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ AGAIN = "run `inv plan` and decide again"
 
 @dataclass(frozen=True)
 class Seen:
-    """What exists of the service; None: nothing, or it is not looked for."""
+    """The existing resources of the service. None: it does not exist, or was not looked for."""
 
     run: Run | None = None
     fleet: Fleet | None = None
@@ -47,13 +47,13 @@ NOTHING = Seen()
 
 
 def look(api: Api, environment: Environment, *, gateway: bool) -> Seen:
-    """Return what exists of run and fleet, with `gateway` of the gateway too."""
+    """Return the existing run and fleet, and with `gateway` the existing gateway too."""
     name = environment.run_name
     return Seen(api.run(name), api.fleet(name), api.gateway(name) if gateway else None)
 
 
 def refuse_changed(api: Api, plan: Plan) -> None:
-    """Fail when anything is not as it was when `plan` was made. Nothing has been touched yet."""
+    """Fail when anything has changed since `plan` was made. Nothing has been applied yet."""
     records = plan.records_plan.zone.read() if plan.records_plan else None
     found = look(api, plan.environment, gateway="gateway" in plan.parts)
     gateway = plan.seen.gateway if "gateway" in plan.parts else None
@@ -61,33 +61,35 @@ def refuse_changed(api: Api, plan: Plan) -> None:
     now = Seen(found.run, found.fleet, found.gateway, records)
     if changed := before.changed(now):
         what = " and ".join(f"the {kind}" for kind in changed)
-        why = f"somebody changed {what} of {plan.environment.run_name} after it was planned (nothing was changed here)"
+        name = plan.environment.run_name
+        why = f"somebody changed {what} of {name} after it was planned (this command changed nothing)"
         raise Failure(ExitCode.PLAN_OUTDATED, why, AGAIN)
 
 
 def refuse_changed_fleet(api: Api, plan: Plan) -> None:
-    """Fail when the fleet is not as it was planned: dstack would create one that was deleted since."""
+    """Fail when the fleet has changed since it was planned: dstack would create one that somebody deleted."""
     name = plan.environment.run_name
     if Seen(fleet=plan.seen.fleet).changed(Seen(fleet=api.fleet(name))):
-        raise Failure(ExitCode.PLAN_OUTDATED, f"somebody changed the fleet {name} meanwhile", AGAIN)
+        raise Failure(ExitCode.PLAN_OUTDATED, f"somebody changed the fleet {name} after it was planned", AGAIN)
 
 
 def refuse_unseen(kind: str, name: str, shown: Part, now: Part) -> None:
-    """Fail when a part that was planned again would do anything that was not shown.
+    """Fail when a part that was planned again does anything that was not shown.
 
-    What was shown as a restart is a creation by now. Nothing to do is as good: somebody did the same.
+    A part that was shown as a restart is a creation now. It is also right when nothing is left to do: then somebody
+    else made the same change.
     """
     expected = Change.CREATE if shown.change == Change.RESTART else shown.change
     unseen = [difference.key for difference in now.differences if difference not in shown.differences]
     if now.change == Change.UNCHANGED or (now.change == expected and not unseen):
         return
     keys = ", ".join(unseen) or now.keys
-    would = f"deploying it now is {now.change}{f' ({keys})' if keys else ''}, and {shown.change} was shown"
-    raise Failure(ExitCode.PLAN_OUTDATED, f"somebody changed the {kind} of {name} meanwhile: {would}", AGAIN)
+    plans = f"the new plan is {now.change}{f' ({keys})' if keys else ''}, the shown plan was {shown.change}"
+    raise Failure(ExitCode.PLAN_OUTDATED, f"somebody changed the {kind} of {name} after it was planned: {plans}", AGAIN)
 
 
 def _deployment(run: Run | None) -> tuple[str, int] | None:
-    """Return which deployment of which run is there; None when nothing runs, or it is being stopped."""
+    """Return the id and the deployment of an active run; None when it does not run or is being stopped."""
     return (run.id, run.deployment_num) if run and run.active and run.status != "terminating" else None
 
 

@@ -1,4 +1,4 @@
-"""Asking what a deploy would change. The answer is a Plan (plans.py); what speaks against it is in guards.py."""
+"""Asks dstack and Route 53 what a deploy would change. The answer is a Plan (plans.py), which guards.py may refuse."""
 
 from dataclasses import replace
 
@@ -28,10 +28,10 @@ RELEASE_SECONDS = 120.0  # how long a machine that is being released is waited f
 
 
 def make(api: Api, environment: Environment, notify: Notify, *, gateway: bool = True) -> Plan:
-    """Plan a deploy of `environment`, with `gateway` of gateway and records too. Changes nothing.
+    """Plan a deploy of `environment`, with `gateway` also of gateway and records. Changes nothing.
 
-    Files that dstack would refuse, then or when it makes a replica, are refused here. A machine that is being released
-    fills a place of the fleet until it is gone, and a full fleet has no offers: that is waited for.
+    Refuses files that dstack would refuse, now or when it makes a replica. A machine that is being released takes a
+    place of the fleet until it is gone, and a full fleet has no offers. So this waits for it.
     """
     from deploy.documents import schema  # dstack's models take longer to import than the rest takes to run
 
@@ -78,16 +78,16 @@ def _ask(api: Api, environment: Environment, *, gateway: bool) -> Plan:
 
 
 def _service_part(environment: Environment, parts: dict[str, Part], service: Part, run: Run | None) -> Part:
-    """Return what happens to the service, given what happens to fleet and gateway."""
+    """Return what happens to the service because of its own change and those of fleet and gateway."""
     if "gateway" not in parts or parts["gateway"].change in (Change.UNCHANGED, Change.IN_PLACE):
         service = classify_host(service, run, environment.host)
     if parts["fleet"].change == Change.RESTART and service.change != Change.CREATE:
-        service = replace(service, change=Change.RESTART)  # its fleet goes, and the service with it
+        service = replace(service, change=Change.RESTART)  # the fleet is deleted first, which ends the run
     return service
 
 
 def _with_offers(api: Api, plan: Plan) -> Plan:
-    """Return the plan with the offers that hold for a changed fleet, and with what only the price limit excludes."""
+    """Return the plan with the offers for a changed fleet, and with the cheapest price that only the limit excludes."""
     if not plan.needs_machine:
         return plan
     environment, limit = plan.environment, plan.environment.max_price_per_hour
@@ -96,12 +96,13 @@ def _with_offers(api: Api, plan: Plan) -> Plan:
         plan = replace(plan, offers=machines(api, environment))
     if not plan.offers and limit:
         unlimited = machines(api, environment, unlimited=True)
-        plan = replace(plan, dearer=min((offer.price for offer in unlimited if offer.price > limit), default=None))
+        excluded = min((offer.price for offer in unlimited if offer.price > limit), default=None)
+        plan = replace(plan, cheapest_over_limit=excluded)
     return plan
 
 
 def _plan_records(environment: Environment, found: Gateway | None, gateway_plan: ResourcePlan | None) -> RecordPlan:
-    """Return the plan of the records. They wait for a gateway that the same deploy changes, or that is not up yet."""
+    """Return the plan of the records, without addresses while the gateway is being changed or is not ready."""
     from deploy import route53  # boto3 takes longer to import than the rest takes to run
 
     unchanged = gateway_plan is not None and classify_gateway(gateway_plan).change == Change.UNCHANGED
@@ -111,10 +112,10 @@ def _plan_records(environment: Environment, found: Gateway | None, gateway_plan:
 def plan_gateway(api: Api, environment: Environment, found: Gateway | None, run: Run | None) -> ResourcePlan:
     """Return dstack's own plan of the gateway; a new one gets the tag that registers `run`, see gateways.py.
 
-    dstack plans for a project's admins alone. For others it is what the gateway is, with the file's keys over it. That
-    sees every key that the file names; it misses one that was taken out of the file. It has no `spec`.
+    dstack plans gateways only for admins of the project. For other users, the plan is made here: the gateway as it is,
+    with the keys of the file over it. It misses a key that was removed from the file. It has no `spec`.
     """
-    wanted = tagged(environment.gateway or {}, found.reference if found else other_way(run, environment))
+    wanted = tagged(environment.gateway or {}, found.reference if found else other_reference(run, environment))
     try:
         return api.plan("gateway", wanted)
     except Failure as failure:
@@ -129,12 +130,12 @@ def plan_gateway(api: Api, environment: Environment, found: Gateway | None, run:
 
 
 def tagged(gateway: Document, reference: str | None) -> Document:
-    """Return the gateway's document with the tag that says how runs have to write it, see gateways.py."""
+    """Return the gateway's document with `reference`, which runs have to write, as its tag; see gateways.py."""
     return gateway | {"tags": (gateway.get("tags") or {}) | {REFERENCE: reference}} if reference else gateway
 
 
-def other_way(run: Run | None, environment: Environment) -> str | None:
-    """Return the way to write the gateway that an active run does not use; None where no run has to be registered."""
+def other_reference(run: Run | None, environment: Environment) -> str | None:
+    """Return the reference to the gateway that an active run does not use; None where no run has to be registered."""
     if run is None or not run.active or run.gateway is None:
         return None
     name = environment.run_name

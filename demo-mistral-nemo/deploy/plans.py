@@ -1,4 +1,4 @@
-"""The plan of a deploy: what is shown, and exactly what is sent. It is made in planning.py."""
+"""The plan of a deploy: what is shown, and exactly what is sent. planning.py makes it."""
 
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -21,8 +21,8 @@ class Plan:
 
     `parts` is what is shown of them; gateway and records are None where they are not planned. `seen` is what existed
     when it was planned. `offers` are in the order in which dstack tries them; `price` is what the run costs now, in USD
-    per hour. `removals`: what exists and the files do not name any more; `dearer`: USD per hour of the cheapest offer
-    that only the limit excludes, where no other is left.
+    per hour. `removals`: resources that the files do not name any more. `cheapest_over_limit`: USD per hour of the
+    cheapest offer that only the price limit excludes, when there is no other offer.
     """
 
     environment: Environment
@@ -35,7 +35,7 @@ class Plan:
     records_plan: RecordPlan | None = None
     seen: Seen = NOTHING
     removals: tuple[Resource, ...] = ()
-    dearer: float | None = None
+    cheapest_over_limit: float | None = None
 
     @property
     def fleet(self) -> Part:
@@ -51,7 +51,7 @@ class Plan:
 
     @property
     def interrupts(self) -> bool:
-        """Whether callers get no answer for a while, or never again by the name that they use."""
+        """Whether callers get no answer for a while, or never again under the name that they use."""
         return bool(self.removals) or any(part.change == Change.RESTART for part in self.parts.values())
 
     @property
@@ -82,9 +82,9 @@ class Plan:
 
     @property
     def new_replicas(self) -> int:
-        """How many machines a deploy rents. A service that scales is taken to keep as many replicas as it has.
+        """The number of machines that a deploy rents. A service that scales is expected to keep its replicas.
 
-        A change in place rents what it says about replicas itself: dstack replaces lost ones without it.
+        A change in place rents only for its own change of `replicas`: dstack replaces lost replicas in any case.
         """
         if not self.replaces and not self.service.fields & {"replicas", "groups"}:
             return 0
@@ -93,12 +93,12 @@ class Plan:
 
     @property
     def replicas(self) -> int:
-        """How many there are now."""
+        """The number of replicas now."""
         return len(self.run_plan.current.replicas) if self.run_plan.current else 0
 
     @property
     def price_change(self) -> float | None:
-        """What a deploy adds to `price`, USD per hour, if new replicas get the first offer; None without an offer."""
+        """The change of `price`, in USD per hour, if new replicas get the first offer; None without an offer."""
         if self.service.change == Change.UNCHANGED:
             return 0.0
         have = self.replicas
@@ -116,11 +116,11 @@ class Plan:
 
     @cached_property
     def evaluation(self) -> Evaluation:
-        """What the service's model says about the offers, in their order."""
+        """The offers in their order, with how the service's model fits them."""
         return evaluate(self.environment.service, self.offers, self.environment.max_price_per_hour)
 
     def as_json(self) -> Document:
-        """The plan for machines; prices in USD per hour."""
+        """Return the plan as `inv plan --json` prints it; prices in USD per hour."""
         return {
             "environment": self.environment.name,
             "run": self.environment.run_name,

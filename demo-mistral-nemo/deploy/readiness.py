@@ -1,8 +1,8 @@
-"""How far a rollout is: read from dstack's account of a run, and nothing else. rollout.py acts on it.
+"""Says how far a rollout is, from what dstack answers about its run. rollout.py acts on it.
 
 A rollout is ready when every group has as many replicas of the new deployment as it has to have, all with passing
-probes, and nothing of an earlier deployment is left. It can't succeed any more when the run has ended, or when a new
-container crashed twice.
+probes, and no replica of an earlier deployment is left. It has failed when the run has ended, or when a new container
+crashed twice.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ CRASHES = 2  # once may be a broken host, which the retry leaves behind
 
 @dataclass(frozen=True)
 class Readiness:
-    """How far a rollout is: `summary` for people, `failure` when it can't succeed any more.
+    """How far a rollout is: `summary` for people, `failure` when it has failed.
 
-    `arrived` counts the new deployment's replicas that are ready. `has_machine` says that those which are missing have
-    machines; a service that scales may lack those that it can do without.
+    `arrived` counts the new deployment's replicas that are ready. `has_machine` says that the replicas which are still
+    needed have machines. A service that scales may have more replicas, which are not needed.
     """
 
     ready: bool
@@ -35,7 +35,7 @@ class Readiness:
     failure: Failure | None = None
     crashed: Submission | None = None  # the last whose container exited with an error
     arrived: int = 0
-    surplus: int = 0  # replicas that the change takes away and that are still there
+    surplus: int = 0  # replicas that dstack still has to stop
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,8 @@ class _Count:
     replicas: list[Job]
     older: int  # replicas of earlier deployments that are still there
     arrived: Counter[str]  # ready ones, by group
-    short: int  # ready ones that are yet to come
-    surplus: int  # more than there may be
+    short: int  # ready replicas that are missing
+    surplus: int  # replicas above the largest number
 
     @classmethod
     def of_run(cls, run: Run) -> _Count:
@@ -59,22 +59,23 @@ class _Count:
         return cls(replicas, len(run.replicas) - len(replicas), arrived, (fewest - arrived).total(), surplus.total())
 
 
-def readiness(run: Run, earlier: Collection[str] = ()) -> Readiness:
+def readiness(run: Run, earlier: Collection[str] = (), *, env: str = "dev") -> Readiness:
     """Return how far the rollout of the run's latest deployment is.
 
-    `earlier` are the ids of crashes that count no more: they were there before anybody followed this deployment.
+    `earlier`: ids of crashes that do not count, because they happened before this command followed the deployment.
+    `env`: the environment's name, for the commands in a remedy. The default is that of `inv --env`.
     """
     crashed = [one for one in crashes(run) if one.id not in earlier]
     last, count = crashed[-1] if crashed else None, _Count.of_run(run)
     has_machine = _missing_have_machines(run, count)
     serves = run.status == "running" and bool(count.arrived) and not count.short and not count.older
     if not run.active or (len(crashed) >= CRASHES and not serves):
-        return Readiness(False, has_machine, f"{run.status}: {_reason(run)}", _failure(run, crashed), last)
+        return Readiness(False, has_machine, f"{run.status}: {_reason(run)}", _failure(run, crashed, env), last)
     asleep = run.asleep and not count.short
     summary = _summary(run, count, crashed=bool(crashed), asleep=asleep)
     surplus = count.surplus if serves else 0
     if surplus:
-        summary += f"; {surplus} more than there are to be, until dstack stops it"
+        summary += f"; dstack has to stop {surplus} more"
     return Readiness(
         ready=asleep or (serves and not surplus),
         has_machine=has_machine,
@@ -113,8 +114,8 @@ def _summary(run: Run, count: _Count, *, crashed: bool, asleep: bool) -> str:
     return text + (f"; {count.older} of the previous deployment still serving" if count.older else "")
 
 
-def late(environment: Environment, has_machine: bool, waited: float) -> Failure | None:
-    """Return the failure of having `waited` seconds for a machine, or with one for probes; None while there is time."""
+def timeout_failure(environment: Environment, has_machine: bool, waited: float) -> Failure | None:
+    """Return the Failure after `waited` seconds, for a machine or, with one, for probes. None while there is time."""
     limits, file = environment.timeouts, environment.file
     if not has_machine and waited > limits.capacity:
         remedy = f"try again later, ask for less in service.resources, or raise timeouts.capacity in {file}"
@@ -125,27 +126,28 @@ def late(environment: Environment, has_machine: bool, waited: float) -> Failure 
     return None
 
 
-def _failure(run: Run, crashed: list[Submission]) -> Failure:
-    """Return why the run can't become ready any more."""
-    why = _reason(run)
+def _failure(run: Run, crashed: list[Submission], env: str) -> Failure:
+    """Return the Failure that says why the run can't become ready any more."""
+    why, name = _reason(run), run.run_spec["run_name"]
     if crashed:
         how = f"exited with code {crashed[-1].exit_status}"
-        return Failure(ExitCode.CRASHED, f"the container of a new replica {how}", "its last lines say why")
+        remedy = f"see its last lines above, or run `inv logs --env {env}`"
+        return Failure(ExitCode.CRASHED, f"the container of a new replica {how}", remedy)
     if "Secrets interpolation error" in why:
-        remedy = "run `inv secrets.list`, `inv secrets.set NAME`, then inv deploy"
+        remedy = f"run `inv secrets.list --env {env}`, `inv secrets.set NAME --env {env}`, `inv deploy --env {env}`"
         return Failure(ExitCode.SECRET_MISSING, f"the project lacks a secret of the service ({why})", remedy)
     if "fleet" in why.lower():
-        return Failure(ExitCode.NO_FLEET, why, "run `inv deploy` again, it creates the fleet")
+        return Failure(ExitCode.NO_FLEET, why, f"run `inv deploy --env {env}` again, which creates the fleet")
     if NO_CAPACITY in {job.latest.termination_reason for job in run.jobs}:
-        remedy = "try again later, or ask for less"
-        return Failure(ExitCode.NO_CAPACITY, f"no cloud handed out a machine, {why}", remedy)
+        remedy = "try again later, or ask for less in service.resources"
+        return Failure(ExitCode.NO_CAPACITY, f"no cloud handed out a machine: {why}", remedy)
     if run.status == "terminated":
-        return Failure(ExitCode.PLAN_OUTDATED, "somebody stopped the run meanwhile", AGAIN)
-    return Failure(ExitCode.CRASHED, f"the run is {run.status}, {why}", "see `inv logs`")
+        return Failure(ExitCode.PLAN_OUTDATED, f"somebody stopped run {name}", AGAIN)
+    return Failure(ExitCode.CRASHED, f"run {name} is {run.status}: {why}", f"run `inv logs --env {env}`")
 
 
 def _reason(run: Run) -> str:
-    """Return dstack's reason for the latest replica that ended, else for the run."""
+    """Return dstack's reason for the end of the latest replica that ended, or else of the run."""
     ended = _by_age(job.latest for job in run.jobs if job.latest.termination_reason)
     if not ended:
         return run.error or run.termination_reason or "no reason given"

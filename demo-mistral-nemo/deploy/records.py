@@ -1,8 +1,8 @@
-"""The service's records as values: whose they are, what they have to be, and which changes lead there.
+"""The service's records as values: who owns them, what they have to be, and which changes lead there.
 
-Two record sets are ours: `<run>.<zone>`, which points at the gateway's running replicas, and a TXT beside it that names
-the service that owns it, `<project>/<run>`. Many services share a zone; the TXT keeps one from overwriting another.
-Route 53 itself is asked in route53.py.
+A service has two record sets. `<run>.<zone>` points at the gateway's running replicas. A TXT beside it names the
+service that owns it, `<project>/<run>`. Many services share a zone, and the TXT keeps one from overwriting another.
+route53.py asks Route 53 itself.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ OWNER_PREFIX = "_owner"
 
 @dataclass(frozen=True, order=True)
 class RecordSet:
-    """One record set; `values` are sorted, so equal sets compare equal. `routed`: JSON of an alias or weighted one."""
+    """One record set. `values` are sorted, so equal sets compare equal. `routed`: JSON of an alias or weighted set."""
 
     name: str
     type: str
@@ -65,7 +65,7 @@ class RecordChange:
 class RecordPlan:
     """What a deploy does to the records: from those that were read to those that are wanted.
 
-    `wanted` is None where the gateway has no address yet, or gets another one by the same deploy.
+    `wanted` is None while the gateway has no address, or when the same deploy changes the address.
     """
 
     zone: Zone
@@ -74,12 +74,12 @@ class RecordPlan:
 
     @property
     def changes(self) -> tuple[RecordChange, ...]:
-        """The batch; empty when nothing differs, or as long as it can't be known."""
+        """The batch of changes. It is empty when nothing differs, and while the addresses are not known."""
         return () if self.wanted is None else changes_between(self.read, self.wanted)
 
     @property
     def part(self) -> Part:
-        """What is shown of it."""
+        """The part of the plan that is shown."""
         if self.wanted is None:
             addresses = " ".join(value for found in sorted(self.read) if found.type != "TXT" for value in found.values)
             later = Difference(self.zone.host, addresses, "as the changed gateway has them")
@@ -91,22 +91,22 @@ class RecordPlan:
         return Part(Change.UNCHANGED if not found else Change.IN_PLACE if before else Change.CREATE, found)
 
     def pointing_at(self, targets: Sequence[str]) -> RecordPlan:
-        """Return the plan for the gateway's addresses, now that it runs.
+        """Return the plan for the addresses of the gateway, which runs now.
 
-        Fails with PLAN_OUTDATED when other addresses were shown.
+        Fails with PLAN_OUTDATED when the plan showed other addresses.
         """
         wanted = records_for(self.zone.host, targets, self.zone.owner)
         if self.wanted is not None and self.wanted != wanted:
-            why = f"the gateway of {self.zone.host} has other addresses now, {' '.join(targets)}, than were shown"
+            why = f"the gateway of {self.zone.host} has other addresses now, {' '.join(targets)}, than the plan showed"
             raise Failure(ExitCode.PLAN_OUTDATED, why, "run `inv plan` and decide again")
         return replace(self, wanted=wanted)
 
 
 def records_for(host: str, targets: Sequence[str], owner: str) -> frozenset[RecordSet]:
-    """Return the record sets of `owner` for `host`: `targets` are addresses, or the one name of a load balancer."""
+    """Return the record sets of `owner` for `host`. `targets` are addresses, or the one name of a load balancer."""
     if not targets:
-        message = f"the gateway has no address to publish for {host}"
-        raise Failure(ExitCode.DNS_REFUSED, message, "look at `inv gateway.status`")
+        why = f"the gateway has no address to publish for {host}"
+        raise Failure(ExitCode.DNS_REFUSED, why, "run `inv gateway.status`, and try again when the gateway runs")
     kind = "A" if all(target[-1].isdigit() for target in targets) else "CNAME"  # no top-level domain ends in a digit
     return frozenset({RecordSet(f"{host}.", kind, tuple(sorted(targets))), ownership(host, owner)})
 
@@ -114,19 +114,19 @@ def records_for(host: str, targets: Sequence[str], owner: str) -> frozenset[Reco
 def changes_between(read: frozenset[RecordSet], wanted: frozenset[RecordSet]) -> tuple[RecordChange, ...]:
     """Return the batch that leads from what was read to what is wanted.
 
-    It compares and swaps: what is stale is deleted with exactly the values that were read, so Route 53 refuses the
-    whole batch when somebody wrote in between. An UPSERT would overwrite them.
+    The batch compares and swaps. It deletes stale record sets with exactly the values that were read, so Route 53
+    refuses the whole batch when somebody wrote in between. An UPSERT would overwrite their values.
     """
     stale = [RecordChange("DELETE", found) for found in sorted(read - wanted)]
     return (*stale, *(RecordChange("CREATE", found) for found in sorted(wanted - read)))
 
 
 def refuse_foreign(read: Iterable[RecordSet], host: str, owner: str) -> None:
-    """Fail with DNS_REFUSED for records without this owner's TXT: they are neither replaced nor deleted."""
+    """Fail with DNS_REFUSED for records without the TXT of `owner`. Such records are never replaced or deleted."""
     read = list(read)
     if read and not owned(read, host, owner):
         holder = next((found.values[0] for found in read if found.type == "TXT"), "someone who left no owner record")
-        remedy = "choose another name, or take it over: inv dns.update --adopt"
+        remedy = "choose another name, or take it over with `inv dns.update --adopt`"
         raise Failure(ExitCode.DNS_REFUSED, f"{host} belongs to {holder}", remedy)
 
 
@@ -137,14 +137,14 @@ def owned(read: Iterable[RecordSet], host: str, owner: str) -> bool:
 
 
 def ownership(host: str, owner: str) -> RecordSet:
-    """Return the TXT that says whose the records of `host` are."""
+    """Return the TXT that names the owner of the records of `host`."""
     return RecordSet(f"{OWNER_PREFIX}.{host}.", "TXT", (f'"{owner}"',))
 
 
 def chosen_zone(named: Iterable[Document], of_vpc: Iterable[Document], name: str, vpc: str | None) -> str:
-    """Return the id of the one zone called `name` that belongs to the VPC, or is public where there is no VPC.
+    """Return the id of the zone called `name`: the private zone of `vpc`, or the public zone without a VPC.
 
-    Fails with DNS_REFUSED when there is none, or more than one.
+    Fails with DNS_REFUSED when there is no such zone, or more than one.
     """
     of_vpc = list(of_vpc)
     in_vpc = {zone["HostedZoneId"] for zone in of_vpc}
@@ -154,8 +154,12 @@ def chosen_zone(named: Iterable[Document], of_vpc: Iterable[Document], name: str
     if elsewhere and not fitting:
         why = f"the zone {name} of {vpc} belongs to AWS account {elsewhere}"
         raise Failure(ExitCode.DNS_REFUSED, why, "sign in as a role there that has policies/dns.json")
-    if len(fitting) != 1:
-        kind = f"private zone {name} of {vpc}" if vpc else f"public zone {name}"
-        remedy = "create it, or correct dns.vpc_id and gateway.region" if not fitting else "keep one of them"
-        raise Failure(ExitCode.DNS_REFUSED, f"there are {len(fitting)} of the {kind}, and one is needed", remedy)
+    kind, where = ("private", f" in VPC {vpc}") if vpc else ("public", "")
+    domain = name.rstrip(".")
+    if not fitting:
+        why = f"Route 53 has no {kind} zone {domain}{where}"
+        raise Failure(ExitCode.DNS_REFUSED, why, "create it, or correct dns.vpc_id or gateway.region")
+    if len(fitting) > 1:
+        why = f"Route 53 has {len(fitting)} {kind} zones {domain}{where}"
+        raise Failure(ExitCode.DNS_REFUSED, why, "keep only one of them")
     return fitting[0]

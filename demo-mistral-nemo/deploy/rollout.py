@@ -1,9 +1,9 @@
-"""Applying the plan of fleet and service, and following the deployment until it is ready. How far it is: readiness.py.
+"""Applies the plan of fleet and service, and follows the deployment until it is ready. readiness.py says how far it is.
 
-A deploy follows the deployment that it submitted, by number. One that somebody else submits meanwhile is theirs, and
-nothing of it is touched. What was there before keeps serving whenever dstack allows it: a rollout that fails is rolled
-back. A first deployment that fails is stopped, so that nothing is left that costs money and answers nobody. Ctrl-C
-rolls nothing back: running it again continues.
+A deploy follows the deployment that it submitted, by number. It does not touch a deployment that somebody else submits
+meanwhile. A rollout that fails is rolled back, and what was there before keeps serving whenever dstack allows it. A
+first deployment that fails is stopped, so that nothing is left that costs money and does not answer. Ctrl-C rolls
+nothing back: running it again continues.
 """
 
 import time
@@ -21,13 +21,13 @@ from deploy.existing import stop
 from deploy.guards import refuse_offers
 from deploy.outdated import AGAIN, refuse_changed_fleet, refuse_unseen
 from deploy.plans import Plan
-from deploy.readiness import crashes, late, readiness
+from deploy.readiness import crashes, readiness, timeout_failure
 
 
 def deploy(api: Api, plan: Plan, notify: Notify) -> Run:
     """Apply `plan` of fleet and service, and wait until its deployment is ready or asleep.
 
-    Raises the Failure that ended it, which says what became of the service.
+    Raises the Failure that ended it. Its problem also says what became of the service.
     """
     environment, name = plan.environment, plan.environment.run_name
     before = plan.run_plan.current
@@ -47,7 +47,7 @@ def deploy(api: Api, plan: Plan, notify: Notify) -> Run:
 
 
 def _deploy_fleet(api: Api, plan: Plan, notify: Notify) -> None:
-    """Apply exactly the plan of the fleet. Only what is deleted first, to be recreated, is planned again."""
+    """Apply exactly the plan of the fleet. Only a fleet that is deleted and recreated is planned again."""
     name, fleet, planned = plan.environment.run_name, plan.fleet, plan.fleet_plan
     if fleet.change == Change.UNCHANGED:
         return
@@ -65,9 +65,9 @@ def _deploy_fleet(api: Api, plan: Plan, notify: Notify) -> None:
 
 
 def _planned_again(api: Api, plan: Plan) -> RunPlan:
-    """Return dstack's plan of the service after this deploy itself changed what it depends on.
+    """Return dstack's new plan of the service, after this deploy itself changed something that it depends on.
 
-    Fails with PLAN_OUTDATED when it would do anything that was not shown.
+    Fails with PLAN_OUTDATED when the new plan does anything that was not shown.
     """
     environment = plan.environment
     run_plan = api.plan_run(environment.service, api.run(environment.run_name))
@@ -80,7 +80,7 @@ def _submit(api: Api, run_plan: RunPlan, name: str, notify: Notify) -> Run:
     run = api.apply_run(run_plan)
     if run_plan.current and run_plan.action == "update" and run.id != run_plan.current.id:
         stop(api, name, notify)  # dstack starts a new run where the one to update has ended
-        why = f"somebody stopped {name} meanwhile: the run that this started in its place was stopped"
+        why = f"somebody stopped {name} after it was planned, so dstack started a new run, which was stopped again"
         raise Failure(ExitCode.PLAN_OUTDATED, why, AGAIN)
     return run
 
@@ -91,13 +91,13 @@ def _follow_or_settle(api: Api, plan: Plan, run: Run, notify: Notify) -> Run:
     try:
         return follow(api, environment, notify, run)
     except Passing as failure:  # nobody knows how far it is, so nothing speaks against it
-        again = f"run inv deploy --env {environment.name} again when the server answers: it continues"
-        why = f"{failure} (deployment {run.deployment_num} is not rolled back; {again})"
-        raise Failure(failure.code, why) from None
+        why = f"{failure.problem} (deployment {run.deployment_num} is not rolled back)"
+        remedy = f"run `inv deploy --env {environment.name}` again when the server answers: it continues"
+        raise Failure(failure.code, why, remedy) from None
     except Exception as failure:  # a mistake of ours too: what was submitted must not run on because of it
         became = _settle(api, plan, run, notify)
         if isinstance(failure, Failure):
-            raise Failure(failure.code, f"{failure} ({became})") from None
+            raise Failure(failure.code, f"{failure.problem} ({became})", failure.remedy) from None
         notify(f"{environment.run_name}: {became}")
         raise
 
@@ -105,14 +105,14 @@ def _follow_or_settle(api: Api, plan: Plan, run: Run, notify: Notify) -> Run:
 def follow(api: Api, environment: Environment, notify: Notify, run: Run, earlier: Collection[str] = ()) -> Run:
     """Wait until every replica of the deployment that `run` is at passes its probes, or until it is asleep.
 
-    `earlier`: ids of crashes that count no more, see `readiness`.
+    `earlier`: ids of crashes that do not count, see `readiness`.
 
-    Raises the Failure that ended it: PLAN_OUTDATED as soon as another deployment has taken its place.
+    Raises the Failure that ended the rollout. It is PLAN_OUTDATED when another deployment has taken its place.
     """
     name, number, since = environment.run_name, run.deployment_num, time.monotonic()
     now, had_machine, arrived = run, False, 0
     while True:
-        found, shown = readiness(now, earlier), now.deployment_num == number
+        found, shown = readiness(now, earlier, env=environment.name), now.deployment_num == number
         notify(found.summary if shown else "waiting for the server to show the new deployment")
         waited = time.monotonic() - since
         if shown and (found.ready or (found.surplus and waited > environment.timeouts.stop)):
@@ -121,7 +121,7 @@ def follow(api: Api, environment: Environment, notify: Notify, run: Run, earlier
             since, had_machine, arrived = time.monotonic(), False, found.arrived
         if found.has_machine and not had_machine:  # one that is lost again, with its image, gets no more time
             since, had_machine = time.monotonic(), True
-        too_late = None if found.surplus else late(environment, had_machine, time.monotonic() - since)
+        too_late = None if found.surplus else timeout_failure(environment, had_machine, time.monotonic() - since)
         if failure := found.failure or too_late:
             for line in api.log_tail(name, found.crashed.id) if found.crashed else []:
                 notify(f"  | {line}")
@@ -134,7 +134,7 @@ def followed(api: Api, run: Run, name: str) -> Run:
     """Return `run` as it is now. Fails with PLAN_OUTDATED when somebody else changed or deleted it."""
     now = api.run(name)
     if now is None:
-        raise Failure(ExitCode.PLAN_OUTDATED, f"run {name} is gone: somebody deleted it", AGAIN)
+        raise Failure(ExitCode.PLAN_OUTDATED, f"somebody deleted run {name}", AGAIN)
     if _overtaken(now, run):
         what = "another run of that name" if now.id != run.id else f"deployment {now.deployment_num}"
         why = f"somebody else submitted {what} of {name} after deployment {run.deployment_num} of this command"
@@ -147,18 +147,19 @@ def _overtaken(now: Run, submitted: Run) -> bool:
 
 
 def _settle(api: Api, plan: Plan, submitted: Run, notify: Notify) -> str:
-    """Undo what failed, if it is still what this command submitted. Returns what became of the service."""
+    """Undo the deployment that failed, if nobody submitted another one. Return what became of the service."""
     try:
         return _roll_back(api, plan, submitted, notify)
     except Failure as failure:
-        return f"not rolled back: {failure}; see `inv status --env {plan.environment.name}`"
+        return f"not rolled back: {failure.problem}, see `inv status --env {plan.environment.name}`"
 
 
 def _roll_back(api: Api, plan: Plan, submitted: Run, notify: Notify) -> str:
+    """Roll back to the deployment before, or stop a first one. Return what became of the service."""
     name, before = plan.environment.run_name, plan.run_plan.current
     run = api.run(name)
     if run is None or not run.active:
-        return "nothing of it runs"
+        return "nothing runs"
     if _overtaken(run, submitted):
         return f"nothing was rolled back: what runs now is somebody else's deployment {run.deployment_num}"
     if before and before.id == run.id:

@@ -1,7 +1,7 @@
-"""Route 53: the hosted zone that the service's gateway serves, and the service's records in it.
+"""Reads and writes the service's records in Route 53, in the hosted zone of its gateway's domain.
 
-Whose records are whose is decided in records.py. Reading takes the same few calls however large the zone is, and
-nothing is written when nothing differs.
+records.py decides which records belong to which service. Reading takes the same few calls however large the zone is.
+Nothing is written when nothing differs.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ INSYNC = {"Delay": 5, "MaxAttempts": 36}  # seconds, polls; Route 53 propagates 
 
 @dataclass(frozen=True)
 class Zone:
-    """A hosted zone, and the name in it that is this service's. Everything fails with DNS_REFUSED, quoting AWS."""
+    """A hosted zone, and the service's name in it. Methods fail with DNS_REFUSED and quote AWS."""
 
     client: Any
     id: str
@@ -48,9 +48,9 @@ class Zone:
     owner: str
 
     def read(self) -> frozenset[RecordSet]:
-        """Return the address and the owner of exactly our two names; a name has few sets, so one page holds them all.
+        """Return the record sets of the service's two names: the address and the owner.
 
-        Other types at our name, such as TXT or CAA, belong to others.
+        A name has few record sets, so one page holds them all. Other types at the name, e.g. CAA, are not ours.
         """
         found = set()
         for name, types in ((f"{self.host}.", {"A", "CNAME"}), (f"{OWNER_PREFIX}.{self.host}.", {"TXT"})):
@@ -61,9 +61,9 @@ class Zone:
         return frozenset(found)
 
     def write(self, changes: Sequence[RecordChange], read: frozenset[RecordSet], wanted: frozenset[RecordSet]) -> None:
-        """Apply the batch that leads from `read` to `wanted`, and wait until all of Route 53's servers answer with it.
+        """Apply the batch that leads from `read` to `wanted`, and wait until all servers of Route 53 answer with it.
 
-        Fails with PLAN_OUTDATED, and nothing is written, when somebody changed what was read.
+        Fails with PLAN_OUTDATED and writes nothing when somebody changed the records since they were read.
         """
         batch = {"Changes": [change.to_aws() for change in changes]}
         with _explained(f"changing {self.host}"):
@@ -73,21 +73,21 @@ class Zone:
                 if error.response["Error"]["Code"] != "InvalidChangeBatch":
                     raise
                 now = self.read()
-                if now == wanted:  # an answer was lost, so boto3 asked again for what was done already
+                if now == wanted:  # an answer was lost, and boto3 sent the same batch again
                     return
                 if now == read:
                     raise
-                why = f"somebody changed the records of {self.host} meanwhile"
+                why = f"somebody changed the records of {self.host} after they were read"
                 raise Failure(ExitCode.PLAN_OUTDATED, why, "run `inv plan` and decide again") from None
             waiter = self.client.get_waiter("resource_record_sets_changed")
             waiter.wait(Id=answer["ChangeInfo"]["Id"], WaiterConfig=INSYNC)
 
 
 def zone_of(environment: Environment) -> Zone:
-    """Return the environment's zone: of those with its name the VPC's private one, or the public one without a VPC."""
+    """Return the zone of the gateway's domain: the private zone of dns.vpc_id, or the public zone without a VPC."""
     if environment.gateway is None:
-        message = f"{environment.file} has no gateway, so there is no record to keep"
-        raise Failure(ExitCode.SETTINGS_INVALID, message)
+        why = f"{environment.file} has no gateway, so the service has no records"
+        raise Failure(ExitCode.SETTINGS_INVALID, why, "add a gateway to it, or choose another environment with --env")
     domain, region = environment.gateway["domain"], environment.gateway["region"]
     vpc = environment.dns.vpc_id if environment.dns else None
     where = f" of {vpc} in {region}" if vpc else ""
@@ -95,7 +95,7 @@ def zone_of(environment: Environment) -> Zone:
         client = _client(region)
         named = _named(client, domain)
         of_vpc, more = [], {"VPCId": vpc, "VPCRegion": region} if vpc else {}
-        while more:  # AWS's own zones are among them, of endpoints and service discovery: there can be many
+        while more:  # the list includes zones that AWS made for endpoints and service discovery: it can be long
             page = client.list_hosted_zones_by_vpc(**more)
             of_vpc += page["HostedZoneSummaries"]
             more = more | {"NextToken": page["NextToken"]} if "NextToken" in page else {}
@@ -104,9 +104,9 @@ def zone_of(environment: Environment) -> Zone:
 
 
 def holding(domain: str, region: str, run_name: str, project: str) -> list[Zone]:
-    """Return the zones named `domain`, of whatever VPC, in which the records of that run are this project's.
+    """Return the zones named `domain`, of any VPC, that have records of that run which this project owns.
 
-    A zone that may not be read is left out: what is in it was not written with these credentials.
+    Leaves out zones that these credentials may not read: they did not write the records there.
     """
     with _explained(f"looking for zones {domain}"):
         client = _client(region)
@@ -120,9 +120,9 @@ def holding(domain: str, region: str, run_name: str, project: str) -> list[Zone]
 
 
 def plan(environment: Environment, targets: Sequence[str], *, adopt: bool = False) -> RecordPlan:
-    """Plan the records for the gateway's addresses `targets`; without any they are still to be known.
+    """Plan the records for the gateway's addresses `targets`. Without targets, the addresses are not known yet.
 
-    Zone and owner are checked in any case. `adopt`: take over records that have another owner, or none.
+    Checks zone and owner in both cases. `adopt`: take over records that have another owner, or none.
     """
     zone = zone_of(environment)
     read = zone.read()
@@ -132,7 +132,7 @@ def plan(environment: Environment, targets: Sequence[str], *, adopt: bool = Fals
 
 
 def apply(planned: RecordPlan, targets: Sequence[str], notify: Notify) -> None:
-    """Apply exactly that plan now that the gateway runs at `targets`, and wait until Route 53 answers so."""
+    """Apply exactly that plan, now that the gateway runs at `targets`. Wait until Route 53 answers with them."""
     planned = planned.pointing_at(targets)
     if planned.changes and planned.wanted is not None:
         planned.zone.write(planned.changes, planned.read, planned.wanted)
@@ -141,7 +141,7 @@ def apply(planned: RecordPlan, targets: Sequence[str], notify: Notify) -> None:
 
 
 def publish(api: Api, environment: Environment, notify: Notify, *, dry_run: bool = False, adopt: bool = False) -> None:
-    """Point the service's name at its gateway, if it does not already, and wait until Route 53 answers so."""
+    """Point the service's name at its gateway, unless it does already. Wait until Route 53 answers with it."""
     if environment.dns is None:
         return notify(f"{environment.file} has no dns: nothing to do")
     gateway = api.gateway(environment.run_name)
@@ -153,7 +153,7 @@ def publish(api: Api, environment: Environment, notify: Notify, *, dry_run: bool
 
 
 def delete(zone: Zone, notify: Notify) -> None:
-    """Delete the service's records. Doing it twice is doing it once."""
+    """Delete the service's records. A second call does nothing."""
     read = zone.read()
     refuse_foreign(read, zone.host, zone.owner)
     if read:
@@ -162,7 +162,7 @@ def delete(zone: Zone, notify: Notify) -> None:
 
 
 def _client(region: str) -> Any:
-    """Return a client of Route 53. A profile that wants an MFA code asks on the terminal, or fails without one."""
+    """Return a client of Route 53. A profile that needs an MFA code asks for it on the terminal."""
     session = boto3.Session(region_name=region)
     providers = session._session.get_component("credential_provider")
     providers.get_provider("assume-role")._prompter = ask_code
@@ -176,13 +176,13 @@ def _named(client: Any, domain: str) -> list[Document]:
 
 @contextmanager
 def _explained(doing: str) -> Iterator[None]:
-    """Turn what boto3 raises inside the block into a Failure that says what was being done."""
+    """Turn what boto3 raises inside the block into a Failure that names the step `doing`."""
     try:
         yield
     except (ClientError, BotoCoreError) as error:
         answer = getattr(error, "response", None) or getattr(error, "last_response", {})  # the latter: while waiting
         status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode")
-        remedy = "fix that or wait, then run it again"
+        remedy = "fix it or wait, then run it again"
         if status == 403 or not (status or isinstance(error, PASSING)):
-            remedy = "it takes AWS credentials that are valid and have policies/dns.json: AWS_PROFILE, a role or a key"
+            remedy = "set valid AWS credentials that have policies/dns.json: AWS_PROFILE, a role or a key"
         raise Failure(ExitCode.DNS_REFUSED, f"AWS refused {doing}: {error}", remedy) from None

@@ -50,7 +50,8 @@ def _parts(planned: Plan) -> None:
 
 def _offers(planned: Plan) -> None:
     if not planned.offers:
-        console.print(f"[bold red]No offer:[/] {escape(str(no_offer(planned)))}")
+        reason = str(no_offer(planned))
+        console.print(f"[bold red]{escape(reason[:1].upper() + reason[1:])}[/]")
         return
     offer_table("Offers for a new replica, first tried first", planned.evaluation.first(OFFERS_SHOWN))
     if len(planned.offers) > OFFERS_SHOWN:

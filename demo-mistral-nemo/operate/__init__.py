@@ -1,4 +1,4 @@
-"""What a person does with a service besides deploying it.
+"""The tasks of a person with a service, besides deploying it.
 
 | file | what it does |
 |---|---|
@@ -12,7 +12,7 @@
 | sizes.py | how a model fits the machines on offer |
 | server.py | runs a dstack server on this machine |
 | dstack_cli.py | runs the dstack command line with this environment's server and token |
-| views.py | shows all that |
+| views.py | shows the results |
 """
 
 from typing import TYPE_CHECKING

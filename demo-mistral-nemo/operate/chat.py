@@ -1,4 +1,4 @@
-"""What the smoke test asks a chat model: its name, one token, a stream, JSON after a schema, a call of a tool."""
+"""The questions of the smoke test to a chat model: its name, one token, a stream, JSON by a schema, a tool call."""
 
 import json
 import time
@@ -9,7 +9,7 @@ import requests
 from console.connection import quoted
 from console.errors import ExitCode, Failure
 from deploy.documents.files import Document
-from operate.endpoint import Answer, Endpoint, entries, failed, milliseconds
+from operate.endpoint import SEE, Answer, Endpoint, entries, failed, milliseconds
 
 PATH = "chat/completions"
 THINKING_TOKENS = 1024  # a model with a reasoning parser thinks before it calls or writes JSON
@@ -22,7 +22,7 @@ TOOL = {"type": "function", "function": {"name": "weather", "description": "Weat
 
 @dataclass(frozen=True)
 class Stream:
-    """A streamed text, a thinking model's thoughts too, and the milliseconds until its first and last token."""
+    """A streamed text, with the thoughts of a reasoning model, and the milliseconds until its first and last token."""
 
     text: str
     first_token_ms: int
@@ -30,14 +30,15 @@ class Stream:
 
 
 def ask(endpoint: Endpoint, service: Document) -> Answer:
-    """Ask for the models, a one-token chat of each, a stream, JSON, and with TOOL_FLAGS a call.
+    """Ask for the models, one token of each model, a stream, JSON, and with TOOL_FLAGS a tool call.
 
-    Fails with SMOKE_FAILED; with SETTINGS_INVALID when the service's document does not name its model.
+    Fails with SMOKE_FAILED, and with SETTINGS_INVALID when the service's document does not name its model.
     """
     model = _model_name(service)
     listed, models_ms = endpoint.models()
     if model not in listed:
-        raise failed(f"{endpoint.url}/models lists {', '.join(listed) or 'nothing'}, not {model}")
+        problem = f"{endpoint.url}/models lists {', '.join(listed) or 'nothing'}, not {model}"
+        raise failed(problem, "correct service.model, or the model in service.commands")
     times = {"models_ms": models_ms, "chat_ms": _chats(endpoint, listed)[model]}
     stream = _stream(endpoint, {"model": model, "messages": HELLO, "max_tokens": 32, "stream": True})
     question: Document = {"model": model, "messages": WEATHER, "max_tokens": THINKING_TOKENS}
@@ -50,33 +51,35 @@ def ask(endpoint: Endpoint, service: Document) -> Answer:
 
 def _model_name(service: Document) -> str:
     if not (model := service.get("model")):
-        problem = "service.model is missing, which says what to ask for"
-        raise Failure(ExitCode.SETTINGS_INVALID, problem, "write it again in dstack/service.dstack.yml")
+        remedy = "write the name of the model into dstack/service.dstack.yml"
+        raise Failure(ExitCode.SETTINGS_INVALID, "service.model is missing", remedy)
     return str(model["name"] if isinstance(model, dict) else model)
 
 
 def _chats(endpoint: Endpoint, models: list[str]) -> dict[str, int]:
-    """Return the milliseconds until one token of each model; LoRA adapters are listed as models, too."""
+    """Return the milliseconds until one token of each model. vLLM lists LoRA adapters as models, too."""
     times = {}
     for model in models:
         answer = endpoint.ask(PATH, {"model": model, "messages": HELLO, "max_tokens": 1})
         if not entries(answer, "choices"):
-            raise failed(f"{answer.url} answered for {model} without a choice: {quoted(answer.text)}")
+            raise failed(f"{answer.url} answered for {model} without a choice: {quoted(answer.text)}", SEE)
         times[model] = milliseconds(answer)
     return times
 
 
 def _city(endpoint: Endpoint, body: Document) -> int:
-    """Return the milliseconds until an answer that has a city in JSON: in the text, or in the arguments of a call."""
+    """Return the milliseconds until an answer with a city in JSON, in its text or in the arguments of a tool call."""
     answer = endpoint.ask(PATH, body)
     try:
         message = entries(answer, "choices")[0]["message"]
         text = message["tool_calls"][0]["function"]["arguments"] if "tools" in body else message["content"]
         json.loads(text)["city"]
     except (ValueError, KeyError, TypeError, IndexError):
-        asked = "a tool (TOOL_FLAGS in dstack/service.dstack.yml)" if "tools" in body else "a JSON schema"
+        asked, remedy = "a JSON schema", SEE
+        if "tools" in body:
+            asked, remedy = "a tool", "check TOOL_FLAGS in dstack/service.dstack.yml"
         problem = f"{answer.url}, asked with {asked}, answers without a city: {quoted(answer.text, 400)}"
-        raise failed(problem) from None
+        raise failed(problem, remedy) from None
     return milliseconds(answer)
 
 
@@ -91,14 +94,15 @@ def _stream(endpoint: Endpoint, body: Document) -> Stream:
                     first_ms = first_ms or _milliseconds_since(started)
                     text += _piece(line)
         except (requests.RequestException, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise failed(f"{answer.url}: the stream broke off after {text!r}: {quoted(str(error))}") from None
+            raise failed(f"{answer.url}: the stream broke off after {text!r}: {quoted(str(error))}", SEE) from None
     if not done or not text:
-        raise failed(f"{answer.url}: the stream ended without {'text' if done else '[DONE]'}, after {text!r}")
+        problem = f"{answer.url}: the stream ended without {'text' if done else '[DONE]'}, after {text!r}"
+        raise failed(problem, SEE)
     return Stream(text, first_ms, _milliseconds_since(started))
 
 
 def _piece(line: str) -> str:
-    """Return the text in a line of a stream, a thought or a part of the answer."""
+    """Return the text in a line of a stream: a thought, or a part of the answer."""
     deltas = [choice["delta"] for choice in json.loads(line.removeprefix("data: "))["choices"]]
     return "".join(delta.get("content") or delta.get("reasoning") or "" for delta in deltas)
 

@@ -25,7 +25,7 @@ class Finding:
 
 
 def examine(environment: Environment) -> Iterator[Finding]:
-    """Yield the finding of each check. Raise the Failure of the first that fails: later checks depend on it."""
+    """Yield the finding of each check. Raise the Failure of the first check that fails: later ones depend on it."""
     api = Api(environment)
     checks: dict[str, Callable[[Api, Environment], str]] = {
         "settings": _check_settings,
@@ -42,10 +42,10 @@ def examine(environment: Environment) -> Iterator[Finding]:
 
 
 def check_secrets(api: Api, environment: Environment) -> str:
-    """Return what is known about the service's secrets. Fails with SECRET_MISSING, before anything is rented.
+    """Return what is known about the service's secrets. Fails with SECRET_MISSING before anything is rented.
 
-    A user who may not list secrets is let through if the running service has the same ones. A new one is refused:
-    dstack ends a whole service, with all its replicas, when a single replica refers to a missing secret.
+    When the user may not list secrets, it accepts those that the running service has, and refuses new ones: dstack ends
+    a whole service, with all its replicas, when a single replica refers to a missing secret.
     """
     wanted = set(environment.secrets)
     if not wanted:
@@ -72,8 +72,8 @@ def _check_unlisted_secrets(api: Api, environment: Environment, wanted: set[str]
     if unknown := sorted(wanted - set(referred(run.run_spec))):
         secrets = ", ".join(unknown)
         problem = f"the secret {secrets} is new to {environment.run_name}, and your role may not list secrets"
-        remedy = "a missing secret would end the service: let a manager of the project deploy this once"
-        raise Failure(ExitCode.SECRET_MISSING, problem, remedy)
+        problem += ": if it is missing, dstack ends the service"
+        raise Failure(ExitCode.SECRET_MISSING, problem, "let a manager of the project deploy this once")
     return f"{names}: the running service has the same"
 
 

@@ -11,7 +11,7 @@ from deploy.environments import Environment
 
 
 def run(environment: Environment, words: Sequence[str]) -> NoReturn:
-    """Replace this process by `dstack` with these words; its output and exit code are dstack's own.
+    """Replace this process by `dstack` with these words. Its output and exit code are dstack's own.
 
     Fails with SETTINGS_INVALID when there is nothing to run, no token, or no dstack beside this Python.
     """
@@ -28,17 +28,17 @@ def run(environment: Environment, words: Sequence[str]) -> NoReturn:
 
 
 def refuse(words: Sequence[str], environment_name: str) -> None:
-    """Fail with SETTINGS_INVALID for no command, and for `apply`: it compares more than the files, and may restart."""
+    """Fail with SETTINGS_INVALID without a command, and for `apply`, which may restart a service that inv deployed."""
     if not words:
         problem = "`inv dstack` has no command to run"
-        raise Failure(ExitCode.SETTINGS_INVALID, problem, "write it behind two dashes, e.g. inv dstack -- ps -v")
+        raise Failure(ExitCode.SETTINGS_INVALID, problem, "write it behind two dashes, e.g. `inv dstack -- ps -v`")
     if words[0] == "apply":
         problem = "`dstack apply` would restart a service that inv deployed"
-        raise Failure(ExitCode.SETTINGS_INVALID, problem, f"run inv deploy --env {environment_name}")
+        raise Failure(ExitCode.SETTINGS_INVALID, problem, f"run `inv deploy --env {environment_name}`")
 
 
 def variables_of(environment: Environment) -> dict[str, str]:
-    """Return what tells dstack's command line where to work; the token is in no argument."""
+    """Return the environment variables for dstack's command line. So the token is in no argument."""
     return {
         "DSTACK_SERVER_URL": environment.server_url,
         "DSTACK_TOKEN": environment.token,
@@ -47,5 +47,5 @@ def variables_of(environment: Environment) -> dict[str, str]:
 
 
 def words_behind_dashes(words: Sequence[str]) -> list[str]:
-    """Return what stands behind the first `--` of a command line, which invoke leaves alone."""
+    """Return the words behind the first `--` of a command line. invoke does not read them."""
     return list(words[words.index("--") + 1 :]) if "--" in words else []

@@ -1,4 +1,4 @@
-"""An OpenAI API as a caller sees it; whatever is wrong with an answer fails with SMOKE_FAILED and quotes it."""
+"""Asks an OpenAI API like a caller. A wrong answer fails with SMOKE_FAILED and is quoted."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -11,11 +11,12 @@ from deploy.documents.files import Document
 
 ANSWER_SECONDS = 120
 MILLISECOND = timedelta(milliseconds=1)
+SEE = "see `inv status`, `inv logs`"
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What an endpoint answered. `times`: milliseconds until each answer, by what was asked, such as `chat_ms`."""
+    """What an endpoint answered. `times`: milliseconds until each answer, by question, e.g. `chat_ms`."""
 
     url: str
     model: str
@@ -23,19 +24,19 @@ class Answer:
     text: str
 
     def as_json(self) -> Document:
-        """Return what `--json` prints of it."""
+        """Return the answer as `inv smoke --json` prints it."""
         return {"url": self.url, "model": self.model, **self.times, "text": self.text}
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """The API at `url`, which ends in `/v1`, asked in `session`."""
+    """The API at `url`, which ends in `/v1`. `session` sends the requests."""
 
     url: str
     session: requests.Session
 
     def ask(self, path: str, body: Document | None = None) -> requests.Response:
-        """Return the answer to a POST of `body`, or to a GET without one; one that is streamed is still to be read."""
+        """Return the answer to a POST of `body`, or to a GET without a body. A streamed answer is not read yet."""
         url = f"{self.url}/{path}"
         method, stream = ("GET", False) if body is None else ("POST", "stream" in body)
         limits = (CONNECT_SECONDS, ANSWER_SECONDS)
@@ -43,13 +44,14 @@ class Endpoint:
             answer = self.session.request(method, url, json=body, stream=stream, timeout=limits, allow_redirects=False)
             refusal = "" if answer.ok else quoted(answer.text)
         except requests.RequestException as error:
-            raise failed(f"the endpoint does not answer: {quoted(str(error))}") from None
+            raise failed(f"the endpoint does not answer: {quoted(str(error))}", SEE) from None
         if answer.is_redirect:
-            raise failed(f"{url} redirects to {answer.headers['location']}: does server.url have the right address?")
+            target = answer.headers["location"]
+            raise failed(f"{url} redirects to {target}", "correct server.url in the environment's file")
         if answer.status_code in (401, 403):
-            raise failed(f"{url} answers {answer.status_code}: is DSTACK_TOKEN a token of this project?")
+            raise failed(f"{url} answers {answer.status_code}", "set DSTACK_TOKEN to a token of this project")
         if not answer.ok:
-            raise failed(f"{url} answers {answer.status_code}: {refusal}", "see `inv status`, `inv logs`")
+            raise failed(f"{url} answers {answer.status_code}: {refusal}", SEE)
         return answer
 
     def models(self) -> tuple[list[str], int]:
@@ -59,18 +61,19 @@ class Endpoint:
 
 
 def entries(answer: requests.Response, key: str) -> list[Document]:
-    """Return the list under `key`: a wrong host name gets a web page with status 200, so the body counts."""
+    """Return the list under `key` of an answer. A wrong host may send a web page with status 200, which fails here."""
     try:
         return [dict(entry) for entry in answer.json()[key]]
     except (ValueError, KeyError, TypeError):
-        raise failed(f"{answer.url} is no OpenAI API, it answers: {quoted(answer.text)}") from None
+        problem = f"{answer.url} is no OpenAI API, it answers: {quoted(answer.text)}"
+        raise failed(problem, f"check the address, and {SEE}") from None
 
 
 def milliseconds(answer: requests.Response) -> int:
-    """Return how long an answer took."""
+    """Return the milliseconds that an answer took."""
     return round(answer.elapsed / MILLISECOND)
 
 
 def failed(problem: str, remedy: str = "") -> Failure:
-    """Return the failure of a smoke test."""
+    """Return the Failure of a smoke test."""
     return Failure(ExitCode.SMOKE_FAILED, problem, remedy)

@@ -1,4 +1,4 @@
-"""The kind of model that this service serves: it decides what is asked and what is measured."""
+"""The kind of model that this service serves: it decides what the smoke test asks and what a load test measures."""
 
 from capacity.errors import SizingError
 from capacity.served import served_model

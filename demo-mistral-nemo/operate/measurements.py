@@ -1,4 +1,4 @@
-"""What a load test measures of each kind of model, and the report that is made of AIPerf's summary."""
+"""The metrics of a load test for each kind of model, and the report from AIPerf's summary."""
 
 from dataclasses import asdict, dataclass
 
@@ -9,7 +9,7 @@ PERCENTILES = ("p50", "p90", "p99")
 
 @dataclass(frozen=True)
 class Metric:
-    """A number by its name in the report, its title for people, and its key in AIPerf's summary."""
+    """A metric: its name in the report, its title for people, and its key in AIPerf's summary."""
 
     name: str
     title: str
@@ -18,9 +18,9 @@ class Metric:
 
 @dataclass(frozen=True)
 class Measured:
-    """What is measured of one kind of model, and the load that is sent unless flags say otherwise.
+    """The metrics for one kind of model, and the load that is sent when no flags change it.
 
-    `output_tokens` is None where an answer has no tokens.
+    `output_tokens` is None when an answer has no tokens.
     """
 
     input_tokens: int
@@ -52,7 +52,7 @@ KINDS = {
 
 @dataclass(frozen=True)
 class Load:
-    """The load that is sent: concurrent requests, how many in all, tokens of a prompt and of an answer."""
+    """The load that is sent: concurrent requests, all requests, tokens of a prompt and of an answer."""
 
     concurrency: int
     requests: int
@@ -70,7 +70,7 @@ class Latency:
 
 @dataclass(frozen=True)
 class Rate:
-    """How many a second, and USD for a million of them."""
+    """The number a second, and USD for a million of them."""
 
     metric: Metric
     per_second: float
@@ -79,9 +79,9 @@ class Rate:
 
 @dataclass(frozen=True)
 class Report:
-    """A load test. `load` is what was asked for, but its tokens are the means that were counted.
+    """The report of a load test. `input_tokens` and `output_tokens` are the counted means.
 
-    `price_per_hour` in USD, of all replicas in `gpus` together.
+    `price_per_hour` is in USD, for all replicas in `gpus` together.
     """
 
     run: str
@@ -96,7 +96,7 @@ class Report:
     output_tokens: float | None = None
 
     def as_json(self) -> Document:
-        """Return what `--json` prints of it, and report.json keeps."""
+        """Return the report as `inv bench --json` prints it and report.json has it."""
         load = {name: value for name, value in asdict(self.load).items() if value is not None}
         counted = {"input_tokens": self.input_tokens, "output_tokens": self.output_tokens}
         found: Document = {"run": self.run, "model": self.model, "gpus": list(self.gpus), "tool": self.tool}
@@ -128,12 +128,12 @@ def rates(measured: Measured, summary: Document, price_per_hour: float) -> tuple
 
 
 def tokens_counted(measured: Measured, summary: Document, direction: str) -> float | None:
-    """Return the mean of the tokens of prompts ("input") or answers ("output"); None where answers have none."""
+    """Return the mean number of tokens of prompts ("input") or answers ("output"); None when answers have no tokens."""
     if measured.output_tokens is None:
         return None
     return float(round(summary[f"{direction}_sequence_length"]["avg"], 1))
 
 
 def dollars_per_million(price_per_hour: float, per_second: float) -> float:
-    """Return USD for a million tokens, or requests, on machines in USD per hour that are as busy all the time."""
+    """Return USD for a million tokens or requests, on machines in USD per hour that are always so busy."""
     return price_per_hour / (per_second * 3600) * 1e6

@@ -1,7 +1,6 @@
-"""Runs a dstack server on this machine, for evaluation. Its state is in .dstack/, the clouds' keys come from .env.
+"""Runs a dstack server on this machine, for evaluation. Its state is in .dstack/. The clouds' keys come from .env.
 
-The server gets the keys through its API and keeps them in its database, .dstack/data/sqlite.db. No other file has
-them.
+The server gets the keys through its API and keeps them only in its database, .dstack/data/sqlite.db.
 """
 
 import os
@@ -21,7 +20,7 @@ from deploy.api import Api
 from deploy.dstack.client import Notify
 from deploy.dstack.polling import poll
 from deploy.environments import ROOT, Environment, variables_of
-from deploy.existing import everything
+from deploy.existing import existing_resources
 
 FOLDER = ROOT / ".dstack"
 LOG = FOLDER / "server.log"  # errors and warnings
@@ -46,13 +45,13 @@ def run(environment: Environment, notify: Notify) -> None:
         if process.poll() is None:
             _configure(api, keys, known=known)
             notify(f"{environment.server_url} is ready, project {environment.project}; in another terminal: inv deploy")
-            notify("GPUs go on running, and billing, when this stops or the laptop closes; inv destroy ends them")
+            notify("GPUs keep running, and are billed, when this stops or the laptop closes; `inv destroy` ends them")
         process.wait()
         problem = f"`dstack server` exited with {process.returncode}: {_last_line()}"
         raise Failure(ExitCode.SERVER_UNREACHABLE, problem, f"see {LOG.relative_to(ROOT)}")
     except KeyboardInterrupt:
         with suppress(Failure):  # the server may not have started yet
-            for resource in everything(api, environment):
+            for resource in existing_resources(api, environment):
                 notify(f"still there: {resource}; to end it, run inv server again and then inv destroy")
     finally:
         process.terminate()

@@ -1,4 +1,4 @@
-"""How a model fits a GPU, or the machines that this service is offered."""
+"""Sizes a model on a GPU, or on the machines on offer for this service."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -23,16 +23,16 @@ def sizes(
     weights: str = "",
     gpu_memory: str = "",
 ) -> list[Size]:
-    """Return how the model fits a GPU of `gpu_memory` GiB, or else each kind of machine on offer for this service.
+    """Return how the model fits a GPU of `gpu_memory` GiB, or without it each kind of machine on offer.
 
-    `overrides` are vLLM's flags by name. Below them are this service's flags, or vLLM's own defaults for the model of
+    `overrides` are vLLM's flags by name. They go over this service's flags, or over vLLM's defaults for the model of
     `config`. Fails with SETTINGS_INVALID.
     """
     with _sizing_errors_as_failures():
         model = sources.read_model(config, sources.size_in_gib("--weights", weights) if weights else None)
-        own = {} if config else service_flags(environment.service)
+        written = {} if config else service_flags(environment.service)
         with errors_at("vLLM's flags"):
-            flags = Flags.model_validate(own | {name: value for name, value in overrides.items() if value})
+            flags = Flags.model_validate(written | {name: value for name, value in overrides.items() if value})
         if gpu_memory:
             gib = sources.size_in_gib("--gpu-memory", gpu_memory)
             return [size_on(cards.card_with(gib, flags.tensor_parallel), model, flags)]
@@ -40,7 +40,7 @@ def sizes(
 
 
 def _offered_cards(environment: Environment) -> list[cards.Card]:
-    """Return every kind of machine among this service's offers; common cards where no server answers, and say so."""
+    """Return each kind of machine on offer. When no server answers, show that and return common cards."""
     try:
         offers = Api(environment).plan_run(environment.service, None, any_fleet=True).offers
     except Failure as failure:

@@ -1,6 +1,6 @@
-"""The smoke test: asks the endpoint like a caller, once, and takes the time.
+"""The smoke test: asks the endpoint once, like a caller, and measures how long the answers take.
 
-What is asked depends on the kind of model: chat.py or pictures.py. A repository has the file of its own kind alone.
+The questions depend on the kind of model: chat.py or pictures.py. A repository has only the file of its own kind.
 """
 
 import socket
@@ -19,14 +19,14 @@ from operate.endpoint import Answer, Endpoint
 from operate.kind import model_kind
 from operate.status import deployed
 
-REGISTRATION_SECONDS = 180.0  # so long may a busy dstack take to tell its proxy of a new replica; idle, up to 35
+REGISTRATION_SECONDS = 180.0  # a busy dstack may need so long to register a new replica at its proxy; an idle one 35
 RESOLVE_SECONDS = 10.0  # resolvers inside a VPC know a new record immediately
 
 Ask = Callable[[Endpoint, Document], Answer]
 
 
 def smoke_test(environment: Environment, run: Run | None, patience: float = 0.0) -> Answer:
-    """Ask the run's endpoint, see `check`.
+    """Ask the run's endpoint, see `check`, and return its answer.
 
     Fails with NOT_DEPLOYED when there is no run, with NOT_VERIFIED when a private name does not resolve here.
     """
@@ -40,10 +40,10 @@ def smoke_test(environment: Environment, run: Run | None, patience: float = 0.0)
 
 
 def check(url: str, token: str, service: Document, patience: float = 0.0) -> Answer:
-    """Ask `url` what the service's kind of model answers. Fails with SMOKE_FAILED, quoting the answer.
+    """Ask `url` the questions for the service's kind of model. Fails with SMOKE_FAILED and quotes the answer.
 
-    What fails is asked again for `patience` seconds: a proxy may not have heard of a new replica yet, and a replica
-    that leaves while a gateway scales cuts what it is answering.
+    After a failure, asks again for `patience` seconds. A proxy may not know a new replica yet, and a replica that is
+    stopped while a gateway scales breaks off its answers.
     """
     ask, endpoint = _questions(), Endpoint(url, Session(token))
     for _ in poll(patience):
@@ -53,15 +53,15 @@ def check(url: str, token: str, service: Document, patience: float = 0.0) -> Ans
 
 
 def _questions() -> Ask:
-    """Return `ask` of the module that is named after this service's kind of model."""
+    """Return the function `ask` of the module that has the name of this service's kind of model."""
     ask: Ask = import_module(f"operate.{model_kind()}").ask
     return ask
 
 
 def _resolves(url: str) -> bool:
-    """Return whether the host's name, of a private zone, has an address here; a new record may take its time.
+    """Return whether the host's name, in a private zone, resolves here. A new record may take a few seconds.
 
-    Where it has one, callers are: a gateway that takes no connections there is down.
+    Where the name resolves, callers may be: a gateway that takes no connections from there is down.
     """
     for _ in poll(RESOLVE_SECONDS):
         with suppress(OSError):

@@ -49,7 +49,7 @@ class Status:
 
 
 def deployed(environment: Environment, run: Run | None) -> tuple[Run, str]:
-    """Return the run, and the base URL of its API, which ends in `/v1`. Fails with NOT_DEPLOYED."""
+    """Return the run and the base URL of its API, which ends in `/v1`. Fails with NOT_DEPLOYED."""
     if run is None or not run.active or run.url is None:
         remedy = f"run `inv deploy --env {environment.name}`"
         raise Failure(ExitCode.NOT_DEPLOYED, f"{environment.run_name} is not deployed", remedy)

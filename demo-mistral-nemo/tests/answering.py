@@ -1,4 +1,4 @@
-"""A server on loopback that answers as a test says: what a dstack server says, or what one gets instead of it."""
+"""A server on loopback with prepared answers: those of a dstack server, or of something else at its address."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ Write = Callable[[str, str], None]
 
 @pytest.fixture(autouse=True)
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing here takes its time: look again at once."""
+    """Poll without waiting: nothing here takes time."""
     monkeypatch.setattr("deploy.dstack.polling.POLL_SECONDS", 0.01)
     monkeypatch.setattr("deploy.dstack.client.PAUSES", (0.01,))
     monkeypatch.setattr("deploy.rollout.POLL_SECONDS", 0.01)
@@ -91,7 +91,7 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture
 def person(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Person]:
-    """Somebody who types `inv` in a copy of this repository, before a server on which nothing is deployed."""
+    """A person who types `inv` in a copy of this repository, before a server on which nothing is deployed."""
     from person import Person  # dstack's server takes longer to import than most tests take
     from stand_in.server import Dstack
 
@@ -109,7 +109,7 @@ def api(server: Server, environment: Environment) -> Api:
 
 @pytest.fixture
 def deployed(person: Person) -> Person:
-    """Somebody whose `dev` is deployed; what was sent for it is forgotten."""
+    """A person whose `dev` is deployed; what was sent for it is forgotten."""
     done = person.inv("deploy", "--yes")
     assert done.code == 0, done.errors
     person.dstack.asked.clear()
@@ -118,7 +118,7 @@ def deployed(person: Person) -> Person:
 
 @pytest.fixture
 def in_production(person: Person) -> Person:
-    """Somebody whose `prod` is deployed; what was sent for it is forgotten."""
+    """A person whose `prod` is deployed; what was sent for it is forgotten."""
     done = person.inv("deploy", "--yes", "--env", "prod")
     assert done.code == 0, done.errors
     person.dstack.asked.clear()

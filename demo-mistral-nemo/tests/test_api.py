@@ -165,7 +165,7 @@ def test_a_service_that_leaves_its_gateway_keeps_https_which_means_nothing_then(
         (None, "main/x", "main/x"),  # the same gateway, registered there long ago
         (None, "other", "x"),
         ({"team": "chat"}, "main/x", "main/x"),
-        ({REFERENCE: "main/x"}, "x", "main/x"),  # made anew, and the run is not registered yet
+        ({REFERENCE: "main/x"}, "x", "main/x"),  # recreated, and the run is not registered yet
         ({REFERENCE: "x"}, "main/x", "x"),
         ({REFERENCE: "main/x"}, None, "main/x"),
     ],

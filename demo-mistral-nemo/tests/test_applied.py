@@ -40,7 +40,7 @@ def test_a_service_that_was_changed_while_its_fleet_was_updated_is_left_alone(en
     plan = plan_of(environment, server)
     plan.parts["fleet"] = Part(Change.IN_PLACE, (Difference("nodes", "0..2", "0..3"),))
     server.planned = run_plan(run_json(job(), deployment=1), {"env": {"A": "2"}, "replicas": 3})
-    with pytest.raises(Failure, match=r"is rolling \(replicas\), and rolling was shown") as refused:
+    with pytest.raises(Failure, match=r"the new plan is rolling \(replicas\), the shown plan was rolling") as refused:
         deploy(server, plan, print)  # type: ignore[arg-type]
     assert (refused.value.code, server.sent) == (ExitCode.PLAN_OUTDATED, [plan.fleet_plan])
 

@@ -1,4 +1,4 @@
-"""What is made of a load test's numbers, and what is said when there are none."""
+"""How a load test's numbers are shown, and the message when there are none."""
 
 from __future__ import annotations
 
@@ -120,13 +120,13 @@ def test_a_folder_that_can_not_be_is_refused_before_any_load(
 ) -> None:
     (tmp_path / "file").write_text("", encoding="utf-8")
     monkeypatch.setattr("shutil.which", lambda name: name)
-    with pytest.raises(Failure, match=r"^--folder: .* is no folder to write to: ") as failure:
+    with pytest.raises(Failure, match=r"^can't write to .* \(.*\); choose another --folder") as failure:
         bench.measure(environment, run(), tmp_path / folder, print, Load(1, 1, 1, 1))
     assert failure.value.code == ExitCode.SETTINGS_INVALID
 
 
 @pytest.mark.parametrize("name", ["report.json", "report.svg"])
-def test_a_report_that_can_not_be_left_is_said(tmp_path: Path, name: str) -> None:
+def test_a_report_that_can_not_be_written_is_reported(tmp_path: Path, name: str) -> None:
     (tmp_path / name).mkdir()
     with pytest.raises(Failure, match=f"{name} can't be written") as failure:
         bench.save(report_of("chat"), "<svg/>", tmp_path)
@@ -137,7 +137,7 @@ def test_the_tool_needs_no_proxy_for_this_machine(monkeypatch: pytest.MonkeyPatc
     monkeypatch.delenv("no_proxy", raising=False)
     monkeypatch.setenv("NO_PROXY", "intern.example.com")
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    here, there = bench.surroundings("http://127.0.0.1:3000/v1"), bench.surroundings("http://chat.example.com/v1")
+    here, there = bench.variables_for("http://127.0.0.1:3000/v1"), bench.variables_for("http://chat.example.com/v1")
     assert here["no_proxy"] == here["NO_PROXY"] == "intern.example.com,localhost,127.0.0.1,::1"
     assert there["NO_PROXY"] == "intern.example.com"
     assert "HF_HUB_OFFLINE" not in here | there
@@ -153,7 +153,7 @@ def test_one_failed_request_spoils_the_numbers(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("code", [0, 1])
-def test_a_tool_that_leaves_no_numbers_is_no_measurement(tmp_path: Path, code: int) -> None:
+def test_a_tool_that_writes_no_numbers_gives_no_measurement(tmp_path: Path, code: int) -> None:
     with pytest.raises(Failure, match="without numbers") as failure:
         bench.read(tmp_path, code)
     assert failure.value.code == ExitCode.BENCH_FAILED

@@ -19,7 +19,7 @@ GATEWAY = Gateway(
     [
         (run(job(), job(replica=1)), None, "x is running on 2 machines, $0.80 an hour"),
         (run(job(status="pulling")), None, "x is running on 1 machine, $0.40 an hour"),
-        (run(job(status="submitted", placed=False), status="submitted"), None, "no GPU is billed yet, and one is when"),
+        (run(job(status="submitted", placed=False), status="submitted"), None, "no GPU is billed until a cloud"),
         (run(status="pending"), None, "x is asleep: no GPU is billed"),
         (run(status="terminated"), None, "x does not run: no GPU is billed"),
         (run(job(status="terminating"), status="pending"), None, "; 1 more being released, and billed until"),
@@ -57,7 +57,7 @@ def test_whatever_ends_a_deploy_says_what_is_billed(environment: Environment, en
     assert "is running on 1 machine, $0.40 an hour; inv destroy --env prod ends it" in said[0]
 
 
-def test_a_server_that_is_away_then_is_said_and_hides_nothing(environment: Environment) -> None:
+def test_a_server_that_is_unreachable_then_is_reported_and_hides_nothing(environment: Environment) -> None:
     said: list[str] = []
     server: Any = Server(Failure(ExitCode.SERVER_UNREACHABLE, "gone"))
     with pytest.raises(ValueError, match="bug"), billed(server, environment, said.append):
@@ -65,6 +65,6 @@ def test_a_server_that_is_away_then_is_said_and_hides_nothing(environment: Envir
     assert "not known what runs" in said[0]
 
 
-def test_what_ends_well_says_nothing(environment: Environment) -> None:
+def test_success_prints_nothing(environment: Environment) -> None:
     with billed(SimpleNamespace(), environment, pytest.fail):  # type: ignore[arg-type]
         pass

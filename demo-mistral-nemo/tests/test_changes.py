@@ -27,7 +27,9 @@ from deploy.dstack.answers import ResourcePlan
         ("terminated", "create", {"env": {"A": "2"}}, Change.CREATE),
     ],
 )
-def test_a_change_of_the_service_is_judged(status: str, action: str, after: dict[str, Any], expected: Change) -> None:
+def test_a_change_of_the_service_is_classified(
+    status: str, action: str, after: dict[str, Any], expected: Change
+) -> None:
     assert changes.classify_service(run_plan(run_json(job(), status=status), after, action)).change == expected
 
 
@@ -51,7 +53,7 @@ def test_differences_are_named_as_in_the_file() -> None:
         (fleet_plan("0..2", "create", "terminating"), False, Change.CREATE),
     ],
 )
-def test_a_change_of_the_fleet_is_judged(plan: ResourcePlan, serving: bool, expected: Change) -> None:
+def test_a_change_of_the_fleet_is_classified(plan: ResourcePlan, serving: bool, expected: Change) -> None:
     assert changes.classify_fleet(plan, serving=serving).change == expected
 
 

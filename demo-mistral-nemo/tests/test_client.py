@@ -44,7 +44,7 @@ def test_a_verdict_of_the_server_is_not_asked_for_again(server: Server, api: Api
     assert server.paths == ["runs/get"]
 
 
-def test_patience_ends(server: Server, api: Api) -> None:
+def test_waiting_ends(server: Server, api: Api) -> None:
     server.status, server.body = 502, b"Bad gateway"
     with pytest.raises(Failure, match="answers 502"):
         api.patient(lambda line: None, 0.05).run("x")
@@ -55,7 +55,7 @@ BUSY = [Fault(502), Fault(429), Fault(lost=True), Fault(500, b'{"detail": "datab
 
 
 @pytest.mark.parametrize("fault", BUSY, ids=str)
-def test_a_bad_answer_to_the_first_question_is_no_verdict_either(server: Server, api: Api, fault: Fault) -> None:
+def test_a_bad_answer_to_the_first_call_does_not_end_the_deploy_either(server: Server, api: Api, fault: Fault) -> None:
     server.bodies["runs/get"] = run_json(job())
     server.faults = [fault]
     assert api.patient(print).run("x") is not None
@@ -202,7 +202,7 @@ def test_a_write_that_was_not_carried_out_is_sent_again(server: Server, api: Api
     assert server.paths == ["runs/apply", "runs/get", "runs/apply"]
 
 
-def test_a_write_is_not_taken_for_done_because_somebody_else_wrote(server: Server, api: Api) -> None:
+def test_a_write_does_not_count_as_done_because_someone_else_wrote(server: Server, api: Api) -> None:
     runs = Runs(server)
     plan = runs.plan("2")
     runs.put({"configuration": {"env": {"A": "3"}}, "run_name": "x"})

@@ -79,7 +79,7 @@ def test_each_group_is_asked_for_with_the_limits_of_the_fleet() -> None:
         found = offered(service, FLEET | {"resources": {"gpu": "48GB.."}, "spot_policy": "auto"})
         assert [group["resources"]["gpu"]["memory"]["min"] for group in found["groups"]] == [48, 80]
         assert [(group["spot_policy"], group["reservation"]) for group in found["groups"]] == [("spot", "r")] * 2
-        assert not found.keys() & {"spot_policy", "reservation"}  # dstack takes them at one level alone
+        assert not found.keys() & {"spot_policy", "reservation"}  # dstack takes them only at one level
 
 
 def test_the_repositorys_own_documents_agree(environment: Environment) -> None:

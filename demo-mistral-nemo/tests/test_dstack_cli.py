@@ -38,7 +38,7 @@ def test_dstack_gets_the_words_and_the_environments_variables(environment: Envir
 
 
 @pytest.mark.parametrize(
-    ("words", "said"), [([], "inv dstack -- ps -v"), (["apply", "-f", "dstack/service.dstack.yml"], "run inv deploy")]
+    ("words", "said"), [([], "inv dstack -- ps -v"), (["apply", "-f", "dstack/service.dstack.yml"], "run `inv deploy")]
 )
 @pytest.mark.usefixtures("_executing")
 def test_no_command_and_apply_are_refused(environment: Environment, words: list[str], said: str) -> None:
@@ -53,7 +53,7 @@ def test_without_a_token_it_says_so(environment: Environment) -> None:
         dstack_cli.run(replace(environment, token=""), ["ps"])
 
 
-def test_a_dstack_that_is_not_there_is_one_line(environment: Environment, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_dstack_is_one_line(environment: Environment, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.executable", "/nowhere/python")
     with pytest.raises(Failure, match="/nowhere/dstack can't be started"):
         dstack_cli.run(replace(environment, token="secret"), ["ps"])

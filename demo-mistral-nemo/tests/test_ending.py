@@ -97,9 +97,7 @@ def test_a_missing_package_is_a_line(capsys: pytest.CaptureFixture[str]) -> None
 
 
 @pytest.mark.parametrize("error", [ZeroDivisionError("x\ny"), ModuleNotFoundError("x y", name="deploy.gone")])
-def test_a_fault_of_ours_is_a_line_that_says_where_to_report_it(
-    error: Exception, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_bug_is_one_line_that_says_where_to_report_it(error: Exception, capsys: pytest.CaptureFixture[str]) -> None:
     error.add_note("a machine runs, at $0.40 an hour")
     assert end(error) == 1
     fault, note, advice = capsys.readouterr().err.splitlines()
@@ -109,13 +107,13 @@ def test_a_fault_of_ours_is_a_line_that_says_where_to_report_it(
     assert "inv status" in advice
 
 
-def test_a_fault_is_reported_with_its_place(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_bug_is_reported_with_its_place(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(Exit), ending(json=False):
         merge({}, 3)  # type: ignore[arg-type]
     assert re.search(r"tasks at deploy/environments\.py, line \d+: AttributeError: ", capsys.readouterr().err)
 
 
-def test_debugging_shows_the_traceback_of_a_fault_and_of_nothing_else(capsys: pytest.CaptureFixture[str]) -> None:
+def test_debugging_shows_the_traceback_of_a_bug_and_of_nothing_else(capsys: pytest.CaptureFixture[str]) -> None:
     assert end(ZeroDivisionError("x"), debug=True) == 1
     said = capsys.readouterr().err
     assert said.count("Traceback") == 1
@@ -133,7 +131,7 @@ def test_an_exit_of_the_task_itself_is_kept() -> None:
     assert end(Exit(code=10)) == 10
 
 
-def test_it_is_said_on_the_workflows_page_too(monkeypatch: pytest.MonkeyPatch, tmp_path: os.PathLike[str]) -> None:
+def test_the_workflows_page_shows_it_too(monkeypatch: pytest.MonkeyPatch, tmp_path: os.PathLike[str]) -> None:
     page = os.path.join(tmp_path, "summary.md")
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", page)
     end(KeyboardInterrupt())

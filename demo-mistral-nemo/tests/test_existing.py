@@ -104,12 +104,12 @@ def forgotten(server: Any, service: Environment, name: str = "nemo") -> list[str
     return words(existing.forgotten(server, service, server.run(name), server.gateway(name), lambda line: None))
 
 
-def test_a_gateway_that_the_file_has_no_more_is_forgotten_with_its_records(service: Environment, zones: Zones) -> None:
+def test_a_gateway_that_the_file_no_longer_has_is_removed_with_its_records(service: Environment, zones: Zones) -> None:
     server = Server({"nemo": named("nemo")}, {"nemo": fleet("nemo")}, {"nemo": gateway()})
     assert forgotten(server, service) == ["records nemo.ai.internal", "gateway nemo"]
 
 
-def test_what_the_file_names_is_not_forgotten(service: Environment, zones: Zones) -> None:
+def test_what_the_file_names_is_not_removed(service: Environment, zones: Zones) -> None:
     server = Server({"nemo": named("nemo")}, {"nemo": fleet("nemo")}, {"nemo": gateway()})
     complete = replace(service, gateway={"domain": "ai.internal", "region": "eu-central-1"}, dns=dns_section())
     assert forgotten(server, complete) == []
@@ -121,7 +121,7 @@ def dns_section() -> Any:
     return Dns(vpc_id="vpc-1")
 
 
-def test_records_in_a_zone_that_the_file_has_no_more_are_forgotten(service: Environment, zones: Zones) -> None:
+def test_records_in_a_zone_that_the_file_no_longer_has_are_removed(service: Environment, zones: Zones) -> None:
     elsewhere = replace(service, gateway={"domain": "new.internal", "region": "eu-central-1"}, dns=dns_section())
     served = named("nemo", service={"url": "http://nemo.ai.internal"})
     served.run_spec["configuration"]["gateway"] = "nemo"
@@ -153,7 +153,7 @@ def test_who_may_not_read_route_53_still_sees_the_rest(service: Environment, mon
 
 def test_gpus_go_first_and_records_before_the_address_is_freed(service: Environment, zones: Zones) -> None:
     server: Any = Server({"nemo": named("nemo")}, {"nemo": fleet("nemo")}, {"nemo": gateway()})
-    found = existing.everything(server, service)
+    found = existing.existing_resources(server, service)
     assert words(found) == ["run nemo", "fleet nemo", "records nemo.ai.internal", "gateway nemo"]
     existing.remove(server, service, found, lambda line: None)
     assert (server.done, zones.deleted) == (["run nemo", "fleet nemo", "gateway nemo"], ["nemo.ai.internal"])
@@ -163,7 +163,7 @@ def test_what_can_not_be_removed_keeps_none_of_the_others(service: Environment, 
     server: Any = Server({"nemo": named("nemo")}, {"nemo": fleet("nemo")}, {"nemo": gateway()})
     server.broken = {"fleet nemo"}
     with pytest.raises(Failure, match="502") as failed:
-        existing.remove(server, service, existing.everything(server, service), lambda line: None)
+        existing.remove(server, service, existing.existing_resources(server, service), lambda line: None)
     assert failed.value.code == ExitCode.SERVER_UNREACHABLE
     assert (server.done, zones.deleted) == (["run nemo", "gateway nemo"], ["nemo.ai.internal"])
 

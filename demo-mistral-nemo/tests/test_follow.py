@@ -55,7 +55,7 @@ def test_a_machine_that_is_lost_buys_no_more_time(environment: Environment, monk
     assert failed.value.code == ExitCode.NOT_READY
 
 
-def test_one_that_stays_keeps_nobody_waiting_for_ever(
+def test_a_replica_that_stays_does_not_block_for_ever(
     environment: Environment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = count(step=200.0)

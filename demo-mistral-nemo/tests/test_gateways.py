@@ -36,13 +36,13 @@ def plan(before: dict[str, Any] | None, after: dict[str, Any], action: str = "up
         (plan({"region": "us-east-1"}, {"region": "us-east-2"}, "create"), Change.RESTART),
     ],
 )
-def test_a_change_of_the_gateway_is_judged(planned: ResourcePlan, expected: Change) -> None:
+def test_a_change_of_the_gateway_is_classified(planned: ResourcePlan, expected: Change) -> None:
     assert changes.classify_gateway(planned).change == expected
 
 
-def test_a_gateway_is_not_made_anew_unless_allowed(environment: Environment) -> None:
+def test_a_gateway_is_not_recreated_unless_that_is_allowed(environment: Environment) -> None:
     part = changes.classify_gateway(plan({"region": "us-east-1"}, {"region": "us-east-2"}, "create"))
-    with pytest.raises(Failure, match="changing region takes a new gateway") as refused:
+    with pytest.raises(Failure, match="changing region recreates the gateway") as refused:
         guards.refuse_recreation(part, environment, allow_recreation=False)
     assert refused.value.code == ExitCode.GATEWAY_RECREATION_REFUSED
     guards.refuse_recreation(part, environment, allow_recreation=True)
@@ -74,8 +74,8 @@ def test_a_run_that_is_there_is_to_write_its_new_gateway_in_the_other_way(
 ) -> None:
     served = run(job(), status=status)
     served.run_spec["configuration"]["gateway"] = written
-    assert planning.other_way(served, replace(environment, run_name="x", project="main")) == other
-    assert planning.other_way(None, environment) is None
+    assert planning.other_reference(served, replace(environment, run_name="x", project="main")) == other
+    assert planning.other_reference(None, environment) is None
 
 
 def test_what_a_gateway_asks_of_runs_is_no_change_of_it(environment: Environment) -> None:

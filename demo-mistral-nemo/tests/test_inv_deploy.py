@@ -145,7 +145,7 @@ def test_who_is_overtaken_during_the_smoke_test_does_not_claim_success(person: P
     assert person.inv("deploy", "--yes").code == ExitCode.PLAN_OUTDATED
 
 
-def test_a_deployment_that_sleeps_is_deployed_and_not_asked(person: Person) -> None:
+def test_a_sleeping_deployment_is_deployed_without_a_smoke_test(person: Person) -> None:
     person.write("prod", service={"replicas": "0..1", "scaling": {"metric": "rps", "target": 1}})
     done = person.inv("deploy", "--yes", "--env", "prod")
     assert done.code == 0, done.errors

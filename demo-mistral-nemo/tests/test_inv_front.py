@@ -12,7 +12,7 @@ PROD = ("--env", "prod")
 
 @pytest.fixture
 def behind_a_gateway(person: Person) -> Person:
-    """Somebody whose `prod` has its gateway, and nothing else."""
+    """A person whose `prod` has its gateway, and nothing else."""
     done = person.inv("gateway.deploy", *PROD)
     assert done.code == 0, done.errors
     person.dstack.asked.clear()
@@ -40,7 +40,7 @@ def test_an_environment_without_a_gateway_has_none_to_deploy(person: Person) -> 
     assert "has no gateway: nothing to do" in done.errors
 
 
-def test_a_gateway_that_the_file_names_no_more_is_not_taken_from_its_service(behind_a_gateway: Person) -> None:
+def test_a_gateway_that_the_file_no_longer_names_keeps_its_service(behind_a_gateway: Person) -> None:
     behind_a_gateway.write("prod", gateway=None, dns=None)
     assert behind_a_gateway.inv("gateway.deploy", *PROD).code == ExitCode.REMOVAL_REFUSED
     assert not behind_a_gateway.dstack.changes
@@ -113,7 +113,7 @@ def test_a_dry_run_writes_no_record(behind_a_gateway: Person) -> None:
     assert not behind_a_gateway.records.written
 
 
-def test_a_record_of_somebody_else_is_taken_over_only_when_told_to(behind_a_gateway: Person) -> None:
+def test_a_record_of_another_owner_is_adopted_only_with_the_flag(behind_a_gateway: Person) -> None:
     name = f"{host(behind_a_gateway)}."
     behind_a_gateway.records.add(name, "A", "10.9.9.9")
     done = behind_a_gateway.inv("dns.update", *PROD)

@@ -55,12 +55,12 @@ def test_a_secret_comes_through_a_pipe_and_is_not_shown(person: Person) -> None:
     assert "s3cret" not in done.output + done.errors
 
 
-def test_an_empty_secret_is_none(person: Person) -> None:
+def test_an_empty_secret_is_refused(person: Person) -> None:
     assert person.inv("secrets.set", "key").code == ExitCode.SETTINGS_INVALID
     assert not person.dstack.changes
 
 
-def test_who_may_not_see_secrets_is_told(person: Person) -> None:
+def test_a_user_who_may_not_see_secrets_gets_a_message(person: Person) -> None:
     person.dstack.bodies["secrets/list"] = FORBIDDEN
     assert person.inv("secrets.list").code == ExitCode.TOKEN_REFUSED
 
@@ -148,7 +148,7 @@ def test_a_load_test_is_shown_and_left_in_its_folder(deployed: Person, uvx: Path
     assert "on A40 48 GB: 6 requests, 2 at a time" in shown
 
 
-def test_a_load_test_without_numbers_is_none(deployed: Person, uvx: Path) -> None:
+def test_a_load_test_without_numbers_is_a_failure(deployed: Person, uvx: Path) -> None:
     (uvx / "summary").unlink()
     assert deployed.inv("bench").code == ExitCode.BENCH_FAILED
     assert deployed.inv("bench", "--requests", "0").code == ExitCode.SETTINGS_INVALID

@@ -1,4 +1,4 @@
-"""What is made of the words after `inv`."""
+"""How the words after `inv` are read."""
 
 from __future__ import annotations
 

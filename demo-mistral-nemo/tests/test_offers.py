@@ -1,4 +1,4 @@
-"""What is said of the machines on offer: of models that chat, and of models that draw."""
+"""What `inv offers` shows about machines: for models that chat, and for models that draw."""
 
 from __future__ import annotations
 
@@ -189,5 +189,5 @@ def test_what_speaks_against_an_offer_is_said(
     assert problems.problems({"image": image}, there, price_limit=limit).keys() == found
 
 
-def test_where_nothing_is_on_offer_that_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_offer_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
     assert shown(offers.Evaluation(), capsys) == ["No offer: no cloud has what service.resources asks for."]

@@ -1,4 +1,4 @@
-"""What somebody else changed between showing a plan and applying it is refused, before it is applied."""
+"""A plan is refused if a colleague changed something between showing it and applying it."""
 
 from __future__ import annotations
 

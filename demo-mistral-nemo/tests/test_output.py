@@ -30,7 +30,7 @@ def test_the_page_of_a_workflows_run_has_what_the_terminal_has(page: Path, capsy
     assert "<b>ready</b>" in shown.err
 
 
-def test_what_failed_is_on_the_page_too(page: Path) -> None:
+def test_the_page_shows_a_failure_too(page: Path) -> None:
     def fail() -> None:
         with terminal.on_the_runs_page(json=False):
             failure(Failure(ExitCode.NO_CAPACITY, "no GPU to be had"))
@@ -48,7 +48,7 @@ def test_json_is_for_the_next_command_and_not_for_the_page(page: Path, capsys: p
     assert not page.exists()
 
 
-def test_elsewhere_nothing_is_written(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_outside_of_github_actions_nothing_is_written(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("GITHUB_STEP_SUMMARY")
     with terminal.on_the_runs_page(json=False):
         views.existing("chat", [])

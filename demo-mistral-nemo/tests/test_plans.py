@@ -48,11 +48,11 @@ def test_nothing_is_touched_when_there_is_no_offer(environment: Environment, cha
 
 def test_a_deploy_that_only_the_limit_keeps_from_its_offers_names_the_cheapest(environment: Environment) -> None:
     limited = replace(environment, max_price_per_hour=0.39)
-    refused = refusal(replace(planned(limited, Change.CREATE, offers=0), dearer=0.4))
+    refused = refusal(replace(planned(limited, Change.CREATE, offers=0), cheapest_over_limit=0.4))
     assert refused is not None
     assert refused.code == ExitCode.NO_CAPACITY
     assert "the cheapest offer is $0.40 an hour, max_price_per_hour is 0.39" in str(refused)
-    assert refusal(replace(planned(limited, Change.IN_PLACE, offers=0), dearer=0.4)) is None
+    assert refusal(replace(planned(limited, Change.IN_PLACE, offers=0), cheapest_over_limit=0.4)) is None
 
 
 def test_what_narrows_the_offers_is_named_where_there_is_none(environment: Environment) -> None:
@@ -80,7 +80,7 @@ def test_a_protected_environment_loses_nothing_unless_allowed(environment: Envir
     ("replicas", "running", "rented"),
     [(0, 0, 0), ("0..2", 0, 0), ("0..2", 1, 1), (0, 1, 0), ("1..2", 0, 1)],
 )
-def test_what_is_asleep_rents_nothing(environment: Environment, replicas: Any, running: int, rented: int) -> None:
+def test_a_sleeping_service_rents_nothing(environment: Environment, replicas: Any, running: int, rented: int) -> None:
     asleep = replace(environment, service=environment.service | {"replicas": replicas})
     asked = run_plan(run_json(*(job(replica=number) for number in range(running))), {}, offers=0)
     parts = {"fleet": Part(Change.UNCHANGED), "service": Part(Change.ROLLING)}
@@ -99,7 +99,7 @@ def test_one_replica_more_takes_a_machine_although_none_is_replaced(environment:
     assert refused is not None
     assert refused.code == ExitCode.NO_CAPACITY
     assert planned(two, Change.IN_PLACE).price_change == 0.4
-    assert not planned(two, Change.UNCHANGED).needs_machine  # dstack replaces what was lost by itself
+    assert not planned(two, Change.UNCHANGED).needs_machine  # dstack itself replaces what was lost
     registered = planned(two, Change.IN_PLACE, offers=0)
     registered.parts["service"] = Part(Change.IN_PLACE, (Difference("gateway", "x", "main/x"),))
     assert not registered.needs_machine
@@ -161,7 +161,7 @@ def test_nobody_knows_the_price_of_a_replica_without_an_offer(environment: Envir
     assert priced(environment, Change.IN_PLACE, 1, 2, offers=0) == pytest.approx(-0.4)
 
 
-def test_what_is_protected_is_ended_only_when_that_is_said(environment: Environment) -> None:
+def test_a_protected_service_is_destroyed_only_when_that_is_allowed(environment: Environment) -> None:
     with pytest.raises(Failure, match="--allow-outage") as refused:
         guards.refuse_outage(environment, allowed=False)
     assert refused.value.code == ExitCode.RESTART_REFUSED

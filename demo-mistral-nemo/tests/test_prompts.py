@@ -1,4 +1,4 @@
-"""What is asked, and that nobody answering is an answer."""
+"""What is asked, and that no answer counts as an answer."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_no_value_is_refused(monkeypatch: pytest.MonkeyPatch, stdin: io.TextIOBa
 
 
 @pytest.mark.parametrize("stdin", [None, pipe(b"y\n"), Typing(""), Typing("n\n"), Typing("\n")])
-def test_without_a_yes_nothing_goes_on(monkeypatch: pytest.MonkeyPatch, stdin: io.TextIOBase | None) -> None:
+def test_without_a_yes_nothing_continues(monkeypatch: pytest.MonkeyPatch, stdin: io.TextIOBase | None) -> None:
     monkeypatch.setattr(sys, "stdin", stdin)
     with pytest.raises(Failure) as failed:
         prompts.confirm("Deploy this?", yes=False)
@@ -65,7 +65,7 @@ def test_after_ctrl_d_the_answer_stands_on_a_line_of_its_own(
 
 
 @pytest.mark.parametrize("typed", ["y\n", "YES\n"])
-def test_a_yes_goes_on(monkeypatch: pytest.MonkeyPatch, typed: str) -> None:
+def test_a_yes_continues(monkeypatch: pytest.MonkeyPatch, typed: str) -> None:
     monkeypatch.setattr(sys, "stdin", Typing(typed))
     prompts.confirm("Deploy this?", yes=False)
 

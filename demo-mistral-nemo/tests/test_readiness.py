@@ -101,7 +101,7 @@ def test_replicas_are_counted_by_group(configuration: Any, expected: dict[str, t
 def test_a_replica_too_many_is_waited_for_until_it_is_gone() -> None:
     found = readiness(run(job(), job(replica=1)))
     assert (found.ready, found.surplus) == (False, 1)
-    assert "1 more than there are to be" in found.summary
+    assert "dstack has to stop 1 more" in found.summary
     none = run(job())
     none.run_spec["configuration"]["replicas"] = {"min": 0, "max": 0}
     assert not readiness(none).ready

@@ -1,4 +1,4 @@
-"""What README.md promises is what there is."""
+"""README.md and the files agree."""
 
 import re
 

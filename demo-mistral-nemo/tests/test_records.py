@@ -167,10 +167,17 @@ def test_the_zone_of_the_vpc_is_chosen_among_zones_of_one_name() -> None:
     assert chosen_zone(named, [], "ai.internal.", None) == "PUBLIC"
 
 
-@pytest.mark.parametrize("of_vpc", [[], ["A", "B"]], ids=["none", "two"])
-def test_no_zone_or_several_are_refused(of_vpc: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("of_vpc", "said"),
+    [
+        ([], "no private zone ai.internal in VPC vpc-1; create it"),
+        (["A", "B"], "2 private zones ai.internal in VPC vpc-1"),
+    ],
+    ids=["none", "two"],
+)
+def test_no_zone_or_several_are_refused(of_vpc: list[str], said: str) -> None:
     named = [zone("A", True), zone("B", True)]
-    with pytest.raises(Failure, match=f"there are {len(of_vpc)} of the private zone"):
+    with pytest.raises(Failure, match=f"Route 53 has {said}"):
         chosen_zone(named, [summary(id) for id in of_vpc], "ai.internal.", "vpc-1")
 
 

@@ -127,7 +127,7 @@ def test_who_fails_and_was_overtaken_meanwhile_rolls_nothing_back(
     assert server.done == ["apply"]
 
 
-def test_what_fails_is_rolled_back(environment: Environment) -> None:
+def test_a_failed_deployment_is_rolled_back(environment: Environment) -> None:
     crashed = run(job(deployment=1, ended=CRASHED_TWICE, status="submitted"), deployment=1)
     server = Server(crashed)
     with pytest.raises(Failure, match="rolled back, what served before keeps serving"):
@@ -136,10 +136,10 @@ def test_what_fails_is_rolled_back(environment: Environment) -> None:
 
 
 @pytest.mark.parametrize("mistake", [ValueError("no number"), KeyError("replicas"), RuntimeError("bug")])
-def test_a_mistake_of_ours_leaves_nothing_running_either(
+def test_a_bug_leaves_nothing_running_either(
     environment: Environment, monkeypatch: pytest.MonkeyPatch, mistake: Exception
 ) -> None:
-    def wrong(now: Run, earlier: Any) -> None:
+    def wrong(*_: Any, **__: Any) -> None:
         raise mistake
 
     monkeypatch.setattr("deploy.rollout.readiness", wrong)
@@ -151,7 +151,7 @@ def test_a_mistake_of_ours_leaves_nothing_running_either(
 
 
 def test_ctrl_c_rolls_nothing_back(environment: Environment, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(now: Run, earlier: Any) -> None:
+    def interrupted(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("deploy.rollout.readiness", interrupted)
@@ -174,14 +174,14 @@ def test_what_was_asleep_before_is_said_to_be_asleep_again(environment: Environm
         rolled(server, environment, said=[], status="pending", before=SCALED)
 
 
-def test_a_server_that_is_away_is_no_verdict_on_what_was_deployed(
+def test_an_unreachable_server_does_not_fail_the_deployment(
     environment: Environment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def away(now: Run, earlier: Any) -> None:
+    def away(*_: Any, **__: Any) -> None:
         raise Passing(ExitCode.SERVER_UNREACHABLE, "answers 502")
 
     monkeypatch.setattr("deploy.rollout.readiness", away)
     server = Server(run(job(streak=0, deployment=1), deployment=1))
-    with pytest.raises(Failure, match="deployment 1 is not rolled back; run inv deploy") as failed:
+    with pytest.raises(Failure, match=r"\(deployment 1 is not rolled back\); run `inv deploy") as failed:
         rolled(server, environment, said=[])
     assert (failed.value.code, server.done) == (ExitCode.SERVER_UNREACHABLE, ["apply"])

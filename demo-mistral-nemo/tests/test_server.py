@@ -85,7 +85,9 @@ def test_a_server_that_exits_is_not_waited_for(local: Environment) -> None:
     assert fake.calls == 0
 
 
-def test_a_server_that_never_takes_connections_is_given_up(local: Environment, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_waiting_ends_for_a_server_that_never_takes_connections(
+    local: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(server, "START_SECONDS", 0.05)
     fake = Fake()
     with pytest.raises(Failure, match=r"takes no connections after 0\.05 s"):
@@ -125,7 +127,7 @@ def test_without_a_network_the_clouds_that_can_not_be_found_are_named(monkeypatc
         configure(refused, known=False)
 
 
-def test_a_server_that_is_not_installed_is_said(
+def test_a_server_that_is_not_installed_is_reported(
     environment: Environment, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     for name in ("FOLDER", "LOG", "DATABASE"):

@@ -46,7 +46,7 @@ def test_kv_heads_are_spread_but_never_less_than_one_to_a_gpu() -> None:
     ]
 
 
-def test_null_in_a_config_is_nothing_said() -> None:
+def test_null_in_a_config_counts_as_absent() -> None:
     unsaid = dict.fromkeys(("sliding_window", "quantization_config", "num_experts", "tie_word_embeddings"))
     assert Model.from_config(CONFIG | unsaid) == Model.from_config(CONFIG)
 

@@ -1,4 +1,4 @@
-"""What is shown stays readable on terminals of any width and encoding, and for a reader who leaves."""
+"""Output stays readable on terminals of any width and encoding, and when the reader closes the pipe."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is read of .env, whatever wrote it, and what is said when it can't be read."""
+"""How .env is read, whatever program wrote it, and the message when it can't be read."""
 
 import codecs
 from pathlib import Path
@@ -55,7 +55,7 @@ def test_a_line_that_can_not_be_read_is_named(tmp_path: Path, text: str, line: i
     assert "t0ken" not in str(failed.value)
 
 
-def test_a_file_of_somebody_else_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreadable_file_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(path: Path) -> bytes:
         raise PermissionError(13, "Permission denied")
 

@@ -21,7 +21,7 @@ RANGE = re.compile(r"([0-9]{0,9})(?:\.\.([0-9]{1,9}))?")
 
 
 def first_problem(service: Document, fleet: Document, gateway: Document | None, dns: Dns | None) -> Problem | None:
-    """Return what dstack would refuse late, or accept with damage; None if nothing is wrong."""
+    """Return what dstack would refuse too late, or accept to the service's harm; None if nothing is wrong."""
     documents = {"service": service, "fleet": fleet} | ({} if gateway is None else {"gateway": gateway})
     for kind, document in documents.items():
         if document.get("type") != kind:
@@ -99,7 +99,7 @@ def bounds(value: Any) -> tuple[int, int]:
 
 
 def _model(service: Document) -> Problem | None:
-    """Return that a chat model's name is missing. dstack has the key `model` for chats alone."""
+    """Return that a chat model's name is missing. dstack uses the key `model` only for chats."""
     if service.get("model"):
         return None
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 Json = dict[str, Any]
-CHEAP, DEAR = ("runpod", "CA-MTL-1", "A40", 48, 0.40), ("vastai", "Sweden, SE", "L40S", 48, 0.86)
+CHEAP, EXPENSIVE = ("runpod", "CA-MTL-1", "A40", 48, 0.40), ("vastai", "Sweden, SE", "L40S", 48, 0.86)
 
 
 def offer(cloud: str, region: str, gpu: str, gib: int, price: float) -> Json:

@@ -28,7 +28,7 @@ class Route53:
         self.denied = False
 
     def install(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Let the clients of boto3 call this, with credentials that open nothing."""
+        """Let the clients of boto3 call this, with credentials that are not real."""
         for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
             monkeypatch.setenv(name, "test")
         monkeypatch.setattr(boto3, "Session", SESSION)

@@ -14,7 +14,7 @@ from dstack._internal.server.utils.routers import get_server_client_error_detail
 from pydantic import ValidationError
 
 from stand_in import endpoint, resources, runs
-from stand_in.machines import CHEAP, DEAR, offer
+from stand_in.machines import CHEAP, EXPENSIVE, offer
 from stand_in.routes import of_project, route
 
 Json = dict[str, Any]
@@ -35,7 +35,7 @@ class Dstack(Server):
         self.gateways: dict[str, resources.Gateway] = {}
         self.secrets: dict[str, str] = {}
         self.clouds = ["runpod", "vastai", "aws"]
-        self.offers = [offer(*CHEAP), offer(*DEAR)]
+        self.offers = [offer(*CHEAP), offer(*EXPENSIVE)]
         self.written = "ValueError: no such flag\n"  # by every container
         self.crashing, self.model = False, ""
         self._addresses = 10
