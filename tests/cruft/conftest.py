@@ -27,7 +27,7 @@ def generated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     template.commit("1.0.0")
     template.run("git", "tag", "v1.0.0")
     maker = Repository(folder, folder)
-    assert "Fill in .env" in maker.cruft("create", str(template.folder), "--no-input", "--checkout", "v1.0.0")
+    assert "fill in .env" in maker.cruft("create", str(template.folder), "--no-input", "--checkout", "v1.0.0")
     return folder
 
 

@@ -54,7 +54,7 @@ def test_an_update_keeps_what_the_user_has_changed(template: Repository, project
     (template.folder / TEMPLATE / "deploy" / "alarms.py").write_text('"""New."""\n')
     release(template)
     said = update(project)
-    assert "Fill in .env" not in said, "the hook tells of folders that are gone already"
+    assert "fill in .env" not in said, "the hook tells of folders that are gone already"
     assert project.changed() == {SERVICE, "README.md", "deploy/alarms.py"}
     assert "MAX_NUM_SEQS: 64" in project.read(SERVICE)
     assert "interval: 20s" in project.read(SERVICE)

@@ -135,7 +135,7 @@ def test_a_pull_request_that_restarts_a_protected_service_is_red(team: Team) -> 
     assert execution.job("comment").result == "success"
     [comment] = team.forge.comments
     assert f"service {RUN}: restart\n  spot_policy: on-demand -&gt; auto" in comment
-    assert f"error: changing spot_policy would restart {RUN}" in comment
+    assert f"error: changing spot_policy restarts {RUN}" in comment
 
 
 def test_the_comment_has_all_environments_and_others_comments_stay(team: Team) -> None:
@@ -197,7 +197,7 @@ def test_a_protected_service_is_restarted_only_when_that_is_allowed(team: Team) 
     by_hand = {"environment": "staging"}
     refused = team.forge.run("workflow_dispatch", "deploy.yml", inputs=by_hand | {"allow-restart": "false"})
     assert results(team) == {"target": "success", "plan": "failure"}, str(refused)
-    assert f"error: changing spot_policy would restart {RUN}" in refused.summary
+    assert f"error: changing spot_policy restarts {RUN}" in refused.summary
     assert "stand-in" in team.ask()
     allowed = team.forge.run("workflow_dispatch", "deploy.yml", inputs=by_hand | {"allow-restart": "true"})
     assert allowed.ok, str(allowed)
