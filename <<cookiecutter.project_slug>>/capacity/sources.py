@@ -69,7 +69,7 @@ def _file(config: str, name: str) -> Any:
 def _download(model_id: str, name: str) -> Any:
     """Return the content of a JSON file of a model on Hugging Face; None if there is no such file."""
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", model_id):
-        remedy = "give a config.json, its folder, or an id such as mistralai/Mistral-Nemo-Instruct-2407"
+        remedy = "give a config.json, its folder, or an id on Hugging Face: organisation/name"
         raise SizingError("is no file, no folder, and no id on Hugging Face (organisation/name)", remedy)
     url = f"{os.environ.get('HF_ENDPOINT', 'https://huggingface.co')}/{model_id}/resolve/main/{name}"
     response = Session(os.environ.get("HF_TOKEN", "")).get(url, timeout=HUB_SECONDS)
