@@ -35,6 +35,8 @@ class ExitCode(IntEnum):
     BENCH_FAILED = 40  # the load test's tool is missing, or ended without numbers
     STILL_THERE = 41  # what was stopped or deleted still exists after timeouts.stop, and may still be billed
     REMOVAL_REFUSED = 42  # deploying would remove something in a protected environment; nothing was changed
+    ACCOUNT_INCOMPLETE = 43  # something that the service needs is missing in AWS or on GitHub
+    ACCOUNT_REFUSED = 44  # AWS or GitHub refused, or did not answer, while `inv setup` worked; run it again
     INTERRUPTED = 130  # Ctrl-C; nothing was rolled back, running it again continues
     TERMINATED = 143  # SIGTERM, as a shell counts it: 128 + 15; as after Ctrl-C, nothing was rolled back
 

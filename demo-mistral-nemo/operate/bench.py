@@ -64,7 +64,7 @@ def measure(environment: Environment, run: Run | None, folder: Path, notify: Not
     return Report(
         run=environment.run_name,
         model=answered.model,
-        gpus=tuple(replica.as_json()["gpu"] for replica in now.replicas),
+        gpus=tuple(replica.gpu for replica in now.replicas),
         tool=TOOL,
         load=load,
         price_per_hour=price,

@@ -19,15 +19,35 @@ class Replica:
     probes: str
     machine: Machine | None
 
+    @property
+    def cloud(self) -> str:
+        return self.machine.backend if self.machine else "-"
+
+    @property
+    def region(self) -> str:
+        return self.machine.region if self.machine else "-"
+
+    @property
+    def gpu(self) -> str:
+        """Return the name and the memory of its GPUs."""
+        return self.machine.gpu if self.machine else "-"
+
+    @property
+    def price_per_hour(self) -> float:
+        """Return the price of its machine, in USD an hour; 0 before it has one."""
+        return self.machine.price if self.machine else 0.0
+
     def as_json(self) -> Document:
         """Return the replica as `inv status --json` prints it."""
-        unknown = {"cloud": "-", "region": "-", "gpu": "-", "price_per_hour": 0.0}
         return {
             "replica": self.number,
             "deployment": self.deployment,
             "status": self.status,
             "probes": self.probes,
-            **(self.machine.as_json() if self.machine else unknown),
+            "cloud": self.cloud,
+            "region": self.region,
+            "gpu": self.gpu,
+            "price_per_hour": self.price_per_hour,
         }
 
 

@@ -39,8 +39,9 @@ def status(now: Status, *, json: bool = False) -> None:
         return views.data(now.as_json())
     console.print(f"{now.run}: [bold]{now.status}[/], deployment {now.deployment}, {now.url}")
     shown = views.table("", "replica", "deployment", "status", "probes", "cloud", "region", "GPU", "$/h")
-    for *words, price in (replica.as_json().values() for replica in now.replicas):
-        shown.add_row(*map(str, words), f"{price:.2f}")
+    for one in now.replicas:
+        words = str(one.number), str(one.deployment), one.status, one.probes, one.cloud, one.region, one.gpu
+        shown.add_row(*words, f"{one.price_per_hour:.2f}")
     console.table(shown)
     price = now.price_per_hour
     console.print(f"${price:.2f} an hour (${price * HOURS_A_MONTH:,.0f} a month), ${now.cost:.2f} so far")
