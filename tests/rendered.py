@@ -16,7 +16,7 @@ import yaml
 from markdown_it import MarkdownIt
 
 ROOT = Path(__file__).parents[1]
-ROOMS = ("account", "capacity", "console", "deploy", "operate")  # packages of a rendered project, and their import names
+ROOMS = ("account", "capacity", "console", "deploy", "operate")  # packages of a rendered project
 Bake = Callable[..., Path]  # bake(**answers): the folder of the rendered project
 MARKDOWN = MarkdownIt("gfm-like")  # tables, strikethrough, bare links
 

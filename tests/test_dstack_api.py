@@ -144,7 +144,7 @@ def calls(deploy: Any, prod: Any) -> list[Call]:
     gateway = {"name": "x", "status": "running", "configuration": {"tags": None}, "replicas": []}
     known = {answers.RunPlan: planned | {"effective_run_spec": {}}, answers.ResourcePlan: planned}
     known |= {answers.Project: {"project_name": "other", "backends": [{"name": "vastai"}]}, answers.Logs: {"logs": []}}
-    known |= {answers.ServerInfo: {"server_version": "1"}, answers.Gateway: gateway}
+    known |= {answers.ServerInfo: {"server_version": "1"}, deploy.dstack.gateway.Gateway: gateway}
 
     class Client:
         reached = True

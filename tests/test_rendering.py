@@ -74,6 +74,7 @@ FILES = {
     "deploy/dstack/answers.py",
     "deploy/dstack/client.py",
     "deploy/dstack/failures.py",
+    "deploy/dstack/gateway.py",
     "deploy/dstack/polling.py",
     "deploy/dstack/refusals.py",
     "deploy/environments.py",

@@ -52,8 +52,8 @@ class Point:
         self.logged, parallel = point, point["tp"]
         counted = model.Model.from_config(config)
         published = model.Model.from_config(config, total / GIB if total else None)
-        told = {"utilization": point["util"], "tp": parallel, "max_model_len": point.get("max_model_len")}
-        flagged = flags.Flags.model_validate({key: value for key, value in told.items() if value})
+        given = {"utilization": point["util"], "tp": parallel, "max_model_len": point.get("max_model_len")}
+        flagged = flags.Flags.model_validate({key: value for key, value in given.items() if value})
         pool = memory.KVCache(published.layers(2, parallel), point.get("kv_gib", 0), point.get("batched", 8192))
         sized: dict[str, Any] = {
             "weights, index": published.weights_gib() / parallel if total else None,

@@ -44,10 +44,10 @@ def configs(draw: st.DrawFn) -> dict[str, Any]:
     return config | draw(st.sampled_from([{}, latent])) | draw(st.sampled_from([{}, experts]))
 
 
-def size(config: dict[str, Any], gib: float, **told: Any) -> Any:
+def size(config: dict[str, Any], gib: float, **given: Any) -> Any:
     model, flags, memory = (importlib.import_module(f"capacity.{name}") for name in ("model", "flags", "memory"))
     return memory.size(
-        model.Model.from_config(config), flags.Flags.model_validate({"max_model_len": 4096} | told), gib, 8
+        model.Model.from_config(config), flags.Flags.model_validate({"max_model_len": 4096} | given), gib, 8
     )
 
 

@@ -13,8 +13,9 @@ from typing import Any
 from console.errors import ExitCode, Failure
 from deploy.changes import Change, classify_fleet, classify_gateway, differences
 from deploy.documents.files import Document
-from deploy.dstack.answers import Fleet, Gateway, Logs, Named, Project, ResourcePlan, Run, RunPlan, ServerInfo
+from deploy.dstack.answers import Fleet, Logs, Named, Project, ResourcePlan, Run, RunPlan, ServerInfo
 from deploy.dstack.client import Client, Notify, T
+from deploy.dstack.gateway import Gateway
 from deploy.dstack.polling import poll
 from deploy.dstack.refusals import Missing
 from deploy.environments import Environment

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from console.errors import ExitCode, Failure
 from deploy.api import Api
 from deploy.changes import Change, Part
-from deploy.dstack.answers import Fleet, Gateway, Run
+from deploy.dstack.answers import Fleet, Run
+from deploy.dstack.gateway import Gateway
 from deploy.environments import Environment
 from deploy.records import RecordSet
 

@@ -14,8 +14,9 @@ from deploy.changes import (
     classify_service,
 )
 from deploy.documents.files import Document
-from deploy.dstack.answers import REFERENCE, Gateway, ResourcePlan, Run
+from deploy.dstack.answers import ResourcePlan, Run
 from deploy.dstack.client import Notify
+from deploy.dstack.gateway import REFERENCE, Gateway
 from deploy.dstack.polling import poll
 from deploy.environments import Environment
 from deploy.existing import forgotten

@@ -6,7 +6,8 @@ from conftest import job, run
 
 from console.errors import ExitCode, Failure
 from deploy.billing import bill, billed
-from deploy.dstack.answers import Gateway, Run
+from deploy.dstack.answers import Run
+from deploy.dstack.gateway import Gateway
 from deploy.environments import Environment
 
 GATEWAY = Gateway(

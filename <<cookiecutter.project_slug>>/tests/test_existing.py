@@ -10,7 +10,8 @@ from conftest import job, run, run_json
 
 from console.errors import ExitCode, Failure
 from deploy import existing, route53
-from deploy.dstack.answers import Fleet, Gateway, Run
+from deploy.dstack.answers import Fleet, Run
+from deploy.dstack.gateway import Gateway
 from deploy.environments import Environment
 
 MARK = "dstack/service.dstack.yml#nemo/prod"

@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from deploy.api import Api
-from deploy.dstack.answers import Gateway, Run
+from deploy.dstack.answers import Run
 from deploy.dstack.client import Notify
+from deploy.dstack.gateway import Gateway
 from deploy.environments import Environment
 
 LAST_SECONDS = 10.0  # how long a server that answers badly is asked again

@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING
 from console.errors import Failure
 from deploy.api import Api
 from deploy.documents.files import Document
-from deploy.dstack.answers import Gateway, Run
+from deploy.dstack.answers import Run
 from deploy.dstack.client import Notify
+from deploy.dstack.gateway import Gateway
 from deploy.environments import Environment
 
 if TYPE_CHECKING:

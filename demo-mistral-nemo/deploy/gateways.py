@@ -14,8 +14,9 @@ the deploy that created the gateway ended.
 from console.errors import ExitCode, Failure
 from deploy.api import Api
 from deploy.changes import Change, classify_gateway, classify_service
-from deploy.dstack.answers import Gateway, ResourcePlan
+from deploy.dstack.answers import ResourcePlan
 from deploy.dstack.client import Notify
+from deploy.dstack.gateway import Gateway
 from deploy.dstack.polling import poll
 from deploy.environments import Environment
 from deploy.existing import remove, resources_of

@@ -13,7 +13,8 @@ from console.terminal import console
 from deploy.changes import Change
 from deploy.documents.checks import replica_bounds
 from deploy.documents.files import Document
-from deploy.dstack.answers import Gateway, Run
+from deploy.dstack.answers import Run
+from deploy.dstack.gateway import Gateway
 from deploy.environments import Environment
 from deploy.existing import Resource
 from deploy.guards import no_offer

@@ -7,7 +7,8 @@ from typing import Any
 from conftest import job, offer, run_json
 
 from deploy.changes import Change, Part, classify_service
-from deploy.dstack.answers import Fleet, Gateway, ResourcePlan, Run, RunPlan
+from deploy.dstack.answers import Fleet, ResourcePlan, Run, RunPlan
+from deploy.dstack.gateway import Gateway
 from deploy.environments import Environment
 from deploy.outdated import Seen
 from deploy.plans import Plan

@@ -12,7 +12,7 @@ from conftest import job, run, run_json
 
 from console.errors import ExitCode, Failure
 from deploy.api import Api
-from deploy.dstack.answers import REFERENCE
+from deploy.dstack.gateway import REFERENCE
 from deploy.environments import Environment
 from deploy.existing import stop
 from deploy.settings import Timeouts

@@ -8,7 +8,8 @@ from conftest import job, run
 from console.errors import ExitCode, Failure
 from deploy import changes, gateways, guards, planning
 from deploy.changes import Change, Difference, Part
-from deploy.dstack.answers import Gateway, ResourcePlan
+from deploy.dstack.answers import ResourcePlan
+from deploy.dstack.gateway import Gateway
 from deploy.environments import Environment
 from deploy.settings import Timeouts
 

@@ -94,7 +94,7 @@ async def _serve(flags: Namespace, settings: EngineSettings) -> int:
         return 0
     if settings.crash:
         _engine_core.error("[core.py] EngineCore failed to start.")
-        _engine_core.error("[core.py] torch.OutOfMemoryError: CUDA out of memory (the stand-in was told to crash).")
+        _engine_core.error("[core.py] torch.OutOfMemoryError: CUDA out of memory (the stand-in was asked to crash).")
         _api_server.error("RuntimeError: Engine core initialization failed. See root cause above.")
         return 1
     api = Api(flags, telemetry, settings.token_seconds)

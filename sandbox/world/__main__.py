@@ -128,12 +128,12 @@ def _cloud_environ(proxy_port: int, ca_file: Path) -> dict[str, str]:
 
 async def live(settings: WorldSettings) -> int:
     """Run a world until it is stopped; return the exit code of the process."""
-    told = asyncio.Event()
+    ending = asyncio.Event()
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        loop.add_signal_handler(signum, told.set)
-    loop.add_reader(sys.stdin, told.set)  # the owner never writes: readable means closed
-    end = asyncio.create_task(told.wait())
+        loop.add_signal_handler(signum, ending.set)
+    loop.add_reader(sys.stdin, ending.set)  # the owner never writes: readable means closed
+    end = asyncio.create_task(ending.wait())
     world = World(settings)
     try:
         start = asyncio.create_task(world.start())
@@ -146,7 +146,7 @@ async def live(settings: WorldSettings) -> int:
         _tell(ready=True)
         broken = asyncio.create_task(world.wait())
         await asyncio.wait({broken, end}, return_when=asyncio.FIRST_COMPLETED)
-        if broken.done() and not told.is_set():
+        if broken.done() and not ending.is_set():
             _tell(error=broken.result())
             return 1
         broken.cancel()

@@ -82,8 +82,8 @@ def brings_what_it_says(story: Story) -> None:
     if story.visited:
         asleep = "asleep" in done.said
         return _hold("success", value in story.watch.seen or asleep, done, f"{value} never answered")
-    told = "asleep" in done.said if not answering else set(answering) == {value}
-    _hold("success", told, done, f"the file says {value}, these answer: {answering}")
+    right = "asleep" in done.said if not answering else set(answering) == {value}
+    _hold("success", right, done, f"the file says {value}, these answer: {answering}")
 
 
 def tells_what_runs(story: Story) -> None:

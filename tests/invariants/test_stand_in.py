@@ -26,7 +26,7 @@ def test_a_deployment_lives_and_dies(person: Somebody, stand_in: Server, hunted:
         assert (done.code, done.crash) == (0, None), done.said
         assert endpoint.values(stand_in.state, hunted.run_name) == [value]
         assert f"ROLLOUT is {value}" in done.output
-    assert len(stand_in.state.machines) == 2  # the old one is still being given back
+    assert len(stand_in.state.machines) == 2  # the old one is still being released
     done = anna.inv("destroy", "--yes")
     assert done.code == 0, done.said
     assert (stand_in.state.machines, stand_in.state.fleets) == ({}, {})

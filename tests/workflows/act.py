@@ -116,22 +116,22 @@ def read(written: str, *, ok: bool) -> Execution:
     """What act's `--json` lines say."""
     jobs: dict[str, Job] = {}
     for line in written.splitlines():
-        if not line.startswith("{") or "job" not in (told := json.loads(line)):
+        if not line.startswith("{") or "job" not in (entry := json.loads(line)):
             continue
-        job = jobs.setdefault(told["job"].strip(), Job())
-        step, text = told.get("step", ""), told.get("msg", "")
-        match told.get("command"):
+        job = jobs.setdefault(entry["job"].strip(), Job())
+        step, text = entry.get("step", ""), entry.get("msg", "")
+        match entry.get("command"):
             case "summary":
-                job.summary += told["content"]
+                job.summary += entry["content"]
             case "set-output":
-                job.outputs.setdefault(told["stepID"][-1], {})[told["name"]] = told["arg"]
+                job.outputs.setdefault(entry["stepID"][-1], {})[entry["name"]] = entry["arg"]
             case "error" | "warning" | "notice" as level:
-                job.annotations.append(f"{level}: {told['arg']}")
-            case None if told.get("raw_output"):
+                job.annotations.append(f"{level}: {entry['arg']}")
+            case None if entry.get("raw_output"):
                 job.log += text
-        if told.get("stage") == "Main" and "stepResult" in told and len(told["stepID"]) == 1:
-            job.steps[step] = told["stepResult"]
-        job.result = told.get("jobResult", job.result)
+        if entry.get("stage") == "Main" and "stepResult" in entry and len(entry["stepID"]) == 1:
+            job.steps[step] = entry["stepResult"]
+        job.result = entry.get("jobResult", job.result)
     return Execution(ok, jobs, written)
 
 

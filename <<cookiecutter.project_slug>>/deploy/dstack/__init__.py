@@ -5,6 +5,6 @@
 | client.py | sends a request, repeats it, and looks up whether a lost one was carried out |
 | failures.py | turns an unexpected answer into a Failure with a remedy |
 | refusals.py | what the server's refusals mean, as a table |
-| answers.py | the parts of its answers that are read |
+| answers.py, gateway.py | the parts of its answers that are read |
 | polling.py | waits |
 """
