@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from typing import Any
 
 import boto3
@@ -74,6 +75,25 @@ class Behind(Environment):
 
     def _owns(self, tags: dict[str, str]) -> bool:
         return tags.get("dstack_name", "").rpartition("-")[0] == self.run_name
+
+
+@dataclass
+class Shared:
+    """An environment that is deployed, and that the tests of a file share.
+
+    A test that changes it sets `changed`, so that the next test gets it as it was: one replica behind a gateway.
+    """
+
+    environment: Behind
+    changed: bool = False
+
+    def restored(self) -> Behind:
+        """Return the environment, deployed again where a test has changed it."""
+        if self.changed:
+            self.environment.settle()
+            self.environment.deploy("--allow-recreation")
+            self.changed = False
+        return self.environment
 
 
 def need_hosts(sandbox: Sandbox) -> None:

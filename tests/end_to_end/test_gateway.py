@@ -1,19 +1,21 @@
 """The private gateway with real hosts: EC2 instances that boot, dstack's own nginx, a private zone that resolves.
 
-What is measured on the way is recorded as properties of the tests; `inv benchmark` prints them.
+The tests share one service. What is measured on the way is recorded as properties of the tests; `inv benchmark` prints
+them.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import requests
 
 from sandbox import Sandbox
-from tests.end_to_end.behind import Behind, alive, writes
+from tests.end_to_end.behind import Behind, Shared, alive, writes
 from tests.end_to_end.project import Answer, Environment, refused
 from tests.sandbox.deployment import wait_for
 
@@ -23,6 +25,17 @@ NOTICED_SECONDS = 20  # after that, nothing is sent to a replica that died
 WATCHED_SECONDS = 12  # nginx tries a server that failed again after 10
 SCALING = {"metric": "rps", "target": 2, "window": "30s", "scale_up_delay": "10s", "scale_down_delay": "10s"}
 Record = Callable[[str, object], None]
+changing = pytest.mark.usefixtures("changed")
+
+
+@dataclass(frozen=True)
+class First:
+    """What came of the first deploy of the file's service."""
+
+    shared: Shared
+    zone: str  # before it
+    answer: str  # to a chat, after it
+    seconds: float  # from nothing to that answer, the start of the sandbox included
 
 
 @pytest.fixture(scope="module")
@@ -31,23 +44,41 @@ def started() -> float:
 
 
 @pytest.fixture(scope="module")
-def zone(started: float, vpc: Sandbox) -> str:
-    """The zone before anything was deployed."""
-    return vpc.aws.snapshot_zone()
-
-
-@pytest.fixture(scope="module")
-def chat(project: Path, vpc: Sandbox, zone: str) -> Behind:
+def first(started: float, project: Path, vpc: Sandbox) -> First:
     """A service behind its gateway, deployed from nothing by one command."""
-    environment = Behind(project, vpc, "chat")
+    zone, environment = vpc.aws.snapshot_zone(), Behind(project, vpc, "chat")
     environment.settle()
     environment.deploy()
-    return environment
+    answer = environment.ask_by_name()
+    return First(Shared(environment), zone, answer, time.monotonic() - started)
 
 
-def test_from_nothing_to_a_chat_answered_by_name(started: float, chat: Behind, record_property: Record) -> None:
-    assert "stand-in" in chat.ask_by_name()
-    record_property("seconds", time.monotonic() - started)
+@pytest.fixture
+def chat(first: First) -> Behind:
+    """The service with one replica. A test that changes it is marked as `changing`."""
+    return first.shared.restored()
+
+
+@pytest.fixture
+def changed(chat: Behind, first: First) -> Iterator[None]:
+    """Let the next test get the service as it was, on clouds that are well again."""
+    first.shared.changed = True
+    yield
+    chat.sandbox.faults.clear()
+
+
+@pytest.fixture
+def other(project: Path, chat: Behind) -> Iterator[Behind]:
+    """Another service's environment in the same VPC, destroyed at the end."""
+    environment = Behind(project, chat.sandbox, "other")
+    environment.settle()
+    yield environment
+    environment.inv("destroy", "--yes")
+
+
+def test_from_nothing_to_a_chat_answered_by_name(first: First, chat: Behind, record_property: Record) -> None:
+    assert "stand-in" in first.answer
+    record_property("seconds", first.seconds)
     assert chat.inv("smoke").returncode == 0
 
 
@@ -68,6 +99,7 @@ def test_outside_the_vpc_a_deploy_says_that_the_endpoint_is_not_verified(chat: B
     assert outside.inv("status").returncode == 0
 
 
+@changing
 def test_a_rolling_update_under_load_cuts_what_is_in_flight_and_nothing_else(
     chat: Behind, record_property: Record
 ) -> None:
@@ -81,6 +113,7 @@ def test_a_rolling_update_under_load_cuts_what_is_in_flight_and_nothing_else(
         done = chat.inv("deploy", "--yes")
         wait_for(lambda: len(chat.machines()) == 1)  # until the old one is released
     assert done.returncode == 0, done.stderr
+    assert "submitted (rolling)" in done.stderr
     assert len(answers) >= 1000
     cut = report(record_property, answers)
     assert len(cut) <= CALLERS
@@ -89,6 +122,7 @@ def test_a_rolling_update_under_load_cuts_what_is_in_flight_and_nothing_else(
         assert all(answer.began < moment < answer.ended + 2 and answer.ended < moment + 2 for answer in cut), cut
 
 
+@changing
 def test_replicas_follow_the_load_up_and_down(chat: Behind, record_property: Record) -> None:
     chat.settle(replicas="1..3", scaling=SCALING)
     chat.deploy()
@@ -104,9 +138,8 @@ def test_replicas_follow_the_load_up_and_down(chat: Behind, record_property: Rec
     assert chat.ask().ok
 
 
+@changing
 def test_one_cloud_dies_and_the_other_answers(chat: Behind, record_property: Record) -> None:
-    chat.settle(replicas=1)
-    chat.deploy()
     wait_for(lambda: len(chat.machines()) == 1, 120)
     [replica] = chat.ready()
     chat.sandbox.faults.set_capacity(replica["cloud"], available=False)  # the second one has to go to the other cloud
@@ -128,12 +161,10 @@ def test_one_cloud_dies_and_the_other_answers(chat: Behind, record_property: Rec
     assert not [answer for answer in failed if answer.began > died + NOTICED_SECONDS]
     assert sum(answer.began > died + NOTICED_SECONDS for answer in answers) > 50
     wait_for(lambda: len(chat.ready()) == 2, 240)  # dstack replaces what died
-    chat.settle()
-    chat.deploy()
 
 
-def test_another_service_with_its_own_gateway_shares_the_zone(chat: Behind, project: Path) -> None:
-    other, records = Behind(project, chat.sandbox, "other"), chat.sandbox.aws.snapshot_zone()
+def test_another_service_with_its_own_gateway_shares_the_zone(chat: Behind, other: Behind) -> None:
+    records = chat.sandbox.aws.snapshot_zone()
     limit = {"prefix": "/v1/", "key": {"type": "header", "header": "Authorization"}, "rps": 1, "burst": 4}
     other.settle(rate_limits=[limit])
     other.deploy()
@@ -146,20 +177,21 @@ def test_another_service_with_its_own_gateway_shares_the_zone(chat: Behind, proj
     assert chat.ask().ok
 
 
+@changing
 def test_a_change_that_recreates_the_gateway_is_refused(chat: Behind) -> None:
     chat.settle(gateway={"instance_type": "t3.small"})
     before = writes(chat.sandbox)
     assert chat.inv("plan", "--detailed-exitcode").returncode == 11
-    refused(chat.inv("deploy", "--yes"), 37, "changing instance_type recreates the gateway", "--allow-recreation")
+    refused(chat.inv("deploy", "--yes"), 37, "chat instance_type recreates the gateway", "--allow-recreation")
     refused(chat.inv("gateway.deploy"), 37, "instance_type")
     assert writes(chat.sandbox) == before
-    chat.settle()
 
 
-def test_destroy_leaves_zone_and_account_as_they_were(chat: Behind, zone: str) -> None:
+@changing
+def test_destroy_leaves_zone_and_account_as_they_were(chat: Behind, first: First) -> None:
     done = chat.inv("destroy", "--yes")
     assert done.returncode == 0, done.stderr
-    assert chat.sandbox.aws.snapshot_zone() == zone
+    assert chat.sandbox.aws.snapshot_zone() == first.zone
     assert alive(chat.sandbox) == []
     assert chat.machines() == []
     before = writes(chat.sandbox)

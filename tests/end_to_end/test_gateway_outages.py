@@ -3,37 +3,86 @@
 from __future__ import annotations
 
 import signal
+import subprocess
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import requests
 
 from sandbox import Sandbox
-from tests.end_to_end.behind import Behind, alive, terminate, writes
+from tests.end_to_end.behind import Behind, Shared, alive, terminate, writes
 from tests.end_to_end.project import refused
 from tests.sandbox.deployment import dstack_server_of, wait_for
+from tests.story import step
 
 pytestmark = pytest.mark.gateway
+changing = pytest.mark.usefixtures("changed")
+
+
+@dataclass(frozen=True)
+class Interrupted:
+    """A deploy that was sent a signal."""
+
+    code: int
+    said: str
+    instances: int  # that AWS billed afterwards
+
+
+@dataclass(frozen=True)
+class FirstDeploy:
+    """A first deploy that was interrupted four times, each time one step later, and then continued to its end."""
+
+    shared: Shared
+    while_gateway_is_created: Interrupted
+    when_gateway_runs: Interrupted
+    when_record_is_written: Interrupted
+    when_service_is_submitted: Interrupted
+    last: subprocess.CompletedProcess[str]
+    answer: str  # to a chat, after the last deploy
+    aws_writes: list[str]
+    machines: list[str]
 
 
 @pytest.fixture(scope="module")
-def chat(project: Path, vpc: Sandbox) -> Behind:
-    environment = Behind(project, vpc, "chat")
-    environment.settle()
-    return environment
+def first(project: Path, vpc: Sandbox) -> FirstDeploy:
+    """The service of this file. Its test is the one of interrupted deploys; the others find it deployed."""
+    chat = Behind(project, vpc, "chat")
+    chat.settle()
+    name = chat.run_name
+
+    def record_written(line: str) -> bool:
+        """The batch is at Route 53 and not everywhere yet: the deploy waits for that."""
+        if f"gateway {name}: running" not in line:
+            return False
+        return bool(wait_for(lambda: vpc.aws.calls("route53", writes=True), 30))
+
+    created = broken_off(chat, containing(f"gateway {name}: create"), signal.SIGINT)
+    running = broken_off(chat, containing(f"gateway {name}: running"), signal.SIGKILL)
+    recorded = broken_off(chat, record_written, signal.SIGKILL)
+    submitted = broken_off(chat, containing(f"{name}: deployment 0 submitted"), signal.SIGTERM)
+    last = chat.inv("deploy", "--yes")
+    answer, made = chat.ask_by_name(), [call.action for call in vpc.aws.calls(writes=True)]
+    return FirstDeploy(Shared(chat), created, running, recorded, submitted, last, answer, made, chat.machines())
 
 
-@pytest.fixture(scope="module")
-def serving(chat: Behind) -> Behind:
-    """The same, deployed; a test that changes it leaves it serving."""
-    chat.deploy()
-    return chat
+@pytest.fixture
+def serving(first: FirstDeploy) -> Behind:
+    """The service, deployed with one replica. A test that changes it is marked as `changing`."""
+    assert first.last.returncode == 0, first.last.stderr
+    return first.shared.restored()
 
 
-def broken_off(chat: Behind, seen: Callable[[str], bool], number: signal.Signals, *flags: str) -> tuple[int, str]:
-    """Start a deploy, send it a signal after the first line that `seen` likes. Returns its exit code and words."""
+@pytest.fixture
+def changed(serving: Behind, first: FirstDeploy) -> None:
+    """Let the next test get the service as it was."""
+    first.shared.changed = True
+
+
+def broken_off(chat: Behind, seen: Callable[[str], bool], number: signal.Signals, *flags: str) -> Interrupted:
+    """Start a deploy, and send it a signal after the first line that `seen` accepts."""
     with chat.start("deploy", "--yes", *flags) as process:
         assert process.stderr
         said = []
@@ -43,46 +92,60 @@ def broken_off(chat: Behind, seen: Callable[[str], bool], number: signal.Signals
                 process.send_signal(number)
                 break
         _, rest = process.communicate(timeout=60)
-    return process.returncode, "".join([*said, rest])
+    return Interrupted(process.returncode, "".join([*said, rest]), len(alive(chat.sandbox)))
 
 
 def containing(words: str) -> Callable[[str], bool]:
     return lambda line: words in line
 
 
-def test_a_deploy_that_is_interrupted_at_any_step_is_continued(chat: Behind) -> None:
+@step
+def the_signal_says_how_to_continue(deploy: Interrupted) -> None:
+    """Interrupt while the gateway is created: the deploy says how to continue, and at most one instance is billed."""
+    assert deploy.code == 130, deploy.said
+    assert "running it again continues" in deploy.said
+    assert deploy.instances <= 1
+
+
+@step
+def the_gateway_is_found(deploy: Interrupted) -> None:
+    """Kill when the gateway runs: it is the one that the deploy before created."""
+    assert deploy.code == -signal.SIGKILL, deploy.said
+    assert deploy.instances == 1
+
+
+@step
+def the_record_is_not_reported(deploy: Interrupted, host: str) -> None:
+    """Kill when the record is at Route 53: the deploy does not say that it is everywhere."""
+    assert deploy.code == -signal.SIGKILL, deploy.said
+    assert f"record {host}" not in deploy.said
+
+
+@step
+def the_record_is_found(deploy: Interrupted, host: str) -> None:
+    """Terminate when the service is submitted: the record was found as the deploy before wrote it."""
+    assert deploy.code != 0, deploy.said
+    assert f"record {host}" in deploy.said
+    assert "unchanged" in deploy.said.split(f"record {host}")[1].splitlines()[0]
+
+
+@step
+def the_service_answers(first: FirstDeploy) -> None:
+    """Continue to the end: the service answers, and nothing was created twice."""
+    assert first.last.returncode == 0, first.last.stderr
+    assert "stand-in" in first.answer
+    assert first.aws_writes == ["RunInstances", "ChangeResourceRecordSets"]
+    assert len(first.machines) == 1
+
+
+def test_a_deploy_that_is_interrupted_at_any_step_is_continued(first: FirstDeploy) -> None:
     """Each deploy ends one step later than the one before; the last one finds everything half done."""
-    name, sandbox = chat.run_name, chat.sandbox
-
-    code, said = broken_off(chat, containing(f"gateway {name}: create"), signal.SIGINT)
-    assert code == 130, said
-    assert "running it again continues" in said
-    assert len(alive(sandbox)) <= 1
-
-    code, said = broken_off(chat, containing(f"gateway {name}: running"), signal.SIGKILL)
-    assert code == -signal.SIGKILL, said
-    wait_for(lambda: len(alive(sandbox)) == 1)
-
-    def record_written(line: str) -> bool:
-        """The batch is at Route 53 and not everywhere yet: the deploy waits for that."""
-        if f"gateway {name}: running" not in line:
-            return False
-        return bool(wait_for(lambda: sandbox.aws.calls("route53", writes=True), 30))
-
-    code, said = broken_off(chat, record_written, signal.SIGKILL)
-    assert code == -signal.SIGKILL, said
-    assert f"record {chat.host}" not in said
-
-    code, said = broken_off(chat, containing(f"{name}: deployment 0 submitted"), signal.SIGTERM)
-    assert code != 0, said
-    assert f"record {chat.host}" in said
-    assert "unchanged" in said.split(f"record {chat.host}")[1].splitlines()[0]
-
-    chat.deploy()
-    assert "stand-in" in chat.ask_by_name()
-    made = [call.action for call in sandbox.aws.calls(writes=True)]
-    assert made == ["RunInstances", "ChangeResourceRecordSets"]
-    assert len(chat.machines()) == 1
+    host = first.shared.environment.host
+    the_signal_says_how_to_continue(first.while_gateway_is_created)
+    the_gateway_is_found(first.when_gateway_runs)
+    the_record_is_not_reported(first.when_record_is_written, host)
+    the_record_is_found(first.when_service_is_submitted, host)
+    the_service_answers(first)
 
 
 @pytest.mark.parametrize("wiped", [False, True], ids=["power lost", "disk lost"])
@@ -121,6 +184,7 @@ def test_requests_are_served_while_the_dstack_server_is_down(serving: Behind) ->
     assert serving.inv("smoke").returncode == 0
 
 
+@changing
 def test_a_terminated_gateway_is_replaced_as_the_runbook_says(serving: Behind) -> None:
     """dstack keeps calling it `running`. A second replica, then one again, makes dstack drop the dead one."""
     [dead] = serving.gateways
@@ -136,12 +200,13 @@ def test_a_terminated_gateway_is_replaced_as_the_runbook_says(serving: Behind) -
     assert len(serving.machines()) == 1
 
 
+@changing
 def test_a_recreated_gateway_gets_service_and_record_back(serving: Behind) -> None:
     [old], [pod], name = serving.gateways, serving.machines(), serving.run_name
     serving.settle(gateway={"instance_type": "t3.small"})
-    for step in (f"gateway {name}: deleted", f"gateway {name}: running"):
-        code, said = broken_off(serving, containing(step), signal.SIGKILL, "--allow-recreation")
-        assert code == -signal.SIGKILL, said
+    for moment in (f"gateway {name}: deleted", f"gateway {name}: running"):
+        deploy = broken_off(serving, containing(moment), signal.SIGKILL, "--allow-recreation")
+        assert deploy.code == -signal.SIGKILL, deploy.said
     assert f"service {name}: in place" in serving.inv("plan").stdout  # it runs, and the gateway does not know it
     serving.deploy()
     [new] = serving.gateways

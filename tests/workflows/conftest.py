@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +20,69 @@ from tests.workflows.forge import Forge
 
 Publish = Callable[..., Forge]
 ENVIRONMENT = "staging"
+RUN = f"mistral-nemo-{ENVIRONMENT}"
+ROLLING: dict[str, Any] = {"service": {"env": {"MAX_NUM_SEQS": 96}}}  # what changes the service so
+RESTART: dict[str, Any] = {"service": {"spot_policy": "auto"}}
+
+
+@dataclass(frozen=True)
+class Kept:
+    """How a repository on GitHub was at a moment."""
+
+    commit: str
+    secrets: dict[str, str]
+    variables: dict[str, str]
+    prefix: Sequence[str]
+    state: dict[str, Any]
+
+    @classmethod
+    def of(cls, forge: Forge) -> Kept:
+        commit = forge.git("rev-parse", "HEAD")
+        return cls(commit, dict(forge.secrets), dict(forge.variables), forge.prefix, forge.state)
+
+    def restore(self, forge: Forge) -> None:
+        """Make the repository, its settings, issues and pull requests as they were."""
+        forge.secrets, forge.variables, forge.prefix = dict(self.secrets), dict(self.variables), self.prefix
+        forge.state = self.state
+        forge.git("checkout", "--quiet", "--force", "-B", "main", self.commit)
+        forge.git("clean", "--quiet", "--force", "-d")
+        forge.git("push", "--quiet", "--force", "origin", "main")
 
 
 @dataclass
 class Team:
-    """A team with a dstack server, and a repository whose main branch is deployed to `staging`, which is protected."""
+    """A team with a dstack server, and a repository whose main branch is deployed to an environment, `target`.
+
+    The tests of a file share it, and each finds it as it was kept last. A test that deploys anything else sets
+    `deployed_other`, so that the next test that needs the service deploys it again.
+    """
 
     sandbox: Sandbox
     forge: Forge
+    target: str = ENVIRONMENT
+    deployed_other: bool = False
+    kept: Kept = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.keep()
+
+    def keep(self) -> None:
+        """Let every test of the file find the repository as it is now."""
+        self.kept = Kept.of(self.forge)
+
+    def deploy_again(self) -> None:
+        """Deploy what the files of main say, after a test that deployed something else."""
+        if self.deployed_other:
+            allowed = {"allow-restart": "true", "allow-recreation": "true"}
+            execution = self.forge.run("workflow_dispatch", "deploy.yml", inputs={"environment": self.target} | allowed)
+            assert execution.ok, str(execution)
+            self.deployed_other = False
+
+    def leaks(self) -> list[str]:
+        """Return the names of secrets that are in anything that was written, those of the sandbox included."""
+        written = [execution.written for execution in self.forge.executions]
+        own = self.sandbox.keys | {"the token of dstack's admin": self.sandbox.token}
+        return self.forge.leaks() + [name for name, value in own.items() if any(value in text for text in written)]
 
     def environment(self, name: str = ENVIRONMENT, **settings: Any) -> None:
         """Write an environment's file: a server, and `settings`."""
@@ -40,15 +95,21 @@ class Team:
         }
         self.forge.write({f"environments/{name}.yml": common | settings})
 
-    def push(self, **settings: Any) -> Execution:
-        """Push main with these settings of `staging`, and let the pipeline run."""
-        self.environment(**settings)
+    def push(self, name: str = ENVIRONMENT, **settings: Any) -> Execution:
+        """Push main with these settings of the environment that main is deployed to, and let the pipeline run."""
+        self.environment(name, **settings)
+        self.forge.variables["MAIN_ENVIRONMENT"] = name
         self.forge.push("a change")
         return self.forge.run("push", "deploy.yml")
 
+    def merge(self, message: str, **settings: Any) -> None:
+        """Push main with these settings of `staging`, without deploying them."""
+        self.environment(**settings)
+        self.forge.push(message)
+
     def ask(self) -> str:
         """The answer to a chat, as a backend of the team gets it."""
-        url = f"{self.sandbox.url}/proxy/services/{self.sandbox.project}/mistral-nemo-{ENVIRONMENT}/v1/chat/completions"
+        url = f"{self.sandbox.url}/proxy/services/{self.sandbox.project}/{RUN}/v1/chat/completions"
         chat = {"model": MODEL, "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 8}
         answer = requests.post(
             url, json=chat, headers={"Authorization": f"Bearer {self.forge.secrets['DSTACK_TOKEN']}"}
@@ -79,7 +140,8 @@ def forge(publish: Publish) -> Forge:
 
 
 @pytest.fixture(scope="module")
-def team(baked: Bake, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
+def shared(baked: Bake, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
+    """The team that the tests of a file share; `team` is what a test gets."""
     with Sandbox(load_seconds=1) as sandbox:
         forge = Forge(tmp_path_factory.mktemp("github") / "forge", baked())
         forge.secrets = {"DSTACK_TOKEN": sandbox.add_user("ci")}
@@ -89,3 +151,13 @@ def team(baked: Bake, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team
             "ENVIRONMENTS": json.dumps([ENVIRONMENT]),
         }
         yield Team(sandbox, forge)
+
+
+@pytest.fixture
+def team(shared: Team) -> Iterator[Team]:
+    """The team as it was kept last; at the end nothing that was written may show a secret, and the clouds are well."""
+    yield shared
+    shared.sandbox.faults.clear()
+    leaks = shared.leaks()
+    shared.kept.restore(shared.forge)
+    assert leaks == []

@@ -19,7 +19,7 @@ PIPELINE = ["target", "plan", "approve", "gateway", "dns", "service", "smoke"]
 
 
 @pytest.fixture(scope="module")
-def team(baked: Bake, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
+def shared(baked: Bake, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
     """As a team sets it up by README.md; nobody's token does more than it has to."""
     with Sandbox(aws=True, load_seconds=1) as sandbox:
         need_hosts(sandbox)
@@ -46,20 +46,50 @@ def team(baked: Bake, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team
         forge.push("where prod is")
         forge.git("tag", "v1.0.0")
         forge.git("push", "--quiet", "origin", "v1.0.0")
-        yield Team(sandbox, forge)
+        yield Team(sandbox, forge, target="prod")
 
 
-def deploy(team: Team) -> Execution:
-    execution = team.forge.run("push", "deploy.yml", ref="refs/tags/v1.0.0")
-    assert execution.ok, str(execution)
-    assert {name.rpartition("/")[2]: job.result for name, job in execution.jobs.items()} == dict.fromkeys(
-        PIPELINE, "success"
-    )
-    return execution
+@pytest.fixture(scope="module")
+def first_tag(shared: Team) -> Execution:
+    """What became of the tag that deployed prod."""
+    return push_tag(shared)
 
 
-def test_a_tag_ends_with_a_chat_answered_by_name(team: Team) -> None:
-    execution = deploy(team)
+@pytest.fixture
+def deployed(first_tag: Execution, team: Team) -> Team:
+    """The team, whose prod runs as the files of main say."""
+    assert first_tag.ok, str(first_tag)
+    team.deploy_again()
+    return team
+
+
+def push_tag(team: Team) -> Execution:
+    return team.forge.run("push", "deploy.yml", ref="refs/tags/v1.0.0")
+
+
+def all_succeeded(execution: Execution) -> bool:
+    """Return whether the whole pipeline ran, and every job of it succeeded."""
+    results = {name.rpartition("/")[2]: job.result for name, job in execution.jobs.items()}
+    return execution.ok and results == dict.fromkeys(PIPELINE, "success")
+
+
+def start_deploy(team: Team, **allowed: str) -> Execution:
+    """Start a deploy of prod by hand."""
+    return team.forge.run("workflow_dispatch", "deploy.yml", inputs={"environment": "prod"} | allowed)
+
+
+def enlarge_gateway(team: Team) -> None:
+    """Push a gateway file whose change recreates the gateway."""
+    path = "dstack/gateway.dstack.yml"
+    text = (team.forge.work / path).read_text("utf-8")
+    assert "t3.medium" in text
+    team.forge.write({path: text.replace("t3.medium", "t3.large")})
+    team.forge.push("a larger gateway")
+
+
+def test_a_tag_ends_with_a_chat_answered_by_name(first_tag: Execution, team: Team) -> None:
+    execution = first_tag
+    assert all_succeeded(execution), str(execution)
     for part in ("gateway", "records", "service"):
         assert f"{part} mistral-nemo: create" in execution.job("plan").summary
     name = f"mistral-nemo.{team.sandbox.aws.zone}"
@@ -67,66 +97,59 @@ def test_a_tag_ends_with_a_chat_answered_by_name(team: Team) -> None:
     assert f"http://{name}/v1 answers as" in execution.job("smoke").summary
 
 
-def test_a_second_tag_changes_nothing(team: Team) -> None:
-    before = writes(team.sandbox)
-    execution = deploy(team)
+def test_a_second_tag_changes_nothing(deployed: Team) -> None:
+    before = writes(deployed.sandbox)
+    execution = push_tag(deployed)
+    assert all_succeeded(execution), str(execution)
     for part in ("gateway", "records", "service"):
         assert f"{part} mistral-nemo: unchanged" in execution.job("plan").summary
-    assert writes(team.sandbox) == before
+    assert writes(deployed.sandbox) == before
 
 
-def test_a_pull_request_s_plan_has_gateway_and_records(team: Team) -> None:
-    team.forge.variables["ENVIRONMENTS"] = '["prod"]'
-    team.forge.write({"README.md": "Better."})
-    execution = team.forge.propose("plan.yml")
+def test_a_pull_request_s_plan_has_gateway_and_records(deployed: Team) -> None:
+    deployed.forge.variables["ENVIRONMENTS"] = '["prod"]'
+    deployed.forge.write({"README.md": "Better."})
+    execution = deployed.forge.propose("plan.yml")
     assert execution.ok, str(execution)
-    [comment] = team.forge.comments
+    [comment] = deployed.forge.comments
     for part in ("gateway", "records", "service"):
         assert f"{part} mistral-nemo: unchanged" in comment
 
 
 @pytest.mark.parametrize("part", ["gateway", "dns", "service"])
-def test_a_part_is_started_by_hand(team: Team, part: str) -> None:
-    before = writes(team.sandbox)
-    execution = team.forge.run("workflow_dispatch", f"{part}.yml", inputs={"environment": "prod"})
+def test_a_part_is_started_by_hand(deployed: Team, part: str) -> None:
+    before = writes(deployed.sandbox)
+    execution = deployed.forge.run("workflow_dispatch", f"{part}.yml", inputs={"environment": "prod"})
     assert execution.ok, str(execution)
     assert f"inv {part}." in execution.summary
-    assert writes(team.sandbox) == before
+    assert writes(deployed.sandbox) == before
     if part == "gateway":
         assert execution.job("gateway").outputs["gateway"]["addresses"].startswith("10.")
 
 
-def test_a_runner_outside_the_vpc_warns_that_the_service_is_not_verified(team: Team) -> None:
-    inside, team.forge.prefix = team.forge.prefix, ()
-    execution = team.forge.run("workflow_dispatch", "service.yml", inputs={"environment": "prod"})
-    team.forge.prefix = inside
+def test_a_runner_outside_the_vpc_warns_that_the_service_is_not_verified(deployed: Team) -> None:
+    deployed.forge.prefix = ()
+    execution = deployed.forge.run("workflow_dispatch", "service.yml", inputs={"environment": "prod"})
     assert execution.ok, str(execution)
     assert [one for one in execution.annotations if one.startswith("warning: deployed, but this runner can't reach")]
 
 
-def test_a_gateway_that_would_be_replaced_stops_the_pipeline_before_it_is_touched(team: Team) -> None:
-    path = "dstack/gateway.dstack.yml"
-    text = (team.forge.work / path).read_text("utf-8")
-    team.forge.write({path: text.replace("t3.medium", "t3.large")})
-    team.forge.push("a larger gateway")
-    before = writes(team.sandbox)
-    execution = team.forge.run("workflow_dispatch", "deploy.yml", inputs={"environment": "prod"})
+def test_a_gateway_that_would_be_replaced_stops_the_pipeline_before_it_is_touched(deployed: Team) -> None:
+    enlarge_gateway(deployed)
+    before = writes(deployed.sandbox)
+    execution = start_deploy(deployed)
     assert not execution.ok
     assert execution.job("plan").result == "failure"
     assert "error: changing instance_type recreates the gateway" in execution.summary
-    assert writes(team.sandbox) == before
+    assert writes(deployed.sandbox) == before
 
 
-def test_a_gateway_is_replaced_when_that_is_allowed(team: Team) -> None:
-    pods = [pod.id for pod in team.sandbox.pods() if pod.running]
-    ticked = {"environment": "prod", "allow-recreation": "true"}
-    execution = team.forge.run("workflow_dispatch", "deploy.yml", inputs=ticked)
+def test_a_gateway_is_replaced_when_that_is_allowed(deployed: Team) -> None:
+    pods = [pod.id for pod in deployed.sandbox.pods() if pod.running]
+    enlarge_gateway(deployed)
+    deployed.deployed_other = True
+    execution = start_deploy(deployed, **{"allow-recreation": "true"})
     assert execution.ok, str(execution)
     assert "gateway mistral-nemo: restart" in execution.job("plan").summary
-    assert f"http://mistral-nemo.{team.sandbox.aws.zone}/v1 answers as" in execution.job("smoke").summary
-    assert [pod.id for pod in team.sandbox.pods() if pod.running] == pods
-
-
-def test_no_secret_is_in_anything_that_was_written(team: Team) -> None:
-    assert len(team.forge.executions) > 8
-    assert team.forge.leaks() == []
+    assert f"http://mistral-nemo.{deployed.sandbox.aws.zone}/v1 answers as" in execution.job("smoke").summary
+    assert [pod.id for pod in deployed.sandbox.pods() if pod.running] == pods
