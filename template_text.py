@@ -1,4 +1,4 @@
-"""The filters for text: `text | quoted` and `text | markdown`.
+"""The filters for text: `text | quoted`, `text | markdown` and `text | github_owner`.
 
 template_extensions.py runs this file and takes `FILTERS` from it. Like that file, it imports nothing of the template.
 """
@@ -29,4 +29,17 @@ def markdown(text: str) -> str:
     return re.sub(r"([\\`*_{}\[\]<>()#+\-=.!|~&$:@])", r"\\\1", text)
 
 
-FILTERS: dict[str, Callable[[str], str]] = {"quoted": quoted, "markdown": markdown}
+HANDLE = r"(?![\w-]{40})[A-Za-z0-9]+(?:-[A-Za-z0-9]+)*(?:_[A-Za-z0-9]+)?"  # the end after _ is an enterprise's
+TEAM = r"[a-z0-9](?:[a-z0-9_-]*[a-z0-9])?"
+
+
+def github_owner(text: str) -> bool:
+    """Return whether `text` is a handle that CODEOWNERS takes: `@alice`, or `@acme/platform` for a team."""
+    return re.fullmatch(rf"@{HANDLE}(?:/{TEAM})?", text) is not None
+
+
+FILTERS: dict[str, Callable[[str], str | bool]] = {
+    "quoted": quoted,
+    "markdown": markdown,
+    "github_owner": github_owner,
+}
