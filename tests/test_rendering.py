@@ -14,9 +14,12 @@ from tasks import TEMPLATE, python_files
 from tests.rendered import Bake, files, parsed
 
 FILES = {
+    ".devcontainer/devcontainer.json",
+    ".devcontainer/post-create.sh",
     ".env.example",
     ".github/actions/setup/action.yml",
     ".github/dependabot.yml",
+    ".github/pull_request_template.md",
     ".github/workflows/ci.yml",
     ".github/workflows/deploy.yml",
     ".github/workflows/dns.yml",
@@ -26,6 +29,8 @@ FILES = {
     ".github/workflows/service.yml",
     ".github/workflows/template-update.yml",
     ".gitignore",
+    ".pre-commit-config.yaml",
+    "AGENTS.md",
     "README.md",
     "account/__init__.py",
     "account/findings.py",
@@ -134,6 +139,7 @@ FILES = {
     "tests/stand_in/routes.py",
     "tests/stand_in/runs.py",
     "tests/stand_in/server.py",
+    "tests/test_agents.py",
     "tests/test_api.py",
     "tests/test_applied.py",
     "tests/test_bench.py",
