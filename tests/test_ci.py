@@ -101,6 +101,24 @@ def test_the_changelog_has_released_what_pyproject_says_or_nothing_yet() -> None
     assert released == sorted(released, key=numbers, reverse=True)
 
 
+def test_the_version_in_pyproject_can_be_tagged_once_nothing_is_unreleased() -> None:
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["version"]
+    changelog = re.sub(
+        r"^(## Unreleased\n)(?:(?!## ).*\n)*", r"\1", (ROOT / "CHANGELOG.md").read_text("utf-8"), flags=re.M
+    )
+    assert NOTES(f"v{version}", changelog, version)
+
+
+def test_every_release_that_a_page_names_is_in_the_changelog() -> None:
+    released = set(re.findall(r"^## ([\d.]+) - ", (ROOT / "CHANGELOG.md").read_text("utf-8"), re.M))
+    template = ROOT / "<<cookiecutter.project_slug>>"
+    pages = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *template.rglob("*.md")]
+    texts = [page.read_text("utf-8") for page in pages]
+    named = {name for text in texts for name in re.findall(r"checkout[\"`:]*[ =]+[\"`]?v(\d[\d.]*\d)", text)}
+    assert named
+    assert named <= released
+
+
 def numbers(version: str) -> tuple[int, ...]:
     return tuple(map(int, version.split(".")))
 

@@ -10,7 +10,15 @@ from tests.rendered import Bake, files, typed
 HANDLES = ["@alice", "@a", "@acme/platform", "@Acme-Corp/ml_ops", "@alice_acme", "@" + "a" * 39, "@a-b-c/1"]
 OTHERS = [
     *("the platform team", "alice", "@", "@@alice", "@-alice", "@alice-", "@al--ice", "@" + "a" * 40, "@alice "),
-    *("@acme/", "@acme/platform/ops", "@acme/Platform", "@acme/-ops", "@alice @bob", "@alice, ops", "alice@example.com"),
+    *(
+        "@acme/",
+        "@acme/platform/ops",
+        "@acme/Platform",
+        "@acme/-ops",
+        "@alice @bob",
+        "@alice, ops",
+        "alice@example.com",
+    ),
     *("@alice\n* @mallory", "@älice", "@acme/plät", "@alice # all", "@alice*", "/@alice", ""),
 ]
 

@@ -83,7 +83,9 @@ def test_an_edited_replay_file_is_the_trap_that_the_page_names(run: Run) -> None
 @pytest.mark.slow
 def test_cruft_takes_the_same_file(run: Run, tmp_path: Path) -> None:
     subprocess.run(["git", "clone", "--quiet", str(ROOT), str(tmp_path / "template")], check=True)
-    written = command("uvx cruft create").removeprefix("uvx ").replace("https://github.com/toffee/ai-service", "template")
+    written = (
+        command("uvx cruft create").removeprefix("uvx ").replace("https://github.com/toffee/ai-service", "template")
+    )
     answers = json.loads((run(written) / "qwen-3" / ".cruft.json").read_text("utf-8"))["context"]["cookiecutter"]
     team = yaml.safe_load(TEAM)["default_context"]
     assert {name: answers[name] for name in team} == team

@@ -33,6 +33,8 @@ LINTERS = {
     "check-jsonschema workflows": ["--builtin-schema=vendor.github-workflows", "workflows/*.yml"],
     "check-jsonschema actions": ["--builtin-schema=vendor.github-actions", "actions/*/action.yml"],
     "check-jsonschema dependabot": ["--builtin-schema=vendor.dependabot", "dependabot.yml"],
+    "check-jsonschema forms": ["--builtin-schema=vendor.github-issue-forms", "ISSUE_TEMPLATE/[!c]*.yml"],
+    "check-jsonschema choice of forms": ["--builtin-schema=vendor.github-issue-config", "ISSUE_TEMPLATE/config.yml"],
 }
 PARTS = ["gateway", "dns", "service"]
 Load = Callable[[str], Any]
