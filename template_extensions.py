@@ -1,6 +1,6 @@
 """The template's Jinja extension: its filters, and a shortcut for text without template syntax.
 
-template_catalogue.py and template_text.py define the filters. cookiecutter loads `CatalogueExtension` through
+The other files template_*.py define the filters. cookiecutter loads `CatalogueExtension` through
 `_extensions` of cookiecutter.json.
 
 `cruft update` renders two versions of the template in one folder and one process, where Python keeps the modules of the
@@ -21,7 +21,7 @@ from jinja2 import Environment, Template, nodes
 from jinja2.ext import Extension
 
 HERE = Path(__file__).parent
-SOURCES = (HERE / "template_catalogue.py", HERE / "template_text.py")
+SOURCES = tuple(HERE / f"template_{name}.py" for name in ("answers", "catalogue", "summary", "text"))
 
 Filters = dict[str, Callable[..., Any]]
 FILTERS: Filters = {name: apply for file in SOURCES for name, apply in runpy.run_path(str(file))["FILTERS"].items()}

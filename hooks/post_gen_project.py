@@ -1,7 +1,17 @@
-"""Print what to type next. cookiecutter runs this file in the folder of the finished project."""
+"""Print what serving the model takes, and what to type next.
 
+cookiecutter renders this file and runs it in the folder of the finished project. The summary arrives as JSON, never as
+code.
+"""
+
+import json
 import shlex
 from pathlib import Path
+
+SUMMARY = json.loads(r""" << {
+    "text": cookiecutter.model_id | known_model(cookiecutter.precision)
+        | summary(cookiecutter.model_id, "cards" | machines),
+} | tojson >> """)["text"]
 
 
 def is_compared_by_cruft(project: Path) -> bool:
@@ -16,9 +26,16 @@ def is_compared_by_cruft(project: Path) -> bool:
 project = Path.cwd()
 if not is_compared_by_cruft(project):
     print(f"""
+{SUMMARY}
+
 Next:
   cd {shlex.quote(str(project))}
+  git init && git add --all && git commit --message "As generated"
   uv venv && uv pip sync --require-hashes requirements.txt && source .venv/bin/activate
   cp .env.example .env
-Then fill in .env. README.md, "Deploy it for the first time", says where to get the keys, and what comes next.
+Then fill in .env. README.md says where to get the keys, and what comes next.
+
+Without uv, in place of the third line:
+  python3 -m venv .venv && .venv/bin/pip install --require-hashes -r requirements.txt && source .venv/bin/activate
+Without an account, a clone of the template shows all of it against emulated clouds: `inv demo`.
 """)
