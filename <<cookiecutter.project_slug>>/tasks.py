@@ -19,12 +19,14 @@ import deploy
 import operate
 from console.command import command_with
 from console.invocation import refuse_misplaced_environment
+from console.listing import show_if_asked
 
 if TYPE_CHECKING:
     from deploy.environments import Environment
 
 # a lambda, because the package is to be imported when a task runs
 command = command_with(lambda name: deploy.environments.load(name))  # noqa: PLW0108
+command_with_secrets = command_with(lambda name: deploy.environments.load(name), private=True)  # noqa: PLW0108
 
 
 @command
@@ -128,7 +130,7 @@ def _deploy(environment: Environment, *, yes: bool, dry_run: bool, json: bool, g
         deploy.rollout.followed(patient, run, name)
         deploy.existing.remove(patient, environment, planned.removals, notify)
     if not json:
-        operate.views.smoke(report) if report else deploy.views.asleep(environment, run)
+        operate.views.deployed(environment.name, report) if report else deploy.views.asleep(environment, run)
 
 
 @command
@@ -262,6 +264,16 @@ def bench(
     operate.views.bench(report, Path(folder), json=json)
 
 
+@command_with_secrets
+def variables(environment: Environment) -> None:
+    """Print the variables for dstack's commands and for callers.
+
+    To set them in a shell: eval "$(inv env)". On a terminal, it shows no secret.
+    """
+    run = operate.calling.run_if_known(deploy.api.Api(environment), environment)
+    operate.views.variables(environment.name, operate.calling.variables(environment, run))
+
+
 @command
 def dstack(environment: Environment) -> None:
     """Run the dstack command line: `inv dstack -- ps -v`.
@@ -286,15 +298,23 @@ def destroy(environment: Environment, yes: bool = False, dry_run: bool = False, 
     deploy.guards.refuse_outage(environment, allowed=allow_outage)
     console.prompts.confirm(f"End {environment.run_name} and all requests to it?", yes=yes)
     name = environment.run_name
-    with console.terminal.watching(f"destroying {name}") as notify, deploy.billing.billed(api, environment, notify):
+    with console.terminal.watching(f"destroying {name}") as notify, deploy.billing.remaining(api, environment, notify):
         deploy.existing.remove(api, environment, resources, notify)
-        notify("nothing of it is left, and nothing is billed any more")
+    deploy.views.destroyed(environment.run_name)
 
 
 namespace = Collection(doctor, server, render, plan, size, offers, status, logs, smoke, bench, dstack, destroy)
 namespace.add_task(deploy_all, name="deploy")
+namespace.add_task(variables, name="env")
 namespace.add_collection(Collection("secrets", set=secrets_set, list=secrets_list))
 namespace.add_collection(Collection("service", deploy=service_deploy))
 namespace.add_collection(Collection("gateway", deploy=gateway_deploy, status=gateway_status, destroy=gateway_destroy))
 namespace.add_collection(Collection("dns", update=dns_update, show=dns_show, delete=dns_delete))
+ORDER_OF_WORK = {  # for `inv` and `inv --list`
+    "First deploy": ("server", "secrets.set", "secrets.list", "doctor", "size", "offers", "plan", "deploy", "env"),
+    "Every day": ("status", "logs", "smoke", "bench", "render", "service.deploy", "dstack"),
+    "Gateway and DNS records": ("gateway.deploy", "gateway.status", "dns.update", "dns.show"),
+    "Ending": ("dns.delete", "gateway.destroy", "destroy"),
+}
 refuse_misplaced_environment()
+show_if_asked(namespace, ORDER_OF_WORK)

@@ -60,19 +60,22 @@ class _Task(Task[Callable[..., None]]):
         return options
 
 
-def command_with(load: Callable[[str], Any]) -> Command:
-    """Return a decorator that makes a task from a function, whose first argument is what `load` returns for `--env`."""
-    return lambda body: _task(body, load)
+def command_with(load: Callable[[str], Any], *, private: bool = False) -> Command:
+    """Return a decorator that makes a task from a function, whose first argument is what `load` returns for `--env`.
+
+    `private`: the output has secrets, so it is not copied to the page of a GitHub workflow.
+    """
+    return lambda body: _task(body, load, private=private)
 
 
-def _task(body: Callable[..., None], load: Callable[[str], Any]) -> Task[Callable[..., None]]:
+def _task(body: Callable[..., None], load: Callable[[str], Any], *, private: bool) -> Task[Callable[..., None]]:
     """Return a task that ends with one line and an exit code of its own."""
     flags = list(signature(body).parameters.values())[1:]
     has_dry_run = any(flag.name == "dry_run" for flag in flags)
 
     @wraps(body)
     def guarded(c: Context, *, env: str, **given: Any) -> None:
-        with ending(json=given.get("json", False), debug=invocation.wants_debugging()):
+        with ending(copied=not private and not given.get("json", False), debug=invocation.wants_debugging()):
             invocation.refuse_core_flags(c.config, body.__name__, has_dry_run=has_dry_run)
             values = {flag.name: invocation.convert(flag, given[flag.name]) for flag in flags}
             body(load(invocation.environment_name(env)), **values)

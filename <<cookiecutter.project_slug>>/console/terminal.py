@@ -134,14 +134,14 @@ class _Tee(TextIOBase):
 
 
 @contextmanager
-def on_the_runs_page(*, json: bool) -> Iterator[None]:
-    """In a GitHub workflow, copy what is shown inside the block to the page of the run, unless it is JSON.
+def on_the_runs_page(*, copied: bool) -> Iterator[None]:
+    """In a GitHub workflow, copy what is shown inside the block to the page of the run, if it is to be `copied`.
 
     When the page can't be written, warn on standard error and go on.
     """
     path = os.environ.get("GITHUB_STEP_SUMMARY")
     with ExitStack() as stack:
-        if path and not json:
+        if path and copied:
             try:
                 page = open(path, "a", encoding="utf-8")  # noqa: SIM115  # `_end` closes it
                 page.write(f"`{shlex.join(['inv', *sys.argv[1:]])}`\n<pre>")

@@ -1,6 +1,7 @@
 """Shows a service that runs: findings, replicas, logs, answers, numbers of a load test."""
 
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Mapping
 from io import StringIO
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from capacity.offers import HOURS_A_MONTH
 from console import views
 from console.terminal import console, progress
 from deploy.dstack.answers import Submission
+from operate import calling
 from operate.doctor import Finding
 from operate.endpoint import Answer
 from operate.measurements import Report
@@ -61,6 +63,25 @@ def smoke(answer: Answer, *, json: bool = False) -> None:
     console.print(f"{answer.url} answers as [bold]{answer.model}[/]: {escape(repr(answer.text))}")
     times = (f"{name.removesuffix('_ms').replace('_', ' ')} {ms} ms" for name, ms in answer.times.items())
     console.print(", ".join(times))
+
+
+def deployed(environment_name: str, answer: Answer) -> None:
+    """Show what the endpoint answered after a deploy, and a request that can be pasted."""
+    smoke(answer)
+    console.print("\nTo send a request, paste these lines:")
+    for line in (calling.evaluation(environment_name), calling.request(answer)):
+        console.out(f"  {line}", highlight=False)
+
+
+def variables(environment_name: str, values: Mapping[str, str]) -> None:
+    """Print lines for `eval`. A terminal gets the values that are not secret, and what to type."""
+    if sys.stdout.isatty():
+        for line in calling.shown(values):
+            console.out(line, highlight=False)
+        console.print(f"To set them in this shell: {calling.evaluation(environment_name)}")
+    else:
+        for line in calling.exports(values):
+            console.out(line, highlight=False)
 
 
 def bench(report: Report, folder: Path, *, json: bool = False) -> None:

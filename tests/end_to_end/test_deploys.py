@@ -60,5 +60,6 @@ def test_destroy_lets_a_stream_end_leaves_nothing_and_again_does_nothing(make: M
     assert environment.machines() == []
     before = sandbox.calls(writes=True)
     again = environment.inv("destroy", "--yes")
-    assert (again.returncode, again.stdout) == (0, "mistral-nemo-destroyed: nothing to destroy\n")
+    nothing = "nothing to destroy, and dstack knows of nothing that is billed for it"
+    assert (again.returncode, again.stdout) == (0, f"mistral-nemo-destroyed: {nothing}\n")
     assert sandbox.calls(writes=True) == before

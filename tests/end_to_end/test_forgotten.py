@@ -45,7 +45,7 @@ def test_a_service_under_an_earlier_name_is_removed_when_the_new_one_answers(
     assert renamed.inv("plan", "--detailed-exitcode").returncode == 0
     done = renamed.inv("destroy", "--yes", "--allow-outage")
     assert done.returncode == 0, done.stderr
-    assert "nothing is billed any more" in done.stderr
+    assert "nothing is billed any more" in done.stdout
 
 
 @pytest.mark.gateway
@@ -79,4 +79,4 @@ def test_a_gateway_and_records_that_the_file_no_longer_has_are_removed(project: 
     done = environment.inv("destroy", "--yes")
     assert done.returncode == 0, done.stderr
     assert (alive(vpc), vpc.aws.snapshot_zone()) == ([], zone)
-    assert environment.inv("destroy", "--yes").stdout.endswith("nothing to destroy\n")
+    assert environment.inv("destroy", "--yes").stdout.endswith("nothing that is billed for it\n")

@@ -27,7 +27,7 @@ def test_a_new_fleets_own_limits_count_before_anything_is_rented(
     before = sandbox.calls(writes=True)
     refused(environment.inv("deploy", "--yes"), 26, said)
     assert sandbox.calls(writes=True) == before
-    assert environment.inv("destroy", "--dry-run").stdout.endswith("nothing to destroy\n")
+    assert environment.inv("destroy", "--dry-run").stdout.endswith("nothing that is billed for it\n")
 
 
 def test_dstack_itself_keeps_to_the_limit_when_the_offers_change_meanwhile(make: Make, sandbox: Sandbox) -> None:
