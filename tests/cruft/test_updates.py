@@ -90,8 +90,9 @@ def test_a_new_question_takes_its_default(template: Repository, project: Reposit
 def test_a_question_that_is_gone_is_forgotten(template: Repository, project: Repository) -> None:
     template.edit("cookiecutter.json", '  "owner": "the platform team",\n', "")
     template.edit("cookiecutter.json", '"__prompts__"', '"__owner": "somebody",\n  "__prompts__"')
-    for name in ("hooks/pre_gen_project.py", f"{TEMPLATE}/README.md"):
-        template.edit(name, "cookiecutter.owner", "cookiecutter.__owner")
+    template.edit("cookiecutter.json", """  "__checked_owner": "<< cookiecutter | check('owner') >>",\n""", "")
+    template.edit("template_answers.py", '"owner": (Rule', '"__owner": (Rule')
+    template.edit(f"{TEMPLATE}/README.md", "cookiecutter.owner", "cookiecutter.__owner")
     release(template)
     update(project)
     assert "Responsible: somebody." in project.read("README.md")
