@@ -123,6 +123,28 @@ def rebuild_demo(c: Context) -> None:
     render(DEMO)
 
 
+@task
+def docs(c: Context) -> None:
+    """Build the documentation site into docs/_build/html. A warning is an error."""
+    import documentation
+
+    documentation.build(documentation.BUILT / "html")
+    print(documentation.BUILT / "html" / "index.html")
+
+
+@task(help={"tables": "write only the tables of models and answers", "prompts": "write tables and cookiecutter's questions, not the demo"})
+def record(c: Context, tables: bool = False, prompts: bool = False) -> None:
+    """Write tables and recordings of the documentation again: `inv demo` as a picture, cookiecutter's questions."""
+    import recording
+    import template_docs
+
+    template_docs.put_tables()
+    if prompts or not tables:
+        print(recording.record_prompts())
+    if not (prompts or tables):
+        print(recording.record_demo())
+
+
 @task(help={"exact": "also upgrade what pyproject.toml pins with =="})
 def lock(c: Context, exact: bool = False) -> None:
     """Update all lock files (here, for vLLM, in the template) to the newest versions that pyproject.toml allows."""
