@@ -262,25 +262,3 @@ def test_a_guessed_service_spreads_over_its_cards(baked: Bake) -> None:
     assert parse(engine_command(project)[1:]).tensor_parallel_size == 4
     assert configuration.resources.gpu is not None
     assert configuration.resources.gpu.count.min == 4
-
-
-def test_the_readme_lists_every_known_model_as_it_is() -> None:
-    table = (ROOT / "README.md").read_text("utf-8").split("## Models")[1].split("\n## ")[0]
-    assert re.findall(r"^\| `\S+/\S+` \|.*", table, re.M) == [row(model) for model in CATALOGUE]
-
-
-def row(model_id: str) -> str:
-    """A model's line in the README: what a new one has to say there."""
-    entry = CATALOGUE[model_id]
-    published, fp8 = (cards(entry["gpu"].get(precision)) for precision in PRECISIONS)
-    licence = entry["licence"] + (", gated" if entry["gated"] else "")
-    able = ["yes" if key in entry else "" for key in ("tool_parser", "reasoning_parser")]
-    cells = [f"`{model_id}`", f"{entry['published']}, {published}", fp8, licence, *able]
-    return f"| {' | '.join(cells)} |"
-
-
-def cards(gpu: dict[str, Any] | None) -> str:
-    if gpu is None:
-        return ""
-    number = f"{gpu['count']} x " if "count" in gpu else ""
-    return f"{number}{gpu['memory'].split('GB')[0]} GB" + (f", {gpu['context']}" if "context" in gpu else "")

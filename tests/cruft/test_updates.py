@@ -39,7 +39,7 @@ def test_a_repository_made_without_cruft_can_join(template: Repository) -> None:
 
 def test_the_command_of_the_readme_is_one_that_cruft_takes() -> None:
     """Unlike cookiecutter, it hands the address to git as it is."""
-    (address,) = re.findall(r"^\$ uvx cruft create (\S+)$", (ROOT / "README.md").read_text("utf-8"), re.M)
+    (address,) = re.findall(r"^\$ uvx cruft create (\S+)$", (ROOT / "docs" / "updating.md").read_text("utf-8"), re.M)
     assert address.startswith("https://github.com/")
 
 
