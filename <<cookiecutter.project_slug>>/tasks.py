@@ -1,4 +1,4 @@
-"""The tasks of this service: `inv --list` shows them, README.md says when to use which.
+"""The tasks of this service: `inv --list` shows them, docs/reference.md has their flags.
 
 A task asks a function of deploy/ for a decision about its environment, shows it, and carries it out.
 """
