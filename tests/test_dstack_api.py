@@ -29,7 +29,7 @@ from dstack._internal.server.utils.routers import check_client_server_compatibil
 from fastapi import FastAPI, HTTPException
 from pydantic import AliasChoices, AliasPath, BaseModel
 
-from tests.rendered import Bake
+from tests.rendered import Bake, files
 
 PROJECT = "/api/project/{project_name}/"
 # What is read of an answer, or of what a model keeps as it came: keys as they are nested, through lists.
@@ -246,8 +246,8 @@ def test_the_refusals_of_a_running_server_are_recognised(deploy: Any) -> None:
 
 def test_every_variable_is_one_that_dstack_knows(source: str, baked: Bake, rooms: dict[str, Any], prod: Any) -> None:
     """Those that people set, and those that `inv server` sets for the server."""
-    texts = [(baked() / name).read_text("utf-8") for name in ("README.md", ".env.example")]
-    names = set(re.findall(r"\b(DSTACK_[A-Z_]+)=", "\n".join(texts)))
+    texts = [text for name, text in files(baked()).items() if name.endswith(".md") or name == ".env.example"]
+    names = set(re.findall(r"\b(DSTACK_[A-Z_]+)[=`]", "\n".join(texts)))
     local = dataclasses.replace(prod, server_url="http://127.0.0.1:3000")
     names |= rooms["operate"].server._variables(local).keys()
     assert len(names) > 6
@@ -255,11 +255,12 @@ def test_every_variable_is_one_that_dstack_knows(source: str, baked: Bake, rooms
 
 
 def test_every_dstack_command_is_one_that_its_parser_takes(baked: Bake, console: Any) -> None:
-    """Those of the README and of the tasks' help."""
-    readme = (baked() / "README.md").read_text("utf-8")
-    assert "`dstack ps`, `logs`, `attach` and `metrics`" in readme
-    typed = re.findall(r"`(?:DSTACK_\w+=… )*dstack ((?:ps|logs|attach|metrics|server) ?[^`]*)`", readme)
+    """Those of the pages and of the tasks' help."""
+    pages = "\n".join(text for name, text in files(baked()).items() if name.endswith(".md"))
+    assert "`dstack ps`, `logs`, `attach` and `metrics`" in pages
+    typed = re.findall(r"`(?:DSTACK_\w+=… )*dstack ((?:ps|logs|attach|metrics|server) ?[^`]*)`", pages)
     helped = re.findall(r"`dstack ([^`]+)`", "\n".join(console.command.HELP.values()))
+    typed = [command for command in typed if command not in helped]  # the page of flags quotes their help
     assert typed
     assert helped
     run = [f"{command} NAME" for command in helped]
@@ -288,10 +289,9 @@ def test_an_older_client_works_with_a_newer_server_and_not_the_other_way_round(c
         assert works
 
 
-def test_the_readme_says_what_restarts_a_service_as_dstack_decides_it(deploy: Any, baked: Bake) -> None:
-    rows = re.findall(
-        r"^\| \**([a-z ]+)\** \|.*\| ((?:`\w+`(?:, )?)+) \|$", (baked() / "README.md").read_text("utf-8"), re.M
-    )
+def test_the_documentation_says_what_restarts_a_service_as_dstack_decides_it(deploy: Any, baked: Bake) -> None:
+    page = (baked() / "docs" / "change.md").read_text("utf-8")
+    rows = re.findall(r"^\| \**([a-z ]+)\** \|.*\| ((?:`\w+`(?:, )?)+) \|$", page, re.M)
     said = {change: set(re.findall(r"`(\w+)`", keys)) for change, keys in rows}
     updatable = set(spec._CONF_UPDATABLE_FIELDS + spec._TYPE_SPECIFIC_CONF_UPDATABLE_FIELDS["service"])
     assert said["in place"] < updatable
@@ -308,5 +308,5 @@ def test_what_stands_below_the_line_restarts_a_service_and_nothing_below_it_coul
 
 
 def test_replicas_of_a_gateway_change_without_a_new_gateway() -> None:
-    """What the README has people do after the loss of an instance."""
+    """What the documentation has people do after the loss of an instance."""
     assert "replicas" in gateways._CONF_UPDATABLE_FIELDS

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import signal
 import time
+from pathlib import Path
 
 from sandbox import Sandbox
+from sandbox.engine.reply import NOTICE
 from tests.end_to_end.conftest import Make
 from tests.end_to_end.project import refused
+from tests.examples import examples
 from tests.sandbox.deployment import wait_for
 
 
@@ -27,7 +30,7 @@ def test_without_capacity_anywhere_a_first_deploy_ends_and_leaves_nothing(make: 
     assert environment.machines() == []
 
 
-def test_an_interrupted_deploy_is_continued_by_the_next(make: Make) -> None:
+def test_an_interrupted_deploy_is_continued_by_the_next(make: Make, sandbox: Sandbox, tmp_path: Path) -> None:
     environment = make("interrupted")
     process = environment.start("deploy", "--yes")
     [machine] = wait_for(environment.machines)
@@ -38,7 +41,10 @@ def test_an_interrupted_deploy_is_continued_by_the_next(make: Make) -> None:
     assert "Traceback" not in errors
     environment.deploy()
     assert environment.machines() == [machine]
-    assert environment.ask().ok
+    [example] = [one for one in examples(environment.project) if one.heading == "Streaming"]
+    done = example.run(tmp_path, environment.url, sandbox.token)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert NOTICE in done.stdout
 
 
 def test_destroy_lets_a_stream_end_leaves_nothing_and_again_does_nothing(make: Make, sandbox: Sandbox) -> None:

@@ -14,6 +14,7 @@ from PIL import Image
 
 from sandbox import Sandbox
 from tests.end_to_end.project import Environment
+from tests.examples import examples
 from tests.rendered import ROOT
 
 ANSWERS = {"model_id": "Tongyi-MAI/Z-Image-Turbo", "project_slug": "mistral-nemo"}  # the name that Environment expects
@@ -38,6 +39,20 @@ def test_a_deployed_service_draws_for_its_callers(drawing: Environment) -> None:
     [data] = answer.json()["data"]
     picture = Image.open(io.BytesIO(base64.b64decode(data["b64_json"])))
     assert (picture.format, picture.size) == ("PNG", (320, 200))
+
+
+def test_the_examples_of_the_documentation_draw(drawing: Environment, tmp_path: Path) -> None:
+    for example in examples(drawing.project):
+        done = example.run(tmp_path, drawing.url, drawing.sandbox.token)
+        assert (done.returncode, done.stderr) == (0, "")
+    assert {path.name for path in tmp_path.glob("*.png")} == {"hare.png", "hare-7.png"}
+
+
+def test_callers_get_the_status_that_the_documentation_explains(drawing: Environment) -> None:
+    for headers in ({}, {"Authorization": "Bearer of-somebody-else"}):
+        assert requests.get(f"{drawing.url}/models", headers=headers, timeout=60).status_code == 403
+    elsewhere = drawing.url.replace(drawing.run_name, "no-such-service")
+    assert requests.get(f"{elsewhere}/models", headers=drawing.headers, timeout=60).status_code == 404
 
 
 def test_the_smoke_test_looks_at_a_picture(drawing: Environment) -> None:

@@ -51,7 +51,7 @@ class Story:
 
 
 def ends_with_a_line_and_a_known_code(story: Story) -> None:
-    """No bug of `inv`, and an exit code that README.md explains."""
+    """No bug of `inv`, and an exit code that docs/reference.md explains."""
     done = story.done
     if done.code == KILLED:
         return

@@ -20,7 +20,7 @@ PIPELINE = ["target", "plan", "approve", "gateway", "dns", "service", "smoke"]
 
 @pytest.fixture(scope="module")
 def shared(baked: Bake, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
-    """As a team sets it up by README.md; nobody's token does more than it has to."""
+    """As a team sets it up by docs/ci.md; nobody's token does more than it has to."""
     with Sandbox(aws=True, load_seconds=1) as sandbox:
         need_hosts(sandbox)
         forge = Forge(

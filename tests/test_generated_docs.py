@@ -1,0 +1,75 @@
+"""The pages of a rendering are short, plain, and speak only of what was chosen."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.rendered import MARKDOWN, Bake
+from tests.test_rendering import COMBINATIONS, PICTURES, every_combination
+
+LINES_OF_README = 150
+WORDS_OF_SENTENCE = 32
+SENTENCES_OF_PARAGRAPH = 4
+COLUMNS_OF_TABLE = 4
+CLOUDS = {"runpod": "RunPod", "vastai": "Vast.ai"}
+SHORT_FORMS = re.compile(r"\b(e\.g|i\.e|Vast\.ai|vs)\.?", re.IGNORECASE)  # have a dot that ends no sentence
+
+
+def pages(project: Path) -> dict[str, str]:
+    """The README and the pages of docs/, by name."""
+    return {path.name: path.read_text("utf-8") for path in [project / "README.md", *(project / "docs").glob("*.md")]}
+
+
+def paragraphs(text: str) -> Iterator[list[str]]:
+    """The sentences of each paragraph, list item and cell; code in them is one word each."""
+    for token in MARKDOWN.parse(text):
+        if token.type == "inline":
+            parts = token.children or ()
+            plain = "".join("code" if part.type == "code_inline" else part.content or " " for part in parts)
+            yield re.split(r"(?<=[.:;!?])\s+(?=\W*[A-Z0-9])", SHORT_FORMS.sub("word", plain))
+
+
+def columns(text: str) -> Iterator[int]:
+    """The number of columns of each table."""
+    for head in re.findall(r"^\|(?:-+\|)+$", text, re.MULTILINE):
+        yield head.count("|") - 1
+
+
+@every_combination
+def test_the_readme_can_be_read_in_minutes(baked: Bake, answers: dict[str, str]) -> None:
+    assert len(pages(baked(**answers))["README.md"].splitlines()) <= LINES_OF_README
+
+
+@pytest.mark.parametrize("answers", [{}, {"model_id": PICTURES}, COMBINATIONS[-4]], ids=["chat", "pictures", "unknown"])
+def test_sentences_paragraphs_and_tables_are_short(baked: Bake, answers: dict[str, str]) -> None:
+    found = pages(baked(**answers))
+    assert len(found) > 5
+    for name, text in found.items():
+        for sentences in paragraphs(text):
+            for sentence in sentences:
+                assert len(sentence.split()) <= WORDS_OF_SENTENCE, f"{name}: {sentence}"
+        for sentences in paragraphs(text):
+            stops = [sentence for sentence in sentences if sentence.rstrip().endswith((".", "!", "?"))]
+            assert len(stops) <= SENTENCES_OF_PARAGRAPH, f"{name}: {' '.join(sentences)}"
+        assert all(number <= COLUMNS_OF_TABLE for number in columns(text)), name
+
+
+@pytest.mark.parametrize("chosen", CLOUDS)
+def test_one_cloud_alone_is_never_told_of_the_other(baked: Bake, chosen: str) -> None:
+    [other] = CLOUDS.keys() - {chosen}
+    text = "".join(pages(baked(gpu_clouds=chosen)).values())
+    assert CLOUDS[chosen] in text
+    assert not re.search(f"{other}|{re.escape(CLOUDS[other])}|other cloud|more clouds", text, re.IGNORECASE)
+
+
+def test_each_kind_of_model_has_its_own_examples(baked: Bake) -> None:
+    chats, pictures = (pages(baked(**answers)) for answers in ({}, {"model_id": PICTURES}))
+    assert "chat.completions" in chats["call-it.md"]
+    assert "images.generate" in pictures["call-it.md"]
+    for name in ("README.md", "call-it.md", "change.md", "configure.md", "cost.md", "incidents.md"):
+        assert not re.search(r"\bpictures?\b|\bhare\b|\bimages/", chats[name], re.IGNORECASE), name
+        assert not re.search(r"\bchats?\b|streams?\b|lora\b|tool calls?\b", pictures[name], re.IGNORECASE), name
