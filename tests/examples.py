@@ -38,10 +38,15 @@ class Example:
         return subprocess.run(words, cwd=folder, env=variables, capture_output=True, text=True, timeout=120)
 
 
+def page(project: Path) -> str:
+    """The text of the page."""
+    return (project / "docs" / "call-it.md").read_text("utf-8")
+
+
 def examples(project: Path) -> list[Example]:
     """Every example of the page, in its order."""
     found = []
-    for section in re.split(r"^##+ ", (project / "docs" / "call-it.md").read_text("utf-8"), flags=re.MULTILINE)[1:]:
+    for section in re.split(r"^##+ ", page(project), flags=re.MULTILINE)[1:]:
         heading = section.partition("\n")[0]
         found += [Example(heading, language, code) for language, code in _BLOCK.findall(section)]
     return found
@@ -49,5 +54,4 @@ def examples(project: Path) -> list[Example]:
 
 def variables_to_set(project: Path) -> set[str]:
     """The variables that the page has readers set before the first request."""
-    page = (project / "docs" / "call-it.md").read_text("utf-8")
-    return set(re.findall(r"\b(?:export|read -rs) ([A-Z_]+)", page))
+    return set(re.findall(r"\b(?:export|read -rs) ([A-Z_]+)", page(project)))

@@ -6,6 +6,7 @@ import json
 import re
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import yaml
 from PIL import Image
 
 from sandbox.engine.reply import NOTICE
-from tests.examples import Example, examples, variables_to_set
+from tests.examples import Example, examples, page, variables_to_set
 from tests.rendered import Bake, engine_command
 from tests.sandbox.test_engine import engine
 
@@ -101,6 +102,15 @@ def test_no_example_is_left_out_and_the_page_has_readers_set_what_the_examples_r
         assert variables_to_set(project) == {"OPENAI_BASE_URL", "OPENAI_API_KEY"}
 
 
+@contextmanager
+def serving(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
+    """URL of an endpoint that answers by `handler`."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/v1"
+        server.shutdown()
+
+
 class _CutStream(BaseHTTPRequestHandler):
     """Answers with a stream that ends, without an error, after its first words."""
 
@@ -118,12 +128,31 @@ class _CutStream(BaseHTTPRequestHandler):
 
 def test_the_example_of_a_stream_notices_a_stream_that_was_cut(baked: Bake, tmp_path: Path) -> None:
     [example] = [one for one in examples(baked()) if one.heading == "Streaming"]
-    with ThreadingHTTPServer(("127.0.0.1", 0), _CutStream) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        done = example.run(tmp_path, f"http://127.0.0.1:{server.server_port}/v1", TOKEN)
-        server.shutdown()
+    with serving(_CutStream) as url:
+        done = example.run(tmp_path, url, TOKEN)
     assert done.stdout == "Once upon a\n"
     assert (done.returncode, done.stderr) == (1, "the stream was cut: send the request again\n")
+
+
+class _Refusal(BaseHTTPRequestHandler):
+    """Answers that no replica is there, and counts how often."""
+
+    asked = 0
+
+    def do_POST(self) -> None:
+        type(self).asked += 1
+        self.send_error(503)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+def test_the_package_sends_a_request_twice_more_as_the_page_says(baked: Bake, tmp_path: Path) -> None:
+    assert "sends a request twice more when the status is 429, or 500 and above" in page(baked())
+    [example] = [one for one in examples(baked()) if one.heading == "Python"]
+    with serving(_Refusal) as url:
+        assert example.run(tmp_path, url, TOKEN).returncode == 1
+    assert _Refusal.asked == 3
 
 
 def test_an_example_that_is_refused_does_not_end_as_if_it_was_answered(baked: Bake, chats: str, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The Markdown files and the code agree."""
 
 import re
+from pathlib import Path
 
 import pytest
 import reference
@@ -19,6 +20,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 REFERENCE = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
 WORKFLOWS = "".join(path.read_text(encoding="utf-8") for path in (ROOT / ".github" / "workflows").glob("*.yml"))
 CI = ROOT / "docs" / "ci.md"
+NAMED_PAGE = r'(docs/[\w-]+\.md|README\.md)(?:, "([^"\n]+)")?'  # with the heading that follows in quotes
 PENDING = {"production.md", "account.md", "ci.md"}  # pages that are written at this moment
 
 of_every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.path.relative_to(ROOT).as_posix())
@@ -70,6 +72,17 @@ def test_every_page_is_linked_in_the_readme_and_says_first_what_a_reader_can_do_
         title, _, opening = path.read_text(encoding="utf-8").splitlines()[:3]
         assert title.startswith("# "), path.name
         assert opening.startswith("After reading this page you "), path.name
+
+
+def test_pages_and_headings_that_the_code_names_exist() -> None:
+    named = set()
+    for path in [path for kind in ("py", "yml") for path in ROOT.rglob(f"*.{kind}")]:
+        if not path.relative_to(ROOT).as_posix().startswith((".venv", "tests/")):
+            named |= set(re.findall(NAMED_PAGE, path.read_text(encoding="utf-8")))
+    assert len(named) > 5
+    for name, title in named:
+        if Path(name).name not in PENDING or (ROOT / name).exists():
+            assert title in (ROOT / name).read_text(encoding="utf-8"), f"{name}, {title}"
 
 
 # The reference
