@@ -1,4 +1,4 @@
-"""Measure on this machine what README.md promises: `inv benchmark`, with `--json` for programs.
+"""Measure on this machine what docs/tested.md says: `inv benchmark`, with `--json` for programs.
 
 CPU is the user and system time of a command and its children. Memory is the sum of the resident sets of all processes,
 as `ps` shows them, so shared pages count more than once. The gateway's figures come from its tests, which run here and

@@ -24,6 +24,7 @@ import template_docs
 
 ROOT = Path(__file__).parent
 COLUMNS, ROWS, VISIBLE = 110, 1000, 28  # of the terminal; the picture shows the last VISIBLE rows
+NARROW = 80  # columns of the text, which a page has to hold
 WIDTH, HEIGHT = 8.43, 18  # of a character in the picture
 SLOWEST, FASTEST, END = 1.2, 0.12, 6.0  # seconds between two rows, and how long the last row stays
 SPINNER = re.compile("[\u2801-\u28ff]")
@@ -33,14 +34,18 @@ MARKS = ("<!-- recorded: inv record -->\n", "<!-- end of recording -->\n")
 ANSWERS = {"project_name": "Qwen3 8B", "model_id": "Qwen/Qwen3-8B", "owner": "the search team"}  # others: Enter
 
 Row = list[pyte.screens.Char]
+Output = Iterator[tuple[float, str]]  # a text with the second in which it came
 
 pyte.graphics.FG_ANSI[2] = "brightblack"  # pyte has no dim text
 
 
-def run(command: list[str], folder: Path, answer: Callable[[str], str] = lambda text: "") -> Iterator[tuple[float, str]]:
-    """Run a command in a terminal. Yield its output with the second in which it came. Type what `answer` returns."""
+def run(command: list[str], folder: Path, columns: int, answer: Callable[[str], str] = lambda text: "") -> Output:
+    """Run a command in a terminal of so many columns, and yield its output. Type what `answer` returns to it.
+
+    Raises RuntimeError when the command fails.
+    """
     keep = {name: value for name, value in os.environ.items() if not name.startswith(("DSTACK_", "GITHUB_"))}
-    variables = keep | {"TERM": "xterm-256color", "COLUMNS": str(COLUMNS), "LINES": "40", "PYTHONPATH": str(ROOT)}
+    variables = keep | {"TERM": "xterm-256color", "COLUMNS": str(columns), "LINES": "40", "PYTHONPATH": str(ROOT)}
     ours, theirs = pty.openpty()
     started, waiting = time.monotonic(), ""
     with subprocess.Popen(command, cwd=folder, env=variables, stdin=theirs, stdout=theirs, stderr=theirs) as process:
@@ -64,19 +69,19 @@ def _read(terminal: int) -> bytes:
         return b""
 
 
-def rows_of(output: Iterator[tuple[float, str]]) -> list[tuple[float, Row]]:
+def rows_of(output: Output, columns: int) -> list[tuple[float, Row]]:
     """Return the rows of the terminal after the whole output, each with the second of its last change.
 
     A row that a spinner left behind is left out.
     """
-    screen, changed = pyte.Screen(COLUMNS, ROWS), [0.0] * ROWS
+    screen, changed = pyte.Screen(columns, ROWS), [0.0] * ROWS
     stream = pyte.Stream(screen)
     for second, text in output:
         screen.dirty.clear()
         stream.feed(text)
         for row in screen.dirty:
             changed[row] = second
-    lines = [[screen.buffer[row][column] for column in range(COLUMNS)] for row in range(ROWS)]
+    lines = [[screen.buffer[row][column] for column in range(columns)] for row in range(ROWS)]
     used = [row for row, line in enumerate(lines) if text_of(line)]
     kept = (row for row in range(used[0], used[-1] + 1) if not SPINNER.match(text_of(lines[row])))
     return [(changed[row], lines[row]) for row in kept]
@@ -98,12 +103,11 @@ def svg(recorded: list[tuple[float, Row]]) -> str:
         clock += min(max(after - before, FASTEST), SLOWEST)
         shown.append(clock)
     total = clock + END
-    steps = "".join(
-        f"{100 * second / total:.2f}%{{transform:translateY({(VISIBLE - row - 1) * HEIGHT}px)}}"
-        for row, second in enumerate(shown)
-    )
+    moves = [(100 * second / total, row + 1) for row, second in enumerate(shown)]
+    scroll = "".join(f"{at:.2f}%{{{_down(min(0, VISIBLE - row))}}}" for at, row in moves)
+    cover = "".join(f"{at:.2f}%{{{_down(row)}}}" for at, row in moves[:VISIBLE])
     colours = "".join(f".{name}{{fill:{value}}}" for name, value in DARK.items())
-    last = f"translateY({(VISIBLE - len(recorded)) * HEIGHT}px)"
+    last = _down(min(0, VISIBLE - len(recorded)))
     rows = "\n".join(f'<text y="{at * HEIGHT + 14}">{_spans(row)}</text>' for at, (_, row) in enumerate(recorded))
     width, height = round(COLUMNS * WIDTH) + 32, VISIBLE * HEIGHT + 32
     return f"""<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img" aria-label="inv demo">
@@ -111,16 +115,22 @@ def svg(recorded: list[tuple[float, Row]]) -> str:
 <style>
 text{{font:14px ui-monospace,SFMono-Regular,Menlo,Consolas,"DejaVu Sans Mono",monospace;fill:#e6edf3;white-space:pre}}
 .bold{{font-weight:700}}{colours}
-.rows{{transform:{last};animation:scroll {total:.1f}s step-end infinite}}
-@keyframes scroll{{{steps}100%{{transform:{last}}}}}
-@media (prefers-reduced-motion:reduce){{.rows{{animation:none}}}}
+.rows{{{last};animation:scroll {total:.1f}s step-end infinite}}
+.cover{{{_down(VISIBLE)};fill:#161b22;animation:cover {total:.1f}s step-end infinite}}
+@keyframes scroll{{{scroll}100%{{{last}}}}}
+@keyframes cover{{{cover}100%{{{_down(VISIBLE)}}}}}
+@media (prefers-reduced-motion:reduce){{.rows,.cover{{animation:none}}}}
 </style>
 <rect width="100%" height="100%" rx="8" fill="#161b22"/>
 <svg x="16" y="16" width="{width - 32}" height="{height - 32}"><g class="rows">
 {rows}
-</g></svg>
+</g><rect class="cover" width="100%" height="100%"/></svg>
 </svg>
 """
+
+
+def _down(rows: int) -> str:
+    return f"transform:translateY({rows * HEIGHT}px)"
 
 
 def _spans(row: Row) -> str:
@@ -138,7 +148,7 @@ def _spans(row: Row) -> str:
 def record_demo() -> Path:
     """Run the demo and write docs/demo.svg."""
     picture = ROOT / "docs" / "demo.svg"
-    picture.write_text(svg(rows_of(run([sys.executable, "-m", "demo"], ROOT))), "utf-8")
+    picture.write_text(svg(rows_of(run([sys.executable, "-m", "demo"], ROOT, COLUMNS), COLUMNS)), "utf-8")
     return picture
 
 
@@ -153,7 +163,7 @@ def record_prompts() -> Path:
 
     with TemporaryDirectory(prefix="services-") as folder:  # a usual name means to the hook that cruft renders
         command = [sys.executable, "-m", "cookiecutter", str(ROOT)]
-        rows = rows_of(run(command, Path(folder), answer))
+        rows = rows_of(run(command, Path(folder), NARROW, answer), NARROW)
         lines = [text_of(row).replace(str(Path(folder).resolve()), "~") for _, row in rows]
     page = ROOT / "docs" / "generate.md"
     template_docs.put(page, MARKS, "\n".join(["```text", "$ cookiecutter gh:toffee/ai-service", *lines, "```", ""]))

@@ -132,7 +132,12 @@ def docs(c: Context) -> None:
     print(documentation.BUILT / "html" / "index.html")
 
 
-@task(help={"tables": "write only the tables of models and answers", "prompts": "write tables and cookiecutter's questions, not the demo"})
+@task(
+    help={
+        "tables": "write only the tables of models and answers",
+        "prompts": "write tables and cookiecutter's questions, not the demo",
+    }
+)
 def record(c: Context, tables: bool = False, prompts: bool = False) -> None:
     """Write tables and recordings of the documentation again: `inv demo` as a picture, cookiecutter's questions."""
     import recording
@@ -185,7 +190,7 @@ def level_pins(c: Context, put: str = "") -> None:
     }
 )
 def benchmark(c: Context, json: bool = False, fast: bool = False) -> None:
-    """Measure what the README promises: bake, inv --list, sandbox, first answer, idle deploy, memory, the gateway."""
+    """Measure what docs/tested.md says: bake, inv --list, sandbox, first answer, idle deploy, memory, the gateway."""
     flags = ["--json"] * json + ["--fast"] * fast
     c.run(" ".join([python("benchmark"), *flags]), pty=sys.stdout.isatty())
 

@@ -65,7 +65,8 @@ def _answer(name: str, default: str | list[str], text: str | dict[str, str]) -> 
         choices = "".join(f"<br>`{choice}`{text[choice].removeprefix(choice)}" for choice in default)
         return (f"`{name}`", f"`{default[0]}`", f"{text['__prompt__']}{choices}")
     value = default if isinstance(default, str) else default[0]
-    return (f"`{name}`", "from other answers" if "<<" in value else f"`{value}`", text)
+    shown = text.replace("<", "&lt;")  # `<slug>` would be HTML
+    return (f"`{name}`", "from other answers" if "<<" in value else f"`{value}`", shown)
 
 
 def details_of_models() -> str:
@@ -81,7 +82,10 @@ def _details(model_id: str, entry: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "engine", entry["engine"]
     yield "parameters", f"{entry['parameters']} billion, published in {entry['published']}: {entry['weights_gib']} GiB"
     for precision, gpu in entry["gpu"].items():
-        yield f"GPU memory, {precision}", f"{gpu.get('count', 1)} x {gpu['memory']}, compute capability from {gpu['compute_capability']}"
+        yield (
+            f"GPU memory, {precision}",
+            f"{gpu.get('count', 1)} x {gpu['memory']}, compute capability from {gpu['compute_capability']}",
+        )
         if "context" in gpu:
             yield f"context, {precision}", f"{gpu['context']} tokens"
     yield "licence", entry["licence"] + (", gated: accept its terms on Hugging Face" if entry["gated"] else "")

@@ -24,6 +24,7 @@ html_title = "ai-service"
 html_static_path = ["_static", *(["_build/static"] if (DOCS / "_build" / "static").is_dir() else [])]
 html_css_files = ["site.css"]
 html_copy_source = False
+html_show_copyright = False
 html_show_sphinx = False
 html_theme_options = {
     "source_repository": "https://github.com/toffee/ai-service/",

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from sandbox.engine.flags import human_int, parse
 from template_catalogue import catalogue, known_model, machines, model_files, refused_model, refused_precision
-from tests.rendered import ROOT, Bake, engine_command, files
+from tests.rendered import Bake, engine_command, files
 
 Precision = Literal["published", "fp8"]
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)

@@ -7,6 +7,7 @@ import shlex
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from markdown_it.token import Token
@@ -51,7 +52,7 @@ def links(page: str) -> list[str]:
 def anchors(path: Path) -> set[str]:
     """Return the anchors of a page's headings, as GitHub and the site make them."""
     tokens = MARKDOWN.parse(path.read_text("utf-8"))
-    headings = [after.content for before, after in zip(tokens, tokens[1:], strict=False) if before.type == "heading_open"]
+    headings = [after.content for before, after in pairwise(tokens) if before.type == "heading_open"]
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 

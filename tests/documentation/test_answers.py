@@ -51,7 +51,11 @@ def test_the_recorded_session_asks_what_is_asked_today() -> None:
     session, place = squeezed(between(recording.MARKS)), 0
     for number, name in enumerate(PROMPTS, start=1):
         prompt = COOKIECUTTER["__prompts__"][name]
-        texts = [prompt["__prompt__"], *(prompt[choice] for choice in COOKIECUTTER[name])] if isinstance(prompt, dict) else [prompt]
+        texts = (
+            [prompt["__prompt__"], *(prompt[choice] for choice in COOKIECUTTER[name])]
+            if isinstance(prompt, dict)
+            else [prompt]
+        )
         for text in [f"[{number}/{len(PROMPTS)}]", *texts]:
             found = session.find(squeezed(text), place)
             assert found >= 0, f"{name}: {text!r}; `inv record --prompts` records the session again"

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import re
+import shlex
+import shutil
 import subprocess
 import sys
 from functools import cache
@@ -18,11 +22,27 @@ PROGRAMS = {
     *("cd", "cookiecutter", "cp", "curl", "dstack", "git", "inv", "pip", "pipx", "pytest", "python", "python3"),
     *("source", "sudo", "uv", "uvx"),
 }
-RUN = {  # how a block is run, by the page and the block's first command
-    "template": {("docs/models.md", "inv record --tables")},
-    "generated": {("docs/updating.md", "inv render --env prod")},
+WAYS = {  # how each block is run, by the beginning of its first command; the longest one that fits counts
+    "cp .env.example .env": "here",
+    "pipx run cookiecutter gh:toffee/ai-service": "tests/documentation/test_answers.py has the recorded session",
+    "pipx run cookiecutter gh:toffee/ai-service --no-input": "here",
+    "inv record --tables": "tests/documentation/test_readme.py and test_answers.py compare what it writes",
+    "git clone": "needs a network; CI starts from a clone",
+    "python3 -m venv": ".ci/run",
+    "sudo .venv/bin/inv demo": "tests/end_to_end/test_demo.py",
+    ".venv/bin/inv sandbox": "tests/sandbox/test_command_line.py",
+    "python -m sandbox": "tests/sandbox/test_command_line.py",
+    "inv hunt": "tests/invariants/test_hunt.py",
+    ".venv/bin/inv hunt": "tests/invariants/test_hunt.py",
+    "cd demo-mistral-nemo": "tests/end_to_end/test_demo.py",
+    "inv server": "needs keys of the clouds",
+    "inv secrets.set": "needs a server",
+    "inv doctor": "needs a server",
+    "inv deploy": "tests/end_to_end/test_demo.py deploys into the sandbox",
+    "inv destroy": "tests/end_to_end/test_demo.py destroys what is in the sandbox",
+    "inv size --config": "tests/test_sizing_from_hugging_face.py, without a network",
+    "uvx cruft": "tests/cruft, without a network",
 }
-DEAR = {"inv test --fast", "inv test"}  # a part of the block that is not run: it is this test run itself
 
 
 def every_block() -> list[Block]:
@@ -32,13 +52,15 @@ def every_block() -> list[Block]:
 @cache
 def tasks(root: Path) -> dict[str, set[str]]:
     """Return the flags of each task of a repository, by the task's name."""
-    script = (
-        "import json, tasks; from invoke import Collection\n"
-        "found = getattr(tasks, 'namespace', None) or getattr(tasks, 'ns', None) or Collection.from_module(tasks)\n"
-        "print(json.dumps({name: [f for a in found[name].get_arguments() for f in a.names] for name in found.task_names}))"
-    )
+    script = """
+import json, tasks
+from invoke import Collection
+found = getattr(tasks, "namespace", None) or getattr(tasks, "ns", None) or Collection.from_module(tasks)
+arguments = {name: found[name].get_arguments() for name in found.task_names}
+print(json.dumps({name: [flag for each in those for flag in each.names] for name, those in arguments.items()}))
+"""
     shown = subprocess.run([sys.executable, "-c", script], cwd=root, capture_output=True, text=True, check=True).stdout
-    found: dict[str, list[str]] = __import__("json").loads(shown)
+    found: dict[str, list[str]] = json.loads(shown)
     return {name: {word.replace("_", "-") for word in words} for name, words in found.items()}
 
 
@@ -94,8 +116,41 @@ def test_a_command_that_does_not_exist_is_found(command: str, why: str, known: d
 
 
 def test_there_are_blocks_on_every_page_for_users() -> None:
-    with_blocks = {block.page for block in every_block()}
-    assert with_blocks >= {"README.md", *(f"docs/{name}.md" for name in ("try", "generate", "deploy", "models", "updating"))}
+    names = ("try", "generate", "deploy", "models", "updating")
+    assert {block.page for block in every_block()} >= {"README.md", *(f"docs/{name}.md" for name in names)}
+
+
+def way(block: Block) -> str:
+    """Return how a block is run; empty when nobody decided."""
+    fitting = [start for start in WAYS if block.commands[0].startswith(start)]
+    return WAYS[max(fitting, key=len)] if fitting else ""
+
+
+def test_somebody_decided_how_each_block_is_run() -> None:
+    assert {block for block in every_block() if not way(block)} == set()
+    for text in WAYS.values():
+        for path in re.findall(r"tests/[\w/]+(?:\.py)?|\.ci/run", text):
+            assert (ROOT / path).exists(), text
+
+
+@pytest.mark.parametrize("block", [block for block in every_block() if way(block) == "here"], ids=str)
+def test_a_block_that_needs_no_cloud_and_no_network_runs(block: Block, baked: Bake, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(baked(), tmp_path / "generated"))
+    script = "\n".join(block.commands).replace("pipx run", f"{shlex.quote(sys.executable)} -m")
+    script = script.replace("gh:toffee/ai-service", f"--default-config {shlex.quote(str(ROOT))}")
+    done = subprocess.run(["bash", "-euc", script], cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_answers_given_in_advance_are_taken(tmp_path: Path) -> None:
+    [block] = [block for block in every_block() if "--no-input" in block.commands[0]]
+    answers = shlex.split(block.commands[0].split("--no-input")[1])
+    command = [sys.executable, "-m", "cookiecutter", "--default-config", str(ROOT), "--no-input", *answers]
+    subprocess.run(command, cwd=tmp_path, capture_output=True, check=True)
+    [project] = tmp_path.iterdir()
+    readme = (project / "README.md").read_text("utf-8")
+    for answer in answers:
+        assert answer.partition("=")[2] in readme
 
 
 def test_the_template_has_a_task_for_each_command_that_maintainers_are_told(known: dict[str, set[str]]) -> None:

@@ -87,7 +87,7 @@ time.sleep(0.3)
 print("waiting", end="\r\x1b[2K", flush=True)
 print("\x1b[32m<done> & well\x1b[0m", sys.stdout.isatty(), flush=True)
 """
-    rows = recording.rows_of(recording.run([sys.executable, "-c", script], ROOT))
+    rows = recording.rows_of(recording.run([sys.executable, "-c", script], ROOT, 80), 80)
     assert [recording.text_of(row) for _, row in rows] == ["$ inv deploy", "<done> & well True"]
     assert rows[1][0] - rows[0][0] > 0.2
     svg = recording.svg(rows)
@@ -97,17 +97,19 @@ print("\x1b[32m<done> & well\x1b[0m", sys.stdout.isatty(), flush=True)
 
 
 def test_waiting_times_are_short() -> None:
-    rows = [(second, recording.rows_of(iter([(0.0, "text")]))[0][1]) for second in (0.0, 100.0, 100.0)]
+    rows = [(second, recording.rows_of(iter([(0.0, "text")]), 80)[0][1]) for second in (0.0, 100.0, 100.0)]
     [total] = re.findall(r"animation:scroll ([\d.]+)s", recording.svg(rows))
     assert float(total) == pytest.approx(recording.SLOWEST + recording.FASTEST + recording.END, abs=0.1)
 
 
-@pytest.mark.parametrize("secret", ["/tmp/demo-x/y", "/home/somebody/x", "Authorization: Bearer abc", "hf_abcdefghijkl"])
+@pytest.mark.parametrize(
+    "secret", ["/tmp/demo-x/y", "/home/somebody/x", "Authorization: Bearer abc", "hf_abcdefghijkl"]
+)
 def test_a_recording_with_a_secret_or_a_path_is_refused(secret: str) -> None:
     with pytest.raises(ValueError, match="of this machine alone"):
-        recording.svg(recording.rows_of(iter([(0.0, f"see {secret}\r\n")])))
+        recording.svg(recording.rows_of(iter([(0.0, f"see {secret}\r\n")]), 80))
 
 
 def test_a_command_that_fails_is_not_recorded() -> None:
     with pytest.raises(RuntimeError, match="ended with 3"):
-        list(recording.run([sys.executable, "-c", "raise SystemExit(3)"], ROOT))
+        list(recording.run([sys.executable, "-c", "raise SystemExit(3)"], ROOT, 80))
