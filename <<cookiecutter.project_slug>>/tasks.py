@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from invoke.collection import Collection
 from invoke.exceptions import Exit
 
+import account
 import capacity
 import console
 import deploy
@@ -22,6 +23,7 @@ from console.invocation import refuse_misplaced_environment
 from console.listing import show_if_asked
 
 if TYPE_CHECKING:
+    from account.steps import Step
     from deploy.environments import Environment
 
 # a lambda, because the package is to be imported when a task runs
@@ -31,7 +33,10 @@ command_with_secrets = command_with(lambda name: deploy.environments.load(name),
 
 @command
 def doctor(environment: Environment, json: bool = False) -> None:
-    """Check settings, server, token, clouds and secrets."""
+    """Check everything that a deploy needs, and say how to fix what is missing.
+
+    Settings, server, token, clouds, keys, secrets; with a gateway also AWS and GitHub. Changes nothing.
+    """
     operate.views.findings(operate.doctor.examine(environment), json=json)
 
 
@@ -303,6 +308,49 @@ def destroy(environment: Environment, yes: bool = False, dry_run: bool = False, 
     deploy.views.destroyed(environment.run_name)
 
 
+@command
+def setup_aws(
+    environment: Environment,
+    vpc: str = "",
+    server_cidr: str = "",
+    caller_cidr: str = "",
+    repository: str = "",
+    yes: bool = False,
+    dry_run: bool = False,
+    print: bool = False,
+    json: bool = False,
+) -> None:
+    """Make what this service needs in AWS: security group, roles for GitHub's jobs.
+
+    Writes the id of the VPC into the environment's file. Shows the steps and asks first. What others made stays.
+    """
+    answers = account.answers.Answers(vpc, server_cidr, caller_cidr, repository, yes=yes or print or dry_run or json)
+    _set_up(environment, account.setup.steps(environment, answers), yes=yes, dry_run=dry_run, print=print, json=json)
+
+
+@command
+def setup_remove(
+    environment: Environment, yes: bool = False, dry_run: bool = False, print: bool = False, json: bool = False
+) -> None:
+    """Delete what `inv setup.…` made for this service, in AWS and on GitHub.
+
+    Shows it and asks first. What the account shares, and what others made, stays.
+    """
+    _set_up(environment, account.setup.removal(environment), yes=yes, dry_run=dry_run, print=print, json=json)
+
+
+def _set_up(environment: Environment, steps: list[Step], *, yes: bool, dry_run: bool, print: bool, json: bool) -> None:
+    """Show the steps, agree, carry them out. `print`: only print the commands that do the same."""
+    if print:
+        return account.views.commands(steps)
+    account.views.steps(steps, json=json)
+    if dry_run or not any(step.carry_out for step in steps):
+        return
+    console.prompts.confirm("Do this?", yes=yes)
+    with console.terminal.watching(f"setup of {environment.run_name}") as notify:
+        account.setup.carry_out(steps, notify)
+
+
 namespace = Collection(doctor, server, render, plan, size, offers, status, logs, smoke, bench, dstack, destroy)
 namespace.add_task(deploy_all, name="deploy")
 namespace.add_task(variables, name="env")
@@ -310,9 +358,11 @@ namespace.add_collection(Collection("secrets", set=secrets_set, list=secrets_lis
 namespace.add_collection(Collection("service", deploy=service_deploy))
 namespace.add_collection(Collection("gateway", deploy=gateway_deploy, status=gateway_status, destroy=gateway_destroy))
 namespace.add_collection(Collection("dns", update=dns_update, show=dns_show, delete=dns_delete))
+namespace.add_collection(Collection("setup", aws=setup_aws, remove=setup_remove))
 ORDER_OF_WORK = {  # for `inv` and `inv --list`
     "First deploy": ("server", "secrets.set", "secrets.list", "doctor", "size", "offers", "plan", "deploy", "env"),
     "Every day": ("status", "logs", "smoke", "bench", "render", "service.deploy", "dstack"),
+    "An account": ("setup.aws", "setup.remove"),
     "Gateway and DNS records": ("gateway.deploy", "gateway.status", "dns.update", "dns.show"),
     "Ending": ("dns.delete", "gateway.destroy", "destroy"),
 }

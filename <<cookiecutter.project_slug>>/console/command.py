@@ -41,6 +41,11 @@ HELP = {
     "requests": "number of requests that are measured, after a warm-up",
     "input_tokens": "length of each prompt in tokens, about (default: 512 for chats, 32 for pictures)",
     "output_tokens": "length of each answer in tokens, for chats only (default: 128)",
+    "vpc": "id of the VPC of the callers (default: the file's, else asked)",
+    "server_cidr": "addresses of the dstack server, with commas between (default: the VPC's)",
+    "caller_cidr": "addresses of the callers, with commas between (default: the VPC's)",
+    "repository": "GitHub repository as its jobs' subject names it, ORG@ID/REPO@ID (default: asked)",
+    "print": "print the commands that do the same, for somebody with more rights; change nothing",
     "folder": "folder for report.json, report.svg and AIPerf's own files",
 }
 LETTERS = {"env": "e", "dry_run": "d", "json": "j", "yes": "y"}  # the same in every task; other flags have no letter

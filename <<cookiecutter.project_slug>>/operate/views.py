@@ -10,12 +10,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from account.findings import Finding
 from capacity.offers import HOURS_A_MONTH
 from console import views
 from console.terminal import console, progress
 from deploy.dstack.answers import Submission
 from operate import calling
-from operate.doctor import Finding
 from operate.endpoint import Answer
 from operate.measurements import Report
 from operate.status import Status
@@ -28,11 +28,23 @@ def findings(found: Iterable[Finding], *, json: bool = False) -> None:
         for finding in found:
             seen.append(finding)
             if not json:
-                good = f"[green]{console.sign('✓', 'ok')}[/] {finding.check}: {escape(finding.text)}"
-                console.print(good if finding.ok else f"[bold red]{console.sign('✗', 'no')}[/] {finding.check}")
+                _finding(finding)
     finally:
         if json:
             views.data([finding.as_json() for finding in seen])
+
+
+def _finding(finding: Finding) -> None:
+    """Show one finding: good, failed with its remedy, or not checked."""
+    if finding.failure:
+        console.print(f"[bold red]{console.sign('✗', 'no')}[/] {finding.check}: {escape(finding.text)}")
+        if finding.failure.remedy:
+            console.print(f"  fix: {escape(finding.failure.remedy)}")
+    elif finding.ok:
+        colour = "yellow" if "warning: " in finding.text else "green"
+        console.print(f"[{colour}]{console.sign('✓', 'ok')}[/] {finding.check}: {escape(finding.text)}")
+    else:
+        console.print(f"[dim]? {finding.check}: {escape(finding.text)}[/]")
 
 
 def status(now: Status, *, json: bool = False) -> None:

@@ -18,6 +18,7 @@ from sandbox.world.faults import Faults
 
 HOST = "console.vast.ai"
 SSH_PORT = 10022  # the port inside the container that dstack asks to publish
+CREDIT = 12.5  # USD, of the account
 _HOURS_PER_MONTH = 30 * 24
 _FIRST_CONTRACT = 28_100_001
 _DEFAULT_LIMIT = 64  # how many offers a search returns unless it asks for more
@@ -55,6 +56,7 @@ class VastAI:
                 web.post("/api/v0/bundles/", self._search),
                 web.put("/api/v0/asks/{ask}/", self._rent),
                 web.get("/api/v1/instances/", self._list),
+                web.get("/api/v0/users/current/", self._user),
                 web.get("/api/v0/instances/{id}/", self._get),
                 web.delete("/api/v0/instances/{id}/", self._delete),
             ]
@@ -71,6 +73,9 @@ class VastAI:
         except web.HTTPNotFound:
             return error(404, "not_found", f"no such endpoint: {request.method} {request.path}")
         return response
+
+    async def _user(self, _: web.Request) -> web.Response:
+        return web.json_response({"id": 1, "balance": 0, "credit": CREDIT})
 
     async def _search(self, request: web.Request) -> web.Response:
         query = await request.json()

@@ -76,6 +76,8 @@ def demands(service: str, action: str, parameters: Mapping[str, Any], tags: Tags
             if parameters.get("Tags"):
                 creation = {"elasticloadbalancing:CreateAction": [action]}
                 asked.append(Demand("elasticloadbalancing:AddTags", asked[0].resource, creation))
+        case "iam":
+            asked = [Demand(name, _iam_resource(parameters))]
         case _:
             asked = [Demand(name)]
     asked += [Demand(f"ec2:Describe{what}") for what in _BESIDES.get(name, ())]
@@ -123,6 +125,16 @@ def _route53_resource(action: str, parameters: Mapping[str, Any]) -> str:
     if not id:
         return "*"
     return f"arn:aws:route53:::{'change' if action == 'GetChange' else 'hostedzone'}/{id}"
+
+
+def _iam_resource(parameters: Mapping[str, Any]) -> str:
+    """The ARN of the role or provider that a call names."""
+    if "RoleName" in parameters:
+        return f"arn:aws:iam::ACCOUNT:role/{parameters['RoleName']}"
+    url = str(parameters.get("Url", "")).removeprefix("https://")
+    return str(
+        parameters.get("OpenIDConnectProviderArn") or (f"arn:aws:iam::ACCOUNT:oidc-provider/{url}" if url else "*")
+    )
 
 
 def _changes(parameters: Mapping[str, Any]) -> Context:

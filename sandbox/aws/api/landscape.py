@@ -61,6 +61,7 @@ def create(url: str, credentials: dict[str, str], network: ipaddress.IPv4Network
 
     ec2, route53 = client("ec2"), client("route53")
     vpc_id = ec2.create_vpc(CidrBlock=str(network), TagSpecifications=_name("vpc", "sandbox"))["Vpc"]["VpcId"]
+    ec2.modify_vpc_attribute(VpcId=vpc_id, EnableDnsHostnames={"Value": True})  # a private zone needs it
     subnets = [
         ec2.create_subnet(VpcId=vpc_id, CidrBlock=str(part), AvailabilityZone=f"{REGION}{letter}")["Subnet"]["SubnetId"]
         for part, letter in zip(network.subnets(2), "abab", strict=True)
