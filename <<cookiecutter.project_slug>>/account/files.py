@@ -8,7 +8,7 @@ import yaml
 
 from console.errors import ExitCode, Failure
 from deploy.documents.files import Document
-from deploy.environments import ROOT
+from deploy.environments import ROOT, merge
 
 VPC_KEY = re.compile(r"^(?P<before>[^#\n]*\bvpc_id:[ \t]*)(?P<value>[^\s,}#]+)", re.MULTILINE)
 
@@ -43,9 +43,9 @@ def write_vpc(name: str, vpc_id: str) -> None:
 
 def with_vpc(text: str, vpc_id: str, file: str) -> str:
     """Return an environment's file with that dns.vpc_id. Fails with SETTINGS_INVALID when the key is not in it."""
-    wanted = yaml.safe_load(text)
-    if "vpc_id" in (wanted.get("dns") or {}):
-        wanted["dns"]["vpc_id"] = vpc_id
+    before = yaml.safe_load(text)
+    if "vpc_id" in (before.get("dns") or {}):
+        wanted = merge(before, {"dns": {"vpc_id": vpc_id}})
         for found in VPC_KEY.finditer(text):
             changed = text[: found.start("value")] + vpc_id + text[found.end("value") :]
             if yaml.safe_load(changed) == wanted:

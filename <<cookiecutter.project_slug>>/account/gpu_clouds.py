@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 import requests
 
@@ -19,6 +19,7 @@ from console.connection import Session, quoted
 from console.errors import ExitCode, Failure
 from deploy.environments import Environment, variables_of
 
+Price: TypeAlias = Callable[[], float | None]
 ANSWER_SECONDS = 20
 LOW_HOURS = 24  # credit for less than a day gets a warning
 RUNPOD_QUERY = {"query": "query { myself { clientBalance } }"}
@@ -35,16 +36,18 @@ class Cloud:
     credit: Callable[[Session], float | None]  # USD; None when the cloud does not say
 
 
-def checks(environment: Environment) -> list[Check]:
-    """Return a check for each of the service's clouds whose key is in .env or the shell."""
+def checks(environment: Environment, price: Price) -> list[Check]:
+    """Return a check for each of the service's clouds whose key is in .env or the shell.
+
+    `price`: returns USD an hour for one replica, None when it is not known.
+    """
     variables = variables_of(environment.name)
     wanted = environment.service.get("backends", [])
     keys = [(cloud, variables.get(cloud.variable, "")) for cloud in CLOUDS if cloud.name in wanted]
-    hourly = environment.max_price_per_hour
-    return [Check(f"{cloud.title} key", partial(_examine, cloud, key, hourly)) for cloud, key in keys if key]
+    return [Check(f"{cloud.title} key", partial(_examine, cloud, key, price)) for cloud, key in keys if key]
 
 
-def _examine(cloud: Cloud, key: str, hourly: float | None) -> str:
+def _examine(cloud: Cloud, key: str, price: Price) -> str:
     """Return that the key is valid, with the credit. Fails with CLOUD_MISSING for a key that the cloud refuses."""
     if not key.isascii() or not key.isprintable():
         problem = f"{cloud.variable} has a character that no key has"
@@ -59,7 +62,7 @@ def _examine(cloud: Cloud, key: str, hourly: float | None) -> str:
         raise Failure(ExitCode.CLOUD_MISSING, problem, f"make a new key in {cloud.title}'s console, and put it there")
     if not answer.ok:
         raise NotCheckedError(f"{cloud.title} answers {answer.status_code}: {quoted(answer.text)}")
-    return f"{cloud.title} takes the key{credit_text(_credit(cloud, session), hourly)}"
+    return f"{cloud.title} takes the key{credit_text(_credit(cloud, session), price())}"
 
 
 def credit_text(credit: float | None, hourly: float | None) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from importlib.metadata import version
 
 from account import aws_checks, checks, files, gpu_clouds, on_github
@@ -14,6 +15,7 @@ from deploy.api import Api
 from deploy.documents import schema
 from deploy.dstack.client import Notify
 from deploy.environments import Environment, referred
+from deploy.offers import machines
 
 
 def examine(environment: Environment, notify: Notify = lambda line: None) -> Iterator[Finding]:
@@ -37,10 +39,12 @@ def _findings(environment: Environment, notify: Notify) -> Iterator[Finding]:
         Check("placeholders", lambda: _check_placeholders(environment)),
         Check("server", lambda: _check_server(api, environment)),
         Check("token", lambda: _check_token(api, environment), ("server",)),
-        Check("clouds", lambda: _check_clouds(api, environment), ("server", "token")),
-        Check("secrets", lambda: check_secrets(api, environment), ("server", "token")),
+        Check("clouds", lambda: _check_clouds(api, environment), ("token",)),
+        Check("secrets", lambda: check_secrets(api, environment), ("token",)),
     ]
-    yield from checks.findings([*here, *gpu_clouds.checks(environment), *aws_checks.checks(environment)])
+    yield from checks.findings(
+        [*here, *gpu_clouds.checks(environment, lambda: _price(api, environment)), *aws_checks.checks(environment)]
+    )
     yield from on_github.findings(environment, notify)
 
 
@@ -101,6 +105,13 @@ def _check_server(api: Api, environment: Environment) -> str:
         remedy = 'upgrade the server first, see "Upgrading dstack" in the template\'s CHANGELOG.md'
         raise Failure(ExitCode.SERVER_REFUSED, f"{text}, which is newer", remedy)
     return text if server == ours else f"{text}; warning: take the template's update, which has a newer dstack"
+
+
+def _price(api: Api, environment: Environment) -> float | None:
+    """Return USD an hour for one replica: the cheapest offer's price; None when dstack does not say."""
+    with suppress(Failure):
+        return min((machine.price for machine in machines(api, environment)), default=environment.max_price_per_hour)
+    return environment.max_price_per_hour
 
 
 def _numbers(written: str) -> tuple[int, ...]:
