@@ -351,6 +351,30 @@ def _set_up(environment: Environment, steps: list[Step], *, yes: bool, dry_run: 
         account.setup.carry_out(steps, notify)
 
 
+@command
+def setup_github(
+    environment: Environment,
+    reviewers: str = "",
+    runner: str = "",
+    main: bool = False,
+    server_url: str = "",
+    deploy_role: str = "",
+    plan_role: str = "",
+    yes: bool = False,
+    dry_run: bool = False,
+    print: bool = False,
+    json: bool = False,
+) -> None:
+    """Make what the workflows need on GitHub.
+
+    Environments with reviewers, variables, secrets, a rule for tags. Shows the steps and asks first.
+    """
+    answers = account.github.Answers(reviewers, runner, main, server_url, deploy_role, plan_role)
+    steps = account.github.steps(environment, answers, console.terminal.progress.print)
+    question = f"Make this on GitHub for {environment.name}?"
+    account.execution.perform(steps, question, yes=yes, dry_run=dry_run, only_print=print, json=json)
+
+
 namespace = Collection(doctor, server, render, plan, size, offers, status, logs, smoke, bench, dstack, destroy)
 namespace.add_task(deploy_all, name="deploy")
 namespace.add_task(variables, name="env")
@@ -358,11 +382,11 @@ namespace.add_collection(Collection("secrets", set=secrets_set, list=secrets_lis
 namespace.add_collection(Collection("service", deploy=service_deploy))
 namespace.add_collection(Collection("gateway", deploy=gateway_deploy, status=gateway_status, destroy=gateway_destroy))
 namespace.add_collection(Collection("dns", update=dns_update, show=dns_show, delete=dns_delete))
-namespace.add_collection(Collection("setup", aws=setup_aws, remove=setup_remove))
+namespace.add_collection(Collection("setup", aws=setup_aws, github=setup_github, remove=setup_remove))
 ORDER_OF_WORK = {  # for `inv` and `inv --list`
     "First deploy": ("server", "secrets.set", "secrets.list", "doctor", "size", "offers", "plan", "deploy", "env"),
     "Every day": ("status", "logs", "smoke", "bench", "render", "service.deploy", "dstack"),
-    "An account": ("setup.aws", "setup.remove"),
+    "An account": ("setup.aws", "setup.github", "setup.remove"),
     "Gateway and DNS records": ("gateway.deploy", "gateway.status", "dns.update", "dns.show"),
     "Ending": ("dns.delete", "gateway.destroy", "destroy"),
 }

@@ -47,6 +47,12 @@ HELP = {
     "repository": "GitHub repository as its jobs' subject names it, ORG@ID/REPO@ID (default: asked)",
     "print": "print the commands that do the same, for somebody with more rights; change nothing",
     "folder": "folder for report.json, report.svg and AIPerf's own files",
+    "reviewers": "users and teams who approve deploys, such as alice,acme/platform; or none",
+    "runner": "labels of the runner that reaches the endpoint, such as self-hosted,vpc; or ubuntu-24.04",
+    "main": "let a push to main deploy this environment",
+    "server_url": "address of the dstack server as the runners reach it (default: the environment's)",
+    "deploy_role": "ARN of the role in AWS for the jobs that deploy",
+    "plan_role": "ARN of the role in AWS for the jobs that plan",
 }
 LETTERS = {"env": "e", "dry_run": "d", "json": "j", "yes": "y"}  # the same in every task; other flags have no letter
 

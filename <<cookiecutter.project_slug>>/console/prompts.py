@@ -80,3 +80,8 @@ def _type_hidden(prompt: str) -> str:
     except EOFError:
         progress.print()
         return ""
+
+
+def ask_hidden(name: str) -> str | None:
+    """Return what is typed without echo, "" for Enter or Ctrl-D; None when nobody can type."""
+    return _type_hidden(f"{name}: ").strip() if _is_terminal() else None
