@@ -19,7 +19,7 @@ SLOW = (  # of all that starts no dstack server: linters and tests of every rend
     *("cruft/", "workflows/", "invariants/test_every_call.py", "invariants/test_hunt.py"),
     *("sandbox/test_gateway.py", "sandbox/test_jobs.py", "sandbox/test_pod_isolation.py"),
     *("test_command_line.py", "test_fleet_limits.py", "test_generated.py", "test_served.py"),
-    *("test_sizing_from_hugging_face.py", "test_workflows.py"),
+    *("test_setup_github.py", "test_sizing_from_hugging_face.py", "test_workflows.py"),
 )
 # Files with a dstack server that take longest, in this order: all workers would wait for one that started last.
 LONGEST = (
