@@ -182,7 +182,7 @@ def test_a_change_that_recreates_the_gateway_is_refused(chat: Behind) -> None:
     chat.settle(gateway={"instance_type": "t3.small"})
     before = writes(chat.sandbox)
     assert chat.inv("plan", "--detailed-exitcode").returncode == 11
-    refused(chat.inv("deploy", "--yes"), 37, "chat instance_type recreates the gateway", "--allow-recreation")
+    refused(chat.inv("deploy", "--yes"), 37, "changing instance_type recreates the gateway", "--allow-recreation")
     refused(chat.inv("gateway.deploy"), 37, "instance_type")
     assert writes(chat.sandbox) == before
 
