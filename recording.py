@@ -24,7 +24,7 @@ import template_docs
 
 ROOT = Path(__file__).parent
 COLUMNS, ROWS, VISIBLE = 110, 1000, 28  # of the terminal; the picture shows the last VISIBLE rows
-NARROW = 80  # columns of the text, which a page has to hold
+NARROW = 90  # of the text, which a page has to hold
 WIDTH, HEIGHT = 8.43, 18  # of a character in the picture
 SLOWEST, FASTEST, END = 1.2, 0.12, 6.0  # seconds between two rows, and how long the last row stays
 SPINNER = re.compile("[\u2801-\u28ff]")
