@@ -1,5 +1,6 @@
 """The Markdown files of this repository, as a reader's program sees them: links, headings, blocks, commands."""
 
+import os
 import re
 import shlex
 from collections.abc import Iterator
@@ -55,6 +56,16 @@ def read(path: Path) -> Page:
 
 
 def pages() -> list[Page]:
-    """Return all Markdown files of this repository, without those of hidden folders such as .venv."""
-    found = [path.relative_to(ROOT) for path in sorted(ROOT.rglob("*.md"))]
-    return [read(ROOT / path) for path in found if not any(part.startswith(".") for part in path.parts)]
+    """Return all Markdown files of this repository."""
+    return [read(path) for path in files(".md")]
+
+
+def files(*suffixes: str) -> list[Path]:
+    """Return this repository's files of these kinds, without those of hidden folders and of virtual environments."""
+    found = []
+    for folder, below, names in os.walk(ROOT):
+        hidden = [name for name in below if name.startswith(".") and name != ".github"]
+        environments = [name for name in below if Path(folder, name, "pyvenv.cfg").exists()]
+        below[:] = [name for name in below if name not in {*hidden, *environments, "node_modules"}]
+        found += [Path(folder, name) for name in names if name.endswith(suffixes)]
+    return sorted(found)

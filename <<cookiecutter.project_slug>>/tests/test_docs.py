@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import reference
 import yaml
-from pages import Page, pages, read
+from pages import Page, files, pages, read
 from pydantic import BaseModel
 from reference import FLAGS, spelled
 
@@ -76,8 +76,8 @@ def test_every_page_is_linked_in_the_readme_and_says_first_what_a_reader_can_do_
 
 def test_pages_and_headings_that_the_code_names_exist() -> None:
     named = set()
-    for path in [path for kind in ("py", "yml") for path in ROOT.rglob(f"*.{kind}")]:
-        if not path.relative_to(ROOT).as_posix().startswith((".venv", "tests/")):
+    for path in files(".py", ".yml"):
+        if path.parent != ROOT / "tests":
             named |= set(re.findall(NAMED_PAGE, path.read_text(encoding="utf-8")))
     assert len(named) > 5
     for name, title in named:
