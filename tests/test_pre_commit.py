@@ -80,7 +80,7 @@ def test_every_hook_passes_in_a_new_repository(bake: Bake, pre_commit: PreCommit
         (
             "inv-render",
             "environments/staging.yml",
-            "server: {}\nprotekted: true\n",
+            "server: {project: a}\nprotekted: true\n",
             "environments/staging.yml: protekted",
         ),
     ],
