@@ -22,15 +22,15 @@ PreCommit = Callable[..., subprocess.CompletedProcess[str]]
 @pytest.fixture
 def pre_commit(tmp_path: Path) -> PreCommit:
     """pre_commit(folder, *words): what pre-commit says in a repository whose files are all added to git."""
-    variables = {name: value for name, value in os.environ.items() if not name.startswith(("GIT_", "DSTACK_"))}
-    variables |= {
-        "PATH": f"{Path(sys.executable).parent}:{variables['PATH']}",
-        "PRE_COMMIT_HOME": str(tmp_path / "pre-commit"),
-        "MYPY_CACHE_DIR": str(tmp_path / "mypy"),
-        "PYTHONDONTWRITEBYTECODE": "1",
-    }
 
     def run(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+        variables = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+        variables |= {
+            "PATH": f"{Path(sys.executable).parent}:{variables['PATH']}",
+            "PRE_COMMIT_HOME": str(tmp_path / "pre-commit"),
+            "MYPY_CACHE_DIR": str(tmp_path / "mypy"),
+            "PYTHONDONTWRITEBYTECODE": "1",
+        }
         for git in (["init", "--quiet"], ["add", "--all", "--force"]):
             subprocess.run(["git", *git], cwd=folder, env=variables, check=True)
         command = [sys.executable, "-m", "pre_commit", *words]
