@@ -341,7 +341,8 @@ def test_each_fault_of_the_account_is_found_with_its_remedy(project: Project) ->
     [group] = project.groups()
     everybody = [{"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22, "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}]
     ec2.authorize_security_group_ingress(GroupId=group["GroupId"], IpPermissions=everybody)
-    iam.put_role_policy(RoleName=ROLES[0], PolicyName="dns", PolicyDocument='{"Version":"2012-10-17","Statement":[]}')
+    other = json.dumps(policy(project.folder, "plan", ZONE_ID=project.sandbox.aws.zone_id))
+    iam.put_role_policy(RoleName=ROLES[0], PolicyName="dns", PolicyDocument=other)
     iam.delete_role_policy(RoleName=ROLES[1], PolicyName="plan")
     iam.delete_role(RoleName=ROLES[1])
     found = project.findings()
