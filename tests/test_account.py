@@ -417,3 +417,21 @@ def test_the_name_of_the_group_is_dstacks_own(sandbox: Sandbox, accounts: Any) -
     found = ec2.describe_security_groups(GroupIds=[made])["SecurityGroups"][0]["GroupName"]
     ec2.delete_security_group(GroupId=made)
     assert found == accounts.security_group.group_name("My-Team")
+
+
+# ---- the keys of the GPU clouds, against the emulated clouds ----
+
+
+def test_keys_and_credit_are_asked_of_the_clouds(baked: Bake, sandbox: Sandbox) -> None:
+    """The same variables lead a dstack server to these clouds."""
+    keys = {f"{cloud.upper()}_API_KEY": key for cloud, key in sandbox.keys.items()}
+    here = Project(baked(aws_region=account.REGION), sandbox)
+    environ = dict(sandbox.aws.environ) | dict(sandbox.cloud_environ)
+    found = here.findings(environ | keys)
+    assert [found[name]["text"] for name in ("RunPod key", "Vast.ai key")] == [
+        "RunPod takes the key; credit $12.50",
+        "Vast.ai takes the key; credit $12.50",
+    ]
+    found = here.findings(environ | dict.fromkeys(keys, "wrong"))
+    assert [found[name]["ok"] for name in ("RunPod key", "Vast.ai key")] == [False, False]
+    assert "RUNPOD_API_KEY" in found["RunPod key"]["text"]
