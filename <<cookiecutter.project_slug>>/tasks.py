@@ -23,7 +23,6 @@ from console.invocation import refuse_misplaced_environment
 from console.listing import show_if_asked
 
 if TYPE_CHECKING:
-    from account.steps import Step
     from deploy.environments import Environment
 
 # a lambda, because the package is to be imported when a task runs
@@ -325,30 +324,8 @@ def setup_aws(
     Writes the id of the VPC into the environment's file. Shows the steps and asks first. What others made stays.
     """
     answers = account.answers.Answers(vpc, server_cidr, caller_cidr, repository, yes=yes or print or dry_run or json)
-    _set_up(environment, account.setup.steps(environment, answers), yes=yes, dry_run=dry_run, print=print, json=json)
-
-
-@command
-def setup_remove(
-    environment: Environment, yes: bool = False, dry_run: bool = False, print: bool = False, json: bool = False
-) -> None:
-    """Delete what `inv setup.…` made for this service, in AWS and on GitHub.
-
-    Shows it and asks first. What the account shares, and what others made, stays.
-    """
-    _set_up(environment, account.setup.removal(environment), yes=yes, dry_run=dry_run, print=print, json=json)
-
-
-def _set_up(environment: Environment, steps: list[Step], *, yes: bool, dry_run: bool, print: bool, json: bool) -> None:
-    """Show the steps, agree, carry them out. `print`: only print the commands that do the same."""
-    if print:
-        return account.views.commands(steps)
-    account.views.steps(steps, json=json)
-    if dry_run or not any(step.carry_out for step in steps):
-        return
-    console.prompts.confirm("Do this?", yes=yes)
-    with console.terminal.watching(f"setup of {environment.run_name}") as notify:
-        account.setup.carry_out(steps, notify)
+    steps, question = account.setup.steps(environment, answers), f"Make this in AWS for {environment.name}?"
+    account.execution.perform(steps, question, yes=yes, dry_run=dry_run, only_print=print, json=json)
 
 
 @command
@@ -370,8 +347,21 @@ def setup_github(
     Environments with reviewers, variables, secrets, a rule for tags. Shows the steps and asks first.
     """
     answers = account.github.Answers(reviewers, runner, main, server_url, deploy_role, plan_role)
-    steps = account.github.steps(environment, answers, console.terminal.progress.print)
+    steps = account.on_github.steps(environment, answers, console.terminal.progress.print)
     question = f"Make this on GitHub for {environment.name}?"
+    account.execution.perform(steps, question, yes=yes, dry_run=dry_run, only_print=print, json=json)
+
+
+@command
+def setup_remove(
+    environment: Environment, yes: bool = False, dry_run: bool = False, print: bool = False, json: bool = False
+) -> None:
+    """Delete what `inv setup.…` made for this service, in AWS and on GitHub.
+
+    Shows it and asks first. What the account shares, and what others made, stays.
+    """
+    steps = account.setup.removal(environment, console.terminal.progress.print)
+    question = f"Delete this of {environment.run_name}?"
     account.execution.perform(steps, question, yes=yes, dry_run=dry_run, only_print=print, json=json)
 
 

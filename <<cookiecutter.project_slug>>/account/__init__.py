@@ -16,7 +16,7 @@
 | roles.py, role_steps.py | the roles of GitHub's jobs: reads them, makes them |
 | files.py | files of this repository that say what the account needs |
 | on_github.py | where all of this meets what is on GitHub |
-| execution.py | shows the steps of `inv setup.github`, asks, and carries them out |
+| execution.py | shows the steps of `inv setup.…`, asks, and carries them out |
 | github/ | what GitHub Actions need on GitHub: environments, variables, secrets |
 | views.py | shows steps |
 """
@@ -27,10 +27,11 @@ from console.lazy import modules_of
 
 if TYPE_CHECKING:
     from account import answers as answers
-    from account import findings as findings
-    from account import setup as setup
     from account import execution as execution
+    from account import findings as findings
     from account import github as github
+    from account import on_github as on_github
+    from account import setup as setup
     from account import steps as steps
     from account import views as views
 else:

@@ -1,4 +1,4 @@
-"""Shows the steps of `inv setup.github`, asks, and carries them out."""
+"""Shows the steps of `inv setup.…`, asks, and carries them out."""
 
 from collections.abc import Sequence
 
@@ -22,7 +22,8 @@ def perform(
 ) -> None:
     """Show the steps, ask, and carry them out. `only_print` prints their commands, `dry_run` changes nothing.
 
-    A step that is refused does not stop the others. Fails at the end with the code of the first refusal.
+    A step that raises StepRefused does not stop the others: this fails at the end, with the code of the first refusal.
+    Any other Failure ends it, because later steps may need that one.
     """
     if only_print and not json:
         return views.commands(steps)

@@ -5,7 +5,7 @@ VPC, hosted zone and dstack server exist once an account. They are not made here
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 
@@ -15,7 +15,6 @@ from account.aws import Aws
 from account.network import PLACEHOLDER, Vpc
 from account.steps import Action, Step
 from account.zone import zone_id
-from console.errors import Failure
 from deploy.dstack.client import Notify
 from deploy.environments import Environment
 
@@ -28,9 +27,9 @@ def steps(environment: Environment, answers: Answers) -> list[Step]:
     return list(_steps(aws, environment, answers))
 
 
-def removal(environment: Environment) -> list[Step]:
+def removal(environment: Environment, notify: Notify) -> list[Step]:
     """Return the steps that delete what was made for this service, in AWS and on GitHub."""
-    found = on_github.removal(environment)
+    found = on_github.removal(environment, notify)
     if not _is_in_aws(environment):
         return found
     aws = Aws(str((environment.gateway or {})["region"]))
@@ -39,21 +38,6 @@ def removal(environment: Environment) -> list[Step]:
     if not roles.provider_flaw(aws, aws.account_id()):
         found.append(Step(f"OIDC provider {roles.GITHUB}", Action.KEEP, "all roles of the account share it"))
     return found
-
-
-def carry_out(steps: Sequence[Step], notify: Notify) -> None:
-    """Do what the steps say, in order. A step that fails ends it, with a note of what is done already."""
-    done: list[str] = []
-    for step in steps:
-        if step.carry_out is None:
-            continue
-        try:
-            step.carry_out()
-        except Failure as failure:
-            failure.add_note(f"done before that: {', '.join(done) or 'nothing'}; running it again continues")
-            raise
-        done.append(step.subject)
-        notify(f"{step.subject}: {step.action.value.removesuffix('e')}ed")
 
 
 def _steps(aws: Aws, environment: Environment, answers: Answers) -> Iterator[Step]:
