@@ -70,7 +70,9 @@ class Project:
 
     def setup(self, *words: str, **more: Any) -> Any:
         """Run `inv setup.aws` with answers to all that it asks."""
-        return self.inv("setup.aws", "--vpc", self.sandbox.aws.vpc_id, "--repository", REPOSITORY, *words, **more)
+        usual = {"--vpc": self.sandbox.aws.vpc_id, "--repository": REPOSITORY}
+        flags = [word for flag, value in usual.items() if flag not in words for word in (flag, value)]
+        return self.inv("setup.aws", *flags, *words, **more)
 
     def findings(self, variables: Mapping[str, str] | None = None) -> dict[str, Any]:
         """Return what `inv doctor` finds, by check."""
