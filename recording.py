@@ -31,7 +31,7 @@ SPINNER = re.compile("[\u2801-\u28ff]")
 PRIVATE = re.compile(r"(?:/tmp|/home|/root|/Users|/work)/|Bearer |hf_\w{10}|DSTACK_TOKEN=")
 DARK = {"red": "#ff7b72", "green": "#7ee787", "brown": "#e3b341", "cyan": "#79c0ff", "brightblack": "#8b949e"}
 MARKS = ("<!-- recorded: inv record -->\n", "<!-- end of recording -->\n")
-ANSWERS = {"project_name": "Qwen3 8B", "model_id": "Qwen/Qwen3-8B", "owner": "the search team"}  # others: Enter
+ANSWERS = {"model_id": "Qwen/Qwen3-8B", "owner": "the search team"}  # others: Enter
 
 Row = list[pyte.screens.Char]
 Output = Iterator[tuple[float, str]]  # a text with the second in which it came

@@ -376,9 +376,9 @@ namespace.add_collection(Collection("setup", aws=setup_aws, github=setup_github,
 ORDER_OF_WORK = {  # for `inv` and `inv --list`
     "First deploy": ("server", "secrets.set", "secrets.list", "doctor", "size", "offers", "plan", "deploy", "env"),
     "Every day": ("status", "logs", "smoke", "bench", "render", "service.deploy", "dstack"),
-    "An account": ("setup.aws", "setup.github", "setup.remove"),
+    "An account": ("setup.aws", "setup.github"),
     "Gateway and DNS records": ("gateway.deploy", "gateway.status", "dns.update", "dns.show"),
-    "Ending": ("dns.delete", "gateway.destroy", "destroy"),
+    "Ending": ("dns.delete", "gateway.destroy", "destroy", "setup.remove"),
 }
 refuse_misplaced_environment()
 show_if_asked(namespace, ORDER_OF_WORK)

@@ -1,4 +1,4 @@
-"""The tasks of this service: `inv --list` shows them, README.md says when to use which.
+"""The tasks of this service: `inv --list` shows them, docs/reference.md has their flags.
 
 A task asks a function of deploy/ for a decision about its environment, shows it, and carries it out.
 """
@@ -13,23 +13,29 @@ from typing import TYPE_CHECKING
 from invoke.collection import Collection
 from invoke.exceptions import Exit
 
+import account
 import capacity
 import console
 import deploy
 import operate
 from console.command import command_with
 from console.invocation import refuse_misplaced_environment
+from console.listing import show_if_asked
 
 if TYPE_CHECKING:
     from deploy.environments import Environment
 
 # a lambda, because the package is to be imported when a task runs
 command = command_with(lambda name: deploy.environments.load(name))  # noqa: PLW0108
+command_with_secrets = command_with(lambda name: deploy.environments.load(name), private=True)  # noqa: PLW0108
 
 
 @command
 def doctor(environment: Environment, json: bool = False) -> None:
-    """Check settings, server, token, clouds and secrets."""
+    """Check everything that a deploy needs, and say how to fix what is missing.
+
+    Settings, server, token, clouds, keys, secrets; with a gateway also AWS and GitHub. Changes nothing.
+    """
     operate.views.findings(operate.doctor.examine(environment), json=json)
 
 
@@ -128,7 +134,7 @@ def _deploy(environment: Environment, *, yes: bool, dry_run: bool, json: bool, g
         deploy.rollout.followed(patient, run, name)
         deploy.existing.remove(patient, environment, planned.removals, notify)
     if not json:
-        operate.views.smoke(report) if report else deploy.views.asleep(environment, run)
+        operate.views.deployed(environment.name, report) if report else deploy.views.asleep(environment, run)
 
 
 @command
@@ -262,6 +268,16 @@ def bench(
     operate.views.bench(report, Path(folder), json=json)
 
 
+@command_with_secrets
+def variables(environment: Environment) -> None:
+    """Print the variables for dstack's commands and for callers.
+
+    To set them in a shell: eval "$(inv env)". On a terminal, it shows no secret.
+    """
+    run = operate.calling.run_if_known(deploy.api.Api(environment), environment)
+    operate.views.variables(environment.name, operate.calling.variables(environment, run))
+
+
 @command
 def dstack(environment: Environment) -> None:
     """Run the dstack command line: `inv dstack -- ps -v`.
@@ -286,15 +302,83 @@ def destroy(environment: Environment, yes: bool = False, dry_run: bool = False, 
     deploy.guards.refuse_outage(environment, allowed=allow_outage)
     console.prompts.confirm(f"End {environment.run_name} and all requests to it?", yes=yes)
     name = environment.run_name
-    with console.terminal.watching(f"destroying {name}") as notify, deploy.billing.billed(api, environment, notify):
+    with console.terminal.watching(f"destroying {name}") as notify, deploy.billing.remaining(api, environment, notify):
         deploy.existing.remove(api, environment, resources, notify)
-        notify("nothing of it is left, and nothing is billed any more")
+    deploy.views.destroyed(environment.run_name)
+
+
+@command
+def setup_aws(
+    environment: Environment,
+    vpc: str = "",
+    server_cidr: str = "",
+    caller_cidr: str = "",
+    repository: str = "",
+    yes: bool = False,
+    dry_run: bool = False,
+    print: bool = False,
+    json: bool = False,
+) -> None:
+    """Make what this service needs in AWS: security group, roles for GitHub's jobs.
+
+    Writes the id of the VPC into the environment's file. Shows the steps and asks first. What others made stays.
+    """
+    answers = account.answers.Answers(vpc, server_cidr, caller_cidr, repository, yes=yes or print or dry_run or json)
+    steps, question = account.setup.steps(environment, answers), f"Make this in AWS for {environment.name}?"
+    account.execution.perform(steps, question, yes=yes, dry_run=dry_run, only_print=print, json=json)
+
+
+@command
+def setup_github(
+    environment: Environment,
+    reviewers: str = "",
+    runner: str = "",
+    main: bool = False,
+    server_url: str = "",
+    deploy_role: str = "",
+    plan_role: str = "",
+    yes: bool = False,
+    dry_run: bool = False,
+    print: bool = False,
+    json: bool = False,
+) -> None:
+    """Make what the workflows need on GitHub.
+
+    Environments with reviewers, variables, secrets, a rule for tags. Shows the steps and asks first.
+    """
+    answers = account.github.Answers(reviewers, runner, main, server_url, deploy_role, plan_role)
+    steps = account.on_github.steps(environment, answers, console.terminal.progress.print)
+    question = f"Make this on GitHub for {environment.name}?"
+    account.execution.perform(steps, question, yes=yes, dry_run=dry_run, only_print=print, json=json)
+
+
+@command
+def setup_remove(
+    environment: Environment, yes: bool = False, dry_run: bool = False, print: bool = False, json: bool = False
+) -> None:
+    """Delete what `inv setup.…` made for this service, in AWS and on GitHub.
+
+    Shows it and asks first. What the account shares, and what others made, stays.
+    """
+    steps = account.setup.removal(environment, console.terminal.progress.print)
+    question = f"Delete this of {environment.run_name}?"
+    account.execution.perform(steps, question, yes=yes, dry_run=dry_run, only_print=print, json=json)
 
 
 namespace = Collection(doctor, server, render, plan, size, offers, status, logs, smoke, bench, dstack, destroy)
 namespace.add_task(deploy_all, name="deploy")
+namespace.add_task(variables, name="env")
 namespace.add_collection(Collection("secrets", set=secrets_set, list=secrets_list))
 namespace.add_collection(Collection("service", deploy=service_deploy))
 namespace.add_collection(Collection("gateway", deploy=gateway_deploy, status=gateway_status, destroy=gateway_destroy))
 namespace.add_collection(Collection("dns", update=dns_update, show=dns_show, delete=dns_delete))
+namespace.add_collection(Collection("setup", aws=setup_aws, github=setup_github, remove=setup_remove))
+ORDER_OF_WORK = {  # for `inv` and `inv --list`
+    "First deploy": ("server", "secrets.set", "secrets.list", "doctor", "size", "offers", "plan", "deploy", "env"),
+    "Every day": ("status", "logs", "smoke", "bench", "render", "service.deploy", "dstack"),
+    "An account": ("setup.aws", "setup.github"),
+    "Gateway and DNS records": ("gateway.deploy", "gateway.status", "dns.update", "dns.show"),
+    "Ending": ("dns.delete", "gateway.destroy", "destroy", "setup.remove"),
+}
 refuse_misplaced_environment()
+show_if_asked(namespace, ORDER_OF_WORK)

@@ -18,13 +18,14 @@ HERE = Path(__file__).parent
 SLOW = (  # of all that starts no dstack server: linters and tests of every rendering, act, cruft, pods
     *("cruft/", "workflows/", "invariants/test_every_call.py", "invariants/test_hunt.py"),
     *("sandbox/test_gateway.py", "sandbox/test_jobs.py", "sandbox/test_pod_isolation.py"),
-    *("test_command_line.py", "test_fleet_limits.py", "test_generated.py", "test_served.py"),
+    *("documentation/test_site.py", "test_account.py", "test_command_line.py", "test_fleet_limits.py"),
+    *("test_generate_many.py", "test_generated.py", "test_pre_commit.py", "test_served.py"),
     *("test_setup_github.py", "test_sizing_from_hugging_face.py", "test_workflows.py"),
 )
 # Files with a dstack server that take longest, in this order: all workers would wait for one that started last.
 LONGEST = (
     *("end_to_end/test_gateway.py", "end_to_end/test_gateway_outages.py", "sandbox/test_deployments.py"),
-    *("workflows/test_pipeline.py", "end_to_end/test_forgotten.py", "workflows/test_pipeline_in_a_vpc.py"),
+    *("end_to_end/test_first_hour.py", "workflows/test_pipeline.py", "end_to_end/test_forgotten.py", "workflows/test_pipeline_in_a_vpc.py"),
     *("end_to_end/test_asleep.py", "end_to_end/test_failed_updates.py", "end_to_end/test_demo.py"),
     *("end_to_end/test_updates.py", "invariants/test_sequences.py", "end_to_end/test_policies.py"),
     *("end_to_end/test_gateway_variants.py", "end_to_end/test_overtaken.py", "end_to_end/test_documents.py"),

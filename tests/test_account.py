@@ -26,6 +26,7 @@ from tests.rendered import Bake
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")  # boto3 leaves connections to the collector
 REPOSITORY = "acme@1/nemo@2"
 GROUP = "dstack_gw_sg_main"
+AWS_CLI = "awscli==1.46.3"  # in this file alone: the printed commands are typed into it
 ROLES = ["mistral-nemo-dns", "mistral-nemo-plan"]
 IN_AWS = ["AWS account", "region", "VPC", "subnets", "security group", "zone", "OIDC provider", "role dns", "role plan"]
 
@@ -190,12 +191,13 @@ def test_the_printed_commands_do_the_same(project: Project, aws_cli: Path) -> No
 
 
 @pytest.fixture(scope="module")
-def aws_cli() -> Path:
-    """The aws command line. Skip where it is not installed."""
-    found = [Path(folder) / "aws" for folder in os.environ["PATH"].split(":") if (Path(folder) / "aws").is_file()]
-    if not found:
-        pytest.skip("the aws command line is not installed")
-    return found[0]
+def aws_cli(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The aws command line, which uv installs into an environment of its own: it needs another botocore."""
+    program = tmp_path_factory.mktemp("aws") / "aws"
+    uvx = Path(sys.executable).with_name("uvx")
+    program.write_text(f'#!/bin/sh\nexec {uvx} --quiet --from {AWS_CLI} aws "$@"\n', encoding="utf-8")
+    program.chmod(0o755)
+    return program
 
 
 # ---- what belongs to others ----

@@ -9,12 +9,13 @@ import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, redirect_stderr, redirect_stdout, suppress
 from io import TextIOBase, TextIOWrapper
-from typing import TextIO
+from typing import Any, TextIO
 
 from rich.console import Console
 from rich.markup import escape
+from rich.status import Status
 from rich.table import Table
 
 UNLIMITED = 10_000  # columns of a file or a pipe
@@ -29,6 +30,16 @@ class Terminal(Console):
         if not self.columns:
             known.pop("COLUMNS", None)  # with 0, rich shows nothing
         super().__init__(stderr=stderr, highlight=False, soft_wrap=True, _environ=known)
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """Print below the lines that are there: a spinner on standard error is taken away meanwhile."""
+        with nullcontext() if self.stderr else _no_spinner():
+            super().print(*objects, **options)
+
+    def out(self, *objects: Any, **options: Any) -> None:
+        """Print text as it is, like `print`."""
+        with nullcontext() if self.stderr else _no_spinner():
+            super().out(*objects, **options)
 
     def on_broken_pipe(self) -> None:
         """Drop the rest of the output when its reader is gone, as in `| head`. The task goes on to its own end."""
@@ -88,6 +99,7 @@ def distribute(room: int, least: Sequence[int], most: Sequence[int]) -> list[int
 
 console = Terminal()
 progress = Terminal(stderr=True)
+_spinners: list[Status] = []  # those that turn, the innermost last
 
 
 def print_anything() -> None:
@@ -114,7 +126,22 @@ def watching(title: str) -> Iterator[Callable[[str], None]]:
         spinner.update(f"{title}: {escape(line)}")
 
     with progress.status(title) as spinner:
-        yield notify
+        _spinners.append(spinner)
+        try:
+            yield notify
+        finally:
+            _spinners.remove(spinner)
+
+
+@contextmanager
+def _no_spinner() -> Iterator[None]:
+    """Take the spinner of standard error away while something is printed: both share the lines of a terminal."""
+    turning = _spinners[-1:] if progress.is_terminal else []
+    for spinner in turning:
+        spinner.stop()
+    yield
+    for spinner in turning:
+        spinner.start()
 
 
 class _Tee(TextIOBase):

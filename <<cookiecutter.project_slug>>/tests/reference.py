@@ -6,7 +6,7 @@ from invoke.parser.argument import Argument
 
 from console.command import HELP
 from deploy.environments import ROOT
-from tasks import namespace
+from tasks import ORDER_OF_WORK, namespace
 
 PAGE = ROOT / "docs" / "reference.md"
 FLAGS = {name: namespace[name].get_arguments() for name in namespace.task_names}  # invoke takes their help once
@@ -18,9 +18,9 @@ def spelled(flag: Argument) -> str:
 
 
 def table_of_tasks() -> str:
-    """Return the Markdown table of all tasks, with what their docstrings say and with their flags but for --env."""
+    """Return the Markdown table of all tasks in the order of work: what their docstrings say, their flags but --env."""
     lines = ["| task | what it does | flags |", "|---|---|---|"]
-    for name in sorted(FLAGS):
+    for name in (name for names in ORDER_OF_WORK.values() for name in names):
         flags = [flag for flag in FLAGS[name] if flag.name != "env"]
         typed = " ".join([name, *(flag.name.upper() for flag in flags if flag.positional)])
         others = " ".join(f"`{spelled(flag)}`" for flag in flags if not flag.positional)

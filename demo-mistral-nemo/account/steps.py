@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
+from console.errors import Failure
 from deploy.documents.files import Document
 
 
@@ -35,3 +36,7 @@ class Step:
         """Return the step as `inv setup.… --json` prints it."""
         shown = {"subject": self.subject, "action": str(self.action), "detail": self.detail}
         return {**shown, "commands": list(self.commands)}
+
+
+class StepRefused(Failure):
+    """One step was refused. The other steps can still be carried out."""

@@ -3,6 +3,7 @@
 | file | what it does |
 |---|---|
 | command.py | makes a task of `inv` from a function over an environment |
+| listing.py | shows the tasks in the order of work |
 | invocation.py | checks what was typed after `inv` |
 | ending.py | ends a task with one line and an exit code |
 | errors.py | the exit codes, and the exception that carries one |

@@ -41,7 +41,18 @@ HELP = {
     "requests": "number of requests that are measured, after a warm-up",
     "input_tokens": "length of each prompt in tokens, about (default: 512 for chats, 32 for pictures)",
     "output_tokens": "length of each answer in tokens, for chats only (default: 128)",
+    "vpc": "id of the VPC of the callers (default: the file's, else asked)",
+    "server_cidr": "addresses of the dstack server, with commas between (default: the VPC's)",
+    "caller_cidr": "addresses of the callers, with commas between (default: the VPC's)",
+    "repository": "GitHub repository as its jobs' subject names it, ORG@ID/REPO@ID (default: asked)",
+    "print": "print the commands that do the same, for somebody with more rights; change nothing",
     "folder": "folder for report.json, report.svg and AIPerf's own files",
+    "reviewers": "users and teams who approve deploys, such as alice,acme/platform; or none",
+    "runner": "labels of the runner that reaches the endpoint, such as self-hosted,vpc; or ubuntu-24.04",
+    "main": "let a push to main deploy this environment",
+    "server_url": "address of the dstack server as the runners reach it (default: the environment's)",
+    "deploy_role": "ARN of the role in AWS for the jobs that deploy",
+    "plan_role": "ARN of the role in AWS for the jobs that plan",
 }
 LETTERS = {"env": "e", "dry_run": "d", "json": "j", "yes": "y"}  # the same in every task; other flags have no letter
 
@@ -60,19 +71,22 @@ class _Task(Task[Callable[..., None]]):
         return options
 
 
-def command_with(load: Callable[[str], Any]) -> Command:
-    """Return a decorator that makes a task from a function, whose first argument is what `load` returns for `--env`."""
-    return lambda body: _task(body, load)
+def command_with(load: Callable[[str], Any], *, private: bool = False) -> Command:
+    """Return a decorator that makes a task from a function, whose first argument is what `load` returns for `--env`.
+
+    `private`: the output has secrets, so it is not copied to the page of a GitHub workflow.
+    """
+    return lambda body: _task(body, load, private=private)
 
 
-def _task(body: Callable[..., None], load: Callable[[str], Any]) -> Task[Callable[..., None]]:
+def _task(body: Callable[..., None], load: Callable[[str], Any], *, private: bool) -> Task[Callable[..., None]]:
     """Return a task that ends with one line and an exit code of its own."""
     flags = list(signature(body).parameters.values())[1:]
     has_dry_run = any(flag.name == "dry_run" for flag in flags)
 
     @wraps(body)
     def guarded(c: Context, *, env: str, **given: Any) -> None:
-        with ending(json=given.get("json", False), debug=invocation.wants_debugging()):
+        with ending(copied=not private and not given.get("json", False), debug=invocation.wants_debugging()):
             invocation.refuse_core_flags(c.config, body.__name__, has_dry_run=has_dry_run)
             values = {flag.name: invocation.convert(flag, given[flag.name]) for flag in flags}
             body(load(invocation.environment_name(env)), **values)

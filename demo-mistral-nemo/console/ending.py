@@ -18,20 +18,21 @@ from invoke.exceptions import Exit
 from console.errors import ExitCode, Failure, Terminated
 
 ROOT = Path(__file__).parents[1]
-OURS = ("capacity", "console", "deploy", "operate", "tasks")  # this repository's packages
+OURS = ("account", "capacity", "console", "deploy", "operate", "tasks")  # this repository's packages
 
 
 @contextmanager
-def ending(*, json: bool, debug: bool = False) -> Iterator[None]:
+def ending(*, copied: bool, debug: bool = False) -> Iterator[None]:
     """Run a task's body. Raise invoke's Exit with the exit code of whatever ended it.
 
+    `copied`: in a GitHub workflow, the page of the run shows the output too.
     `debug` shows the traceback of an error that no task expects.
     """
     with _sigterm_raises(), _reporting(debug):
         from console import terminal  # rich: may be missing, and takes longer to import than `inv --list` takes
 
         terminal.print_anything()
-        with terminal.on_the_runs_page(json=json), _reporting(debug):  # inside, so that the page has the line too
+        with terminal.on_the_runs_page(copied=copied), _reporting(debug):  # inside, so that the page has the line too
             yield
 
 

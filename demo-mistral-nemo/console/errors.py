@@ -1,7 +1,7 @@
 """The exit codes of `inv`, and the exception that carries one.
 
 Each failure that a person would treat differently has a code of its own. 1 and 2 are those of invoke and Python.
-README.md has the same table for people, and a test compares the two.
+docs/reference.md has the same table for people, and a test compares the two.
 """
 
 from enum import IntEnum

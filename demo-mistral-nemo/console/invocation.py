@@ -29,6 +29,7 @@ PREVIEWS = {  # what to type instead of a dry run, for tasks that change somethi
     "dns.delete": "inv dns.show shows what would be deleted",
     "secrets.set": "inv secrets.list shows what exists",
 }
+NAMES = {"deploy_all": "deploy", "variables": "env"}  # of tasks whose function has another name
 LEAST = {"replica": 0, "at_once": 1, "lines": 1, "concurrency": 1, "requests": 1, "input_tokens": 1, "output_tokens": 1}
 MOST = {"lines": 1000}  # dstack's limit
 
@@ -68,7 +69,7 @@ def wants_debugging() -> bool:
 
 def task_name(function: str) -> str:
     """Return the name of a task as it is typed, from the name of its function."""
-    return "deploy" if function == "deploy_all" else function.replace("_", ".", 1)
+    return NAMES.get(function) or function.replace("_", ".", 1)
 
 
 def as_text(flag: Parameter) -> Parameter:

@@ -3,6 +3,8 @@
 import sys
 from getpass import getpass
 
+from rich.markup import escape
+
 from console.errors import ExitCode, Failure
 from console.terminal import progress
 from console.variables import decode
@@ -50,6 +52,23 @@ def confirm(question: str, *, yes: bool) -> None:
         raise Failure(ExitCode.DECLINED, "declined, nothing was changed")
 
 
+def ask_text(question: str, default: str, *, flag: str) -> str:
+    """Return what is typed, or `default` after Enter and where nobody can type.
+
+    Fails with DECLINED when there is no answer and no default. `flag`: what to type instead of an answer.
+    """
+    if _is_terminal():
+        progress.print(escape(f"{question}{f' [{default}]' if default else ''}: "), end="")
+        answer = sys.stdin.readline()
+        if not answer.endswith("\n"):  # Ctrl-D leaves the cursor behind the question
+            progress.print()
+        if given := answer.strip() or default:
+            return given
+    elif default:
+        return default
+    raise Failure(ExitCode.DECLINED, f"no answer to: {question}", f"give it as {flag}, or on a terminal")
+
+
 def _is_terminal() -> bool:
     return sys.stdin is not None and sys.stdin.isatty()
 
@@ -61,3 +80,8 @@ def _type_hidden(prompt: str) -> str:
     except EOFError:
         progress.print()
         return ""
+
+
+def ask_hidden(name: str) -> str | None:
+    """Return what is typed without echo, "" for Enter or Ctrl-D; None when nobody can type."""
+    return _type_hidden(f"{name}: ").strip() if _is_terminal() else None

@@ -1,4 +1,4 @@
-"""Shows what runs and what it costs, when a command ends early after it may have rented a machine."""
+"""Shows what runs or is left, and what it costs, when a command ends early."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,6 +8,7 @@ from deploy.dstack.answers import Run
 from deploy.dstack.client import Notify
 from deploy.dstack.gateway import Gateway
 from deploy.environments import Environment
+from deploy.existing import existing_resources
 
 LAST_SECONDS = 10.0  # how long a server that answers badly is asked again
 
@@ -41,6 +42,28 @@ def billed(api: Api, environment: Environment, notify: Notify) -> Iterator[None]
     except BaseException:
         notify(_bill_of(api.patient(notify, LAST_SECONDS), environment))
         raise
+
+
+@contextmanager
+def remaining(api: Api, environment: Environment, notify: Notify) -> Iterator[None]:
+    """Show what is left of the service, and billed, when anything ends its removal early."""
+    try:
+        yield
+    except BaseException:
+        notify(_rest_of(api.patient(notify, LAST_SECONDS), environment))
+        raise
+
+
+def _rest_of(api: Api, environment: Environment) -> str:
+    """Return in one line what still exists, under any name of the service, and what it costs."""
+    name, again = environment.run_name, f"inv destroy --env {environment.name}"
+    try:
+        left = existing_resources(api, environment)
+    except Exception as failure:  # whatever it is, it must not hide what ended the removal
+        return f"not known what is left of {name} and billed: {failure}; run `{again}` again"
+    if not left:
+        return f"nothing of {name} is left in dstack; if a machine was not released, its cloud's console shows it"
+    return f"still there, and billed as it says: {', '.join(map(str, left))}; run `{again}` again"
 
 
 def _bill_of(api: Api, environment: Environment) -> str:

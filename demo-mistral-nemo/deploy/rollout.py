@@ -106,27 +106,29 @@ def follow(api: Api, environment: Environment, notify: Notify, run: Run, earlier
     """Wait until every replica of the deployment that `run` is at passes its probes, or until it is asleep.
 
     `earlier`: ids of crashes that do not count, see `readiness`.
+    A state counts for the moment when it was asked for. A command that was paused, as on a laptop whose lid is closed,
+    asks once more before it fails as too late.
 
     Raises the Failure that ended the rollout. It is PLAN_OUTDATED when another deployment has taken its place.
     """
     name, number, since = environment.run_name, run.deployment_num, time.monotonic()
-    now, had_machine, arrived = run, False, 0
+    now, asked, had_machine, arrived = run, since, False, 0
     while True:
         found, shown = readiness(now, earlier, env=environment.name), now.deployment_num == number
         notify(found.summary if shown else "waiting for the server to show the new deployment")
-        waited = time.monotonic() - since
-        if shown and (found.ready or (found.surplus and waited > environment.timeouts.stop)):
+        if shown and (found.ready or (found.surplus and asked - since > environment.timeouts.stop)):
             return now
         if found.arrived > arrived:  # the next replica has as long as this one had
-            since, had_machine, arrived = time.monotonic(), False, found.arrived
+            since, had_machine, arrived = asked, False, found.arrived
         if found.has_machine and not had_machine:  # one that is lost again, with its image, gets no more time
-            since, had_machine = time.monotonic(), True
-        too_late = None if found.surplus else timeout_failure(environment, had_machine, time.monotonic() - since)
+            since, had_machine = asked, True
+        too_late = None if found.surplus else timeout_failure(environment, had_machine, asked - since)
         if failure := found.failure or too_late:
             for line in api.log_tail(name, found.crashed.id) if found.crashed else []:
                 notify(f"  | {line}")
             raise failure
         time.sleep(POLL_SECONDS)
+        asked = time.monotonic()
         now = followed(api, run, name)
 
 

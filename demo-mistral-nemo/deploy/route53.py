@@ -92,13 +92,8 @@ def zone_of(environment: Environment) -> Zone:
     vpc = environment.dns.vpc_id if environment.dns else None
     where = f" of {vpc} in {region}" if vpc else ""
     with _explained(f"looking for the zone {domain}{where}"):
-        client = _client(region)
-        named = _named(client, domain)
-        of_vpc, more = [], {"VPCId": vpc, "VPCRegion": region} if vpc else {}
-        while more:  # the list includes zones that AWS made for endpoints and service discovery: it can be long
-            page = client.list_hosted_zones_by_vpc(**more)
-            of_vpc += page["HostedZoneSummaries"]
-            more = more | {"NextToken": page["NextToken"]} if "NextToken" in page else {}
+        client = client_of("route53", region)
+        named, of_vpc = listed_zones(client, domain, region, vpc)
     chosen = chosen_zone(named, of_vpc, f"{domain}.", vpc)
     return Zone(client, chosen, environment.host, f"{environment.project}/{environment.run_name}")
 
@@ -109,7 +104,7 @@ def holding(domain: str, region: str, run_name: str, project: str) -> list[Zone]
     Leaves out zones that these credentials may not read: they did not write the records there.
     """
     with _explained(f"looking for zones {domain}"):
-        client = _client(region)
+        client = client_of("route53", region)
         ids = [zone["Id"].rsplit("/", 1)[-1] for zone in _named(client, domain)]
     zones = [Zone(client, found, f"{run_name}.{domain}", f"{project}/{run_name}") for found in ids]
     found = []
@@ -161,12 +156,23 @@ def delete(zone: Zone, notify: Notify) -> None:
         notify(f"record {zone.host}: deleted")
 
 
-def _client(region: str) -> Any:
-    """Return a client of Route 53. A profile that needs an MFA code asks for it on the terminal."""
+def client_of(service: str, region: str) -> Any:
+    """Return a client of an AWS service. A profile that needs an MFA code asks for it on the terminal."""
     session = boto3.Session(region_name=region)
     providers = session._session.get_component("credential_provider")
     providers.get_provider("assume-role")._prompter = ask_code
-    return session.client("route53", config=RETRIES)
+    return session.client(service, config=RETRIES)
+
+
+def listed_zones(client: Any, domain: str, region: str, vpc: str | None) -> tuple[list[Document], list[Document]]:
+    """Return the zones named `domain`, and the zones of the VPC. They are answers of AWS to two kinds of lists."""
+    named, of_vpc = _named(client, domain), []
+    more = {"VPCId": vpc, "VPCRegion": region} if vpc else {}
+    while more:  # the list includes zones that AWS made for endpoints and service discovery: it can be long
+        page = client.list_hosted_zones_by_vpc(**more)
+        of_vpc += page["HostedZoneSummaries"]
+        more = more | {"NextToken": page["NextToken"]} if "NextToken" in page else {}
+    return named, of_vpc
 
 
 def _named(client: Any, domain: str) -> list[Document]:

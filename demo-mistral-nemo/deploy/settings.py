@@ -37,7 +37,7 @@ class Dns(_Strict):
 
 
 class EnvironmentFile(_Strict):
-    """One file of environments/. README.md shows one with every key."""
+    """One file of environments/. docs/reference.md has every key."""
 
     server: Server
     protected: bool = False
@@ -63,7 +63,7 @@ def read_settings(path: Path) -> EnvironmentFile:
 def _refusal(path: Path, error: Any) -> Failure:
     """Return what one of pydantic's errors means in an environment's file."""
     key, last = ".".join(map(str, error["loc"])), str(error["loc"][-1])
-    remedy = "README.md, Environments, shows every key"
+    remedy = "docs/reference.md, Environment keys, has every key"
     if error["type"] == "extra_forbidden":
         models = (EnvironmentFile, Server, Timeouts, Dns)
         near = get_close_matches(last, [name for model in models for name in model.model_fields], n=1)

@@ -95,7 +95,15 @@ def records(host: str, found: list[Document], *, json: bool = False) -> None:
 
 def existing(run_name: str, found: list[Resource]) -> None:
     """Show what a destroy would remove."""
-    console.print(f"{run_name}: {escape(', '.join(map(str, found))) if found else 'nothing to destroy'}")
+    if found:
+        console.print(f"{run_name}: {escape(', '.join(map(str, found)))}")
+    else:
+        console.print(f"{run_name}: nothing to destroy, and dstack knows of nothing that is billed for it")
+
+
+def destroyed(run_name: str) -> None:
+    """Say what is billed after a destroy that removed everything."""
+    console.print(f"{run_name}: nothing of it is left, and nothing is billed any more")
 
 
 def asleep(environment: Environment, run: Run) -> None:

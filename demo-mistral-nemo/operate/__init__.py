@@ -4,6 +4,7 @@
 |---|---|
 | doctor.py | checks that server, token, project, clouds and secrets are in place |
 | status.py | describes the replicas, their attempts, what they cost |
+| calling.py | variables for a shell, and a request to paste |
 | smoke.py, endpoint.py | asks the endpoint like a caller |
 | kind.py | the kind of model that this service serves |
 | chat.py or pictures.py | what the smoke test asks this service's kind of model |
@@ -21,6 +22,7 @@ from console.lazy import modules_of
 
 if TYPE_CHECKING:
     from operate import bench as bench
+    from operate import calling as calling
     from operate import doctor as doctor
     from operate import dstack_cli as dstack_cli
     from operate import measurements as measurements

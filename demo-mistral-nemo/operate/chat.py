@@ -9,6 +9,7 @@ import requests
 from console.connection import quoted
 from console.errors import ExitCode, Failure
 from deploy.documents.files import Document
+from operate.calling import Example
 from operate.endpoint import SEE, Answer, Endpoint, entries, failed, milliseconds
 
 PATH = "chat/completions"
@@ -47,6 +48,11 @@ def ask(endpoint: Endpoint, service: Document) -> Answer:
         times["tool_ms"] = _city(endpoint, question | {"tools": [TOOL]})
     times |= {"first_token_ms": stream.first_token_ms, "stream_ms": stream.stream_ms}
     return Answer(endpoint.url, model, times, stream.text)
+
+
+def example(model: str) -> Example:
+    """Return a request for a person to try."""
+    return Example(PATH, {"model": model, "messages": HELLO, "max_tokens": 64})
 
 
 def _model_name(service: Document) -> str:

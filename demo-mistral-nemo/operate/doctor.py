@@ -1,44 +1,51 @@
-"""Checks that everything a deploy needs is in place: settings, server, token, clouds, secrets."""
+"""Checks everything that a deploy needs, and reports all that is missing, each with its remedy. It only reads."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import suppress
 from importlib.metadata import version
 
+from account import aws_checks, checks, files, gpu_clouds, on_github
+from account.checks import Check
+from account.findings import Finding
 from console.errors import ExitCode, Failure
 from deploy.api import Api
 from deploy.documents import schema
-from deploy.documents.files import Document
+from deploy.dstack.client import Notify
 from deploy.environments import Environment, referred
+from deploy.offers import machines
 
 
-@dataclass(frozen=True)
-class Finding:
-    """The result of one check."""
+def examine(environment: Environment, notify: Notify = lambda line: None) -> Iterator[Finding]:
+    """Yield the finding of each check. At the end, raise the Failure of the first check that failed."""
+    found = []
+    for finding in _findings(environment, notify):
+        found.append(finding)
+        yield finding
+    failed = [(finding.check, finding.failure) for finding in found if finding.failure]
+    if failed:
+        _, first = failed[0]
+        names = ", ".join(name for name, _ in failed)
+        others = f"{len(failed)} checks failed ({names}); the first: " if len(failed) > 1 else ""
+        raise Failure(first.code, others + first.problem, first.remedy)
 
-    check: str
-    ok: bool
-    text: str
 
-    def as_json(self) -> Document:
-        """Return the finding as `inv doctor --json` prints it."""
-        return asdict(self)
-
-
-def examine(environment: Environment) -> Iterator[Finding]:
-    """Yield the finding of each check. Raise the Failure of the first check that fails: later ones depend on it."""
+def _findings(environment: Environment, notify: Notify) -> Iterator[Finding]:
     api = Api(environment)
-    checks: dict[str, Callable[[Api, Environment], str]] = {
-        "settings": _check_settings,
-        "server": _check_server,
-        "token and clouds": _check_clouds,
-        "secrets": check_secrets,
-    }
-    for name, check in checks.items():
-        try:
-            yield Finding(name, True, check(api, environment))
-        except Failure as failure:
-            yield Finding(name, False, str(failure))
-            raise
+    here = [
+        Check("settings", lambda: _check_settings(environment)),
+        Check("placeholders", lambda: _check_placeholders(environment)),
+        Check("server", lambda: _check_server(api, environment)),
+        Check("token", lambda: _check_token(api, environment), ("server",)),
+        Check("clouds", lambda: _check_clouds(api, environment), ("token",)),
+        Check("secrets", lambda: check_secrets(api, environment), ("token",)),
+    ]
+    yield from checks.findings(
+        [*here, *gpu_clouds.checks(environment, lambda: _price(api, environment)), *aws_checks.checks(environment)]
+    )
+    yield from on_github.findings(environment, notify)
 
 
 def check_secrets(api: Api, environment: Environment) -> str:
@@ -77,13 +84,44 @@ def _check_unlisted_secrets(api: Api, environment: Environment, wanted: set[str]
     return f"{names}: the running service has the same"
 
 
-def _check_settings(api: Api, environment: Environment) -> str:
+def _check_settings(environment: Environment) -> str:
     schema.check(environment)
     return f"dstack takes {environment.file} with dstack/*.dstack.yml"
 
 
+def _check_placeholders(environment: Environment) -> str:
+    """Fail with SETTINGS_INVALID for a value that the template left for a person to fill in."""
+    if found := files.placeholders(environment.name):
+        remedy = f"run `inv setup.aws --env {environment.name}`, which asks which VPC it is"
+        raise Failure(ExitCode.SETTINGS_INVALID, f"{environment.file} still has {', '.join(found)}", remedy)
+    return f"{environment.file} has none left"
+
+
 def _check_server(api: Api, environment: Environment) -> str:
-    return f"{environment.server_url} runs dstack {api.server_version()}, this repository uses {version('dstack')}"
+    running, own = api.server_version(), version("dstack")
+    text = f"{environment.server_url} runs dstack {running}, this repository uses {own}"
+    server, ours = _numbers(running), _numbers(own)
+    if server < ours:
+        remedy = 'upgrade the server first, see "Upgrading dstack" in the template\'s CHANGELOG.md'
+        raise Failure(ExitCode.SERVER_REFUSED, f"{text}, which is newer", remedy)
+    return text if server == ours else f"{text}; warning: take the template's update, which has a newer dstack"
+
+
+def _price(api: Api, environment: Environment) -> float | None:
+    """Return USD an hour for one replica: the cheapest offer's price; None when dstack does not say."""
+    with suppress(Failure):
+        return min((machine.price for machine in machines(api, environment)), default=environment.max_price_per_hour)
+    return environment.max_price_per_hour
+
+
+def _numbers(written: str) -> tuple[int, ...]:
+    """Return a version as numbers, to compare: (0, 22, 5) for 0.22.5 and 0.22.5rc1."""
+    return tuple(int(number) for number in re.findall(r"\d+", written)[:3])
+
+
+def _check_token(api: Api, environment: Environment) -> str:
+    api.clouds()
+    return f"the server knows the token, and project {environment.project}"
 
 
 def _check_clouds(api: Api, environment: Environment) -> str:

@@ -4,6 +4,7 @@ The server gets the keys through its API and keeps them only in its database, .d
 """
 
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -26,6 +27,8 @@ FOLDER = ROOT / ".dstack"
 LOG = FOLDER / "server.log"  # errors and warnings
 DATABASE = FOLDER / "data" / "sqlite.db"
 HOSTS = {"runpod": "api.runpod.io", "vastai": "console.vast.ai"}  # where dstack checks the keys
+# The last line of the traceback that the server logs. It reaches both clouds through the package requests.
+UNREACHED = re.compile(r"^requests\.exceptions\.\w+: HTTPS?ConnectionPool\(host='(?P<host>[^']+)'")
 MOST_REFUSALS = 3  # bad answers of a server that takes connections, before waiting ends
 START_SECONDS = 180  # a first start migrates an empty database: 20-50 s on two cores
 
@@ -99,11 +102,25 @@ def _configure(api: Api, keys: dict[str, str], *, known: bool) -> None:
             problem = f"{DATABASE.relative_to(ROOT)} has the token of the first start, and DSTACK_TOKEN differs from it"
             remedy = "put the earlier token back, in .env or the shell; if it is lost, end what runs in the clouds'"
             raise Failure(failure.code, problem, f"{remedy} consoles, then remove {FOLDER.name}/") from None
-        if failure.code == ExitCode.SERVER_REFUSED and (absent := _unresolved(keys)):
-            problem = f"dstack checks each cloud's key, and the name {', '.join(absent)} does not resolve here"
-            remedy = "check this machine's network and DNS"
-            raise Failure(failure.code, f"{problem} (the server: {failure.problem})", remedy) from None
+        if failure.code == ExitCode.SERVER_REFUSED:
+            raise _explained(failure, _unresolved(keys), _unreached()) from None
         raise
+
+
+def _explained(failure: Failure, absent: list[str], unreached: str) -> Failure:
+    """Return why a server of this machine could not check the clouds' keys, if this machine's network is the reason.
+
+    `absent`: names that do not resolve here; `unreached`: the host that the server could not connect to.
+    """
+    if absent:
+        names = f"the name {absent[0]} does" if len(absent) == 1 else f"the names {' and '.join(absent)} do"
+        problem = f"dstack checks each cloud's key, and {names} not resolve here"
+        return Failure(failure.code, problem, "check this machine's network and DNS")
+    if unreached:
+        problem = f"dstack checks each cloud's key, and this machine can't connect to {unreached}"
+        remedy = f"check its network, its firewall and its proxy; {LOG.relative_to(ROOT)} has the error"
+        return Failure(failure.code, problem, remedy)
+    return failure
 
 
 def _unresolved(clouds: Iterable[str]) -> list[str]:
@@ -167,6 +184,12 @@ def _variables(environment: Environment) -> dict[str, str]:
         "DSTACK_SERVER_CONFIG_DISABLED": "1",  # a config.yml would remove the clouds again
         "DSTACK_DO_NOT_UPDATE_DEFAULT_PROJECT": "1",  # leave ~/.dstack/config.yml alone
     }
+
+
+def _unreached() -> str:
+    """Return the host that the server's last error says it could not connect to; "" for another error."""
+    found = UNREACHED.search(_last_line()) if LOG.exists() else None
+    return found["host"] if found else ""
 
 
 def _last_line() -> str:

@@ -1,6 +1,7 @@
 """Shows a service that runs: findings, replicas, logs, answers, numbers of a load test."""
 
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Mapping
 from io import StringIO
 from pathlib import Path
 
@@ -9,11 +10,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from account.findings import Finding
 from capacity.offers import HOURS_A_MONTH
 from console import views
 from console.terminal import console, progress
 from deploy.dstack.answers import Submission
-from operate.doctor import Finding
+from operate import calling
 from operate.endpoint import Answer
 from operate.measurements import Report
 from operate.status import Status
@@ -26,11 +28,23 @@ def findings(found: Iterable[Finding], *, json: bool = False) -> None:
         for finding in found:
             seen.append(finding)
             if not json:
-                good = f"[green]{console.sign('✓', 'ok')}[/] {finding.check}: {escape(finding.text)}"
-                console.print(good if finding.ok else f"[bold red]{console.sign('✗', 'no')}[/] {finding.check}")
+                _finding(finding)
     finally:
         if json:
             views.data([finding.as_json() for finding in seen])
+
+
+def _finding(finding: Finding) -> None:
+    """Show one finding: good, failed with its remedy, or not checked."""
+    if finding.failure:
+        console.print(f"[bold red]{console.sign('✗', 'no')}[/] {finding.check}: {escape(finding.text)}")
+        if finding.failure.remedy:
+            console.print(f"  fix: {escape(finding.failure.remedy)}")
+    elif finding.ok:
+        colour = "yellow" if "warning: " in finding.text else "green"
+        console.print(f"[{colour}]{console.sign('✓', 'ok')}[/] {finding.check}: {escape(finding.text)}")
+    else:
+        console.print(f"[dim]? {finding.check}: {escape(finding.text)}[/]")
 
 
 def status(now: Status, *, json: bool = False) -> None:
@@ -61,6 +75,25 @@ def smoke(answer: Answer, *, json: bool = False) -> None:
     console.print(f"{answer.url} answers as [bold]{answer.model}[/]: {escape(repr(answer.text))}")
     times = (f"{name.removesuffix('_ms').replace('_', ' ')} {ms} ms" for name, ms in answer.times.items())
     console.print(", ".join(times))
+
+
+def deployed(environment_name: str, answer: Answer) -> None:
+    """Show what the endpoint answered after a deploy, and a request that can be pasted."""
+    smoke(answer)
+    console.print("\nTo send a request, paste these lines:")
+    for line in (calling.evaluation(environment_name), calling.request(answer)):
+        console.out(f"  {line}", highlight=False)
+
+
+def variables(environment_name: str, values: Mapping[str, str]) -> None:
+    """Print lines for `eval`. A terminal gets the values that are not secret, and what to type."""
+    if sys.stdout.isatty():
+        for line in calling.shown(values):
+            console.out(line, highlight=False)
+        console.print(f"To set them in this shell: {calling.evaluation(environment_name)}")
+    else:
+        for line in calling.exports(values):
+            console.out(line, highlight=False)
 
 
 def bench(report: Report, folder: Path, *, json: bool = False) -> None:

@@ -19,7 +19,8 @@ import pytest
 import yaml
 from conftest import read_yaml
 from invoke.program import Program
-from stand_in.route53 import VPC, Route53
+from stand_in.aws import Aws
+from stand_in.route53 import VPC
 from stand_in.server import PROJECT, TOKEN, Dstack
 
 import tasks
@@ -36,7 +37,15 @@ FILES: dict[str, Any] = {
 }
 TEXTS = {name: yaml.safe_dump(file) for name, file in FILES.items()}
 SERVICE = read_yaml(ROOT / "dstack" / "service.dstack.yml")
-OTHER_SETTINGS = ("AWS_", "DSTACK_", "GITHUB_", "INVOKE_", "HF_")  # of the machine that runs the tests
+OTHER_SETTINGS = (
+    "AWS_",
+    "DSTACK_",
+    "GITHUB_",
+    "INVOKE_",
+    "HF_",
+    "RUNPOD_",
+    "VASTAI_",
+)  # of the machine that runs the tests
 
 
 @dataclass(frozen=True)
@@ -60,11 +69,11 @@ class Terminal(StringIO):
 
 
 class Person:
-    """`folder` is the copy, `dstack` its server, `records` the hosted zone of `prod`."""
+    """`folder` is the copy, `dstack` its server, `records` the AWS account with the hosted zone of `prod`."""
 
     def __init__(self, folder: Path, dstack: Dstack, monkeypatch: pytest.MonkeyPatch) -> None:
         folder.mkdir()
-        self.folder, self.dstack, self.records = folder, dstack, Route53(DOMAIN)
+        self.folder, self.dstack, self.records = folder, dstack, Aws(DOMAIN)
         self._patch = monkeypatch
         for name in os.environ:
             if name.startswith(OTHER_SETTINGS):
@@ -75,6 +84,7 @@ class Person:
         monkeypatch.setenv("DSTACK_TOKEN", TOKEN)
         monkeypatch.chdir(folder)
         monkeypatch.setattr("deploy.environments.load", lambda name: load(name, folder))
+        monkeypatch.setattr("account.files.ROOT", folder)
         self.records.install(monkeypatch)
         self.resolve(DOMAIN)
         self.service = SERVICE
@@ -83,6 +93,9 @@ class Person:
         dstack.model = model["name"] if isinstance(model, dict) else model
         dstack.secrets = dict.fromkeys(re.findall(r"\bsecrets\.(\w+)", str(SERVICE)), "value")
         shutil.copytree(ROOT / "dstack", folder / "dstack")
+        shutil.copytree(ROOT / "policies", folder / "policies")
+        (folder / ".github" / "workflows").mkdir(parents=True)
+        (folder / ".github" / "workflows" / "deploy.yml").touch()
         shutil.copy(ROOT / "pyproject.toml", folder)
         (folder / "environments").mkdir()
         for name, text in TEXTS.items():

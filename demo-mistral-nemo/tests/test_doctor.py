@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import cast
 
@@ -76,8 +77,33 @@ def test_a_cloud_without_a_key_is_named_after_what_is_fine(
     environment: Environment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("operate.doctor.Api", lambda _: Server(set(environment.service["backends"]), {"a"}))
-    found: list[bool] = []
+    monkeypatch.setattr("operate.doctor.aws_checks.checks", lambda _: [])
+    monkeypatch.setattr("operate.doctor.files.placeholders", lambda _: [])
+    found: dict[str, bool | None] = {}
     with pytest.raises(Failure, match=r"no keys for aws; add them to the server's config\.yml") as refused:
-        found.extend(finding.ok for finding in doctor.examine(environment))
+        found.update((finding.check, finding.ok) for finding in doctor.examine(environment))
     assert refused.value.code == ExitCode.CLOUD_MISSING
-    assert found == [True, True, False]
+    good = dict.fromkeys(("settings", "placeholders", "server", "token", "secrets"), True)
+    assert found == good | {"clouds": False}
+
+
+@pytest.mark.parametrize(
+    ("running", "ok", "text"),
+    [("0.22.5", True, ""), ("0.21.9", False, "which is newer"), ("0.23.0rc1", True, "warning: "), ("", False, "newer")],
+)
+def test_the_servers_version_is_compared_with_this_repositorys(
+    environment: Environment, monkeypatch: pytest.MonkeyPatch, running: str, ok: bool, text: str
+) -> None:
+    server = Server({*environment.service["backends"], "aws"}, {"a"})
+    monkeypatch.setattr(server, "server_version", lambda: running)
+    monkeypatch.setattr("operate.doctor.Api", lambda _: server)
+    monkeypatch.setattr("operate.doctor.aws_checks.checks", lambda _: [])
+    monkeypatch.setattr("operate.doctor.files.placeholders", lambda _: [])
+    findings = []
+    with suppress(Failure):
+        for finding in doctor.examine(environment):
+            findings.append(finding)
+        assert ok
+    [found] = [finding for finding in findings if finding.check == "server"]
+    assert found.ok is ok
+    assert text in found.text

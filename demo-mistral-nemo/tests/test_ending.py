@@ -16,7 +16,7 @@ from deploy.environments import merge
 
 def end(error: BaseException, *, debug: bool = False) -> int:
     """The exit code of a task whose body raises `error`."""
-    with pytest.raises(Exit) as ended, ending(json=False, debug=debug):
+    with pytest.raises(Exit) as ended, ending(copied=True, debug=debug):
         raise error
     return int(ended.value.code)
 
@@ -51,7 +51,7 @@ def test_sigterm_passes_through_the_body_as_an_interrupt() -> None:
     passed = []
 
     def body() -> None:
-        with ending(json=False):
+        with ending(copied=True):
             try:
                 os.kill(os.getpid(), signal.SIGTERM)
             except KeyboardInterrupt as interrupt:
@@ -65,14 +65,14 @@ def test_sigterm_passes_through_the_body_as_an_interrupt() -> None:
 
 def test_afterwards_sigterm_does_what_it_did() -> None:
     before = signal.getsignal(signal.SIGTERM)
-    with ending(json=False):
+    with ending(copied=True):
         assert signal.getsignal(signal.SIGTERM) != before
     assert signal.getsignal(signal.SIGTERM) == before
 
 
 def test_a_second_signal_while_cleaning_up_ends_it() -> None:
     def body() -> None:
-        with ending(json=False):
+        with ending(copied=True):
             try:
                 raise KeyboardInterrupt
             finally:
@@ -108,7 +108,7 @@ def test_a_bug_is_one_line_that_says_where_to_report_it(error: Exception, capsys
 
 
 def test_a_bug_is_reported_with_its_place(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(Exit), ending(json=False):
+    with pytest.raises(Exit), ending(copied=True):
         merge({}, 3)  # type: ignore[arg-type]
     assert re.search(r"tasks at deploy/environments\.py, line \d+: AttributeError: ", capsys.readouterr().err)
 
@@ -144,7 +144,7 @@ def test_a_page_that_can_not_be_written_stops_nothing(
     monkeypatch: pytest.MonkeyPatch, tmp_path: os.PathLike[str], page: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", os.path.join(tmp_path, page))
-    with ending(json=False):
+    with ending(copied=True):
         print("done")
     shown = capsys.readouterr()
     assert shown.out == "done\n"

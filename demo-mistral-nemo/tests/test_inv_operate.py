@@ -21,7 +21,7 @@ SECRET = {"env": {"KEY": "${{ secrets.absent }}"}}
 def test_a_doctor_who_finds_nothing_says_what_is_in_place(person: Person) -> None:
     done = person.inv("doctor")
     assert done.code == 0, done.errors
-    checks = ["settings", "server", "token and clouds", "secrets"]
+    checks = ["settings", "placeholders", "server", "token", "clouds", "secrets"]
     assert [line.split(" ", 1)[1].partition(":")[0] for line in done.output.splitlines()] == checks
     found = person.inv("doctor", "--json").json
     assert [(finding["check"], finding["ok"]) for finding in found] == [(check, True) for check in checks]
@@ -31,7 +31,7 @@ def test_a_doctor_ends_with_what_is_missing(person: Person) -> None:
     person.write("dev", service=SECRET)
     done = person.inv("doctor", "--json")
     assert done.code == ExitCode.SECRET_MISSING
-    assert [finding["ok"] for finding in done.json] == [True, True, True, False]
+    assert [finding["check"] for finding in done.json if finding["ok"] is not True] == ["secrets"]
     assert "inv secrets.set absent --env dev" in done.errors
     person.dstack.clouds = []
     assert person.inv("doctor").code == ExitCode.CLOUD_MISSING
@@ -156,7 +156,8 @@ def test_a_load_test_without_numbers_is_a_failure(deployed: Person, uvx: Path) -
 
 def test_there_is_nothing_to_destroy_where_nothing_is(person: Person) -> None:
     done = person.inv("destroy", "--yes")
-    assert (done.code, done.output) == (0, f"{person.environment('dev').run_name}: nothing to destroy\n")
+    nothing = "nothing to destroy, and dstack knows of nothing that is billed for it"
+    assert (done.code, done.output) == (0, f"{person.environment('dev').run_name}: {nothing}\n")
     assert not person.dstack.changes
 
 
@@ -175,14 +176,38 @@ def test_everything_is_destroyed_in_an_order_that_saves_money(in_production: Per
     assert done.code == 0, done.errors
     assert in_production.dstack.changes == ["runs/stop", "fleets/delete", "gateways/delete"]
     assert not in_production.records.sets
-    assert "nothing of it is left, and nothing is billed any more" in done.errors
+    assert done.output.endswith(": nothing of it is left, and nothing is billed any more\n")
 
 
 def test_a_destroy_that_fails_says_what_is_still_billed(deployed: Person) -> None:
     deployed.dstack.bodies["runs/stop"] = FORBIDDEN
     done = deployed.inv("destroy", "--yes")
     assert done.code == ExitCode.TOKEN_REFUSED
-    assert "is running on 1 machine, $0.40 an hour" in done.errors
+    name = deployed.environment("dev").run_name
+    assert f"still there, and billed as it says: run {name} (running, $0.40 an hour)" in done.errors
+    assert "run `inv destroy --env dev` again" in done.errors
+
+
+def test_a_destroy_of_which_a_part_fails_names_that_part_alone(in_production: Person) -> None:
+    in_production.dstack.bodies["gateways/delete"] = FORBIDDEN
+    done = in_production.inv("destroy", "--allow-outage", "--yes", "--env", "prod")
+    assert done.code == ExitCode.TOKEN_REFUSED
+    left = next(line for line in done.errors.splitlines() if "still there, and billed" in line)
+    assert f"billed as it says: gateway {in_production.environment('prod').run_name} (" in left
+    assert "billed by aws" in left
+    assert "fleet" not in left
+    assert "nothing is billed" not in done.output
+
+
+def test_a_machine_that_is_not_released_in_time_is_still_billed(
+    deployed: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deployed.write("dev", timeouts={"stop": 1})
+    deployed.dstack.bodies["runs/stop"] = None  # it answers, and the run goes on
+    done = deployed.inv("destroy", "--yes")
+    assert done.code == ExitCode.STILL_THERE
+    assert "still there, and billed as it says: run " in done.errors
+    assert "$0.40 an hour" in done.errors
 
 
 def test_a_server_of_ones_own_needs_keys_and_a_free_port(person: Person, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,7 @@ def page(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 
 def test_the_page_of_a_workflows_run_has_what_the_terminal_has(page: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with terminal.on_the_runs_page(json=False), terminal.watching("deploying") as notify:
+    with terminal.on_the_runs_page(copied=True), terminal.watching("deploying") as notify:
         views.existing("chat", [Resource("run", "chat", "running")])
         notify("replica 0: </pre> & <b>ready</b>")
     shown = capsys.readouterr()
@@ -32,7 +32,7 @@ def test_the_page_of_a_workflows_run_has_what_the_terminal_has(page: Path, capsy
 
 def test_the_page_shows_a_failure_too(page: Path) -> None:
     def fail() -> None:
-        with terminal.on_the_runs_page(json=False):
+        with terminal.on_the_runs_page(copied=True):
             failure(Failure(ExitCode.NO_CAPACITY, "no GPU to be had"))
             raise SystemExit
 
@@ -42,7 +42,7 @@ def test_the_page_shows_a_failure_too(page: Path) -> None:
 
 
 def test_json_is_for_the_next_command_and_not_for_the_page(page: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with terminal.on_the_runs_page(json=True):
+    with terminal.on_the_runs_page(copied=False):
         views.records("chat.ai.internal", [], json=True)
     assert capsys.readouterr().out == "[]\n"
     assert not page.exists()
@@ -50,6 +50,6 @@ def test_json_is_for_the_next_command_and_not_for_the_page(page: Path, capsys: p
 
 def test_outside_of_github_actions_nothing_is_written(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("GITHUB_STEP_SUMMARY")
-    with terminal.on_the_runs_page(json=False):
+    with terminal.on_the_runs_page(copied=True):
         views.existing("chat", [])
     assert not page.exists()

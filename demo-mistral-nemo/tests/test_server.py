@@ -118,13 +118,48 @@ def test_without_a_network_the_clouds_that_can_not_be_found_are_named(monkeypatc
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(socket, "getaddrinfo", resolve)
     refused = Failure(ExitCode.SERVER_REFUSED, "the dstack server refused (500): Internal Server Error")
-    with pytest.raises(Failure, match=r"api\.runpod\.io does not resolve here .*; check .* network") as failed:
+    with pytest.raises(Failure, match=r"the name api\.runpod\.io does not resolve here; check .* network") as failed:
         configure(refused, known=False)
     assert failed.value.code == ExitCode.SERVER_REFUSED
     assert "vast" not in str(failed.value)
     monkeypatch.setenv("https_proxy", "http://proxy.example.com:3128")  # which looks names up itself
     with pytest.raises(Failure, match=r"^the dstack server refused \(500\)"):
         configure(refused, known=False)
+
+
+def test_both_clouds_are_named_when_neither_can_be_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    def resolve(host: str, port: int) -> list[str]:
+        raise OSError
+
+    for name in ("https_proxy", "all_proxy", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    with pytest.raises(Failure, match=r"the names api\.runpod\.io and console\.vast\.ai do not resolve here"):
+        configure(Failure(ExitCode.SERVER_REFUSED, "500"), known=False)
+
+
+@pytest.mark.parametrize(
+    ("last", "said"),
+    [
+        ("requests.exceptions.ConnectionError: HTTPSConnectionPool(host='api.runpod.io', port=443): Max", "connect to"),
+        ("requests.exceptions.ProxyError: HTTPSConnectionPool(host='api.runpod.io', port=443): Max", "connect to"),
+        ("ValueError: host='api.runpod.io'", "Internal Server Error"),
+        ("", "Internal Server Error"),
+    ],
+)
+def test_a_cloud_that_can_not_be_reached_is_named_from_the_servers_log(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, last: str, said: str
+) -> None:
+    monkeypatch.setattr(server, "_unresolved", lambda keys: [])
+    monkeypatch.setattr(server, "LOG", tmp_path / "server.log")
+    monkeypatch.setattr(server, "ROOT", tmp_path)
+    server.LOG.write_text(f"Traceback\n{last}\n", encoding="utf-8")
+    refused = Failure(ExitCode.SERVER_REFUSED, "the dstack server refused (500): Internal Server Error")
+    with pytest.raises(Failure, match=said) as failed:
+        configure(refused, known=False)
+    assert failed.value.code == ExitCode.SERVER_REFUSED
+    named = "can't connect to api.runpod.io; check its network" in str(failed.value)
+    assert named == (said == "connect to")
 
 
 def test_a_server_that_is_not_installed_is_reported(

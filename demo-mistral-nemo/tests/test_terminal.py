@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import os
+import pty
+import subprocess
 import sys
 
 import pytest
@@ -11,6 +13,7 @@ from rich.bar import Bar
 from rich.table import Table
 
 from console.terminal import Terminal, distribute
+from deploy.environments import ROOT
 
 ROWS = [
     ("0", "running", "California, US", "A40 48 GB", "1,234.56"),
@@ -95,3 +98,22 @@ def test_when_the_reader_has_gone_the_rest_is_dropped(monkeypatch: pytest.Monkey
         terminal = Terminal()
         for _ in range(3):
             terminal.print("nobody reads this")
+
+
+def test_a_result_does_not_share_a_line_with_the_spinner() -> None:
+    """On a terminal, both go to the same screen. The spinner's line is erased first."""
+    ours, theirs = pty.openpty()
+    script = (
+        "from console.terminal import console, watching\n"
+        "with watching('deploying') as notify:\n"
+        "    notify('waiting')\n"
+        "    console.print('the result')\n"
+    )
+    variables = {**os.environ, "TERM": "xterm", "COLUMNS": "100"}
+    words = [sys.executable, "-c", script]
+    subprocess.run(words, cwd=ROOT, env=variables, stdin=theirs, stdout=theirs, stderr=theirs, check=True, timeout=60)
+    os.close(theirs)
+    before, _, _ = os.read(ours, 65536).decode().partition("the result")
+    os.close(ours)
+    assert "deploying" in before
+    assert before.rpartition("deploying")[2].endswith("\x1b[2K"), repr(before[-80:])

@@ -35,7 +35,7 @@ def first_problem(service: Document, fleet: Document, gateway: Document | None, 
     except ValueError as error:
         return Problem("service.replicas or fleet.nodes", str(error))
     if kept != 0:
-        why = f"must begin with 0, is {fleet['nodes']}: RunPod and Vast.ai rent no machines in advance"
+        why = f"must begin with 0, is {fleet['nodes']}: GPU clouds rent out no machines in advance"
         return Problem("fleet.nodes", why, f"write 0..{room}")
     return problem or _without_gateway(service) or _with_gateway(service, gateway, dns)
 

@@ -132,7 +132,7 @@ def _fleet(fleet: Any) -> Problem | None:
         why = "is for machines of your own, and a fleet with nodes rents them"
         return Problem("fleet.ssh_config", why, "remove it")
     if fleet.nodes.target:
-        return Problem("fleet.nodes.target", "must be 0: RunPod and Vast.ai rent no machines in advance", "remove it")
+        return Problem("fleet.nodes.target", "must be 0: GPU clouds rent out no machines in advance", "remove it")
     if fleet.env:
         why = "has an effect on machines of your own only"
         return Problem("fleet.env", why, "remove it, or write it into the service's env")

@@ -1,4 +1,4 @@
-"""A dstack server, its proxy and Route 53, in memory: enough to run every task of this repository in a test.
+"""A dstack server, its proxy and AWS, in memory: enough to run every task of this repository in a test.
 
 | file | what it does |
 |---|---|
@@ -8,6 +8,7 @@
 | resources.py | fleets and gateways |
 | machines.py | the offers of the clouds, and what a rented machine looks like |
 | endpoint.py | the deployed model |
+| aws.py | the AWS account: network, security groups, roles, and route53.py |
 | route53.py | hosted zones and records, behind boto3's client |
 
 What can be updated in place and what a written value means is decided by dstack's own functions.
