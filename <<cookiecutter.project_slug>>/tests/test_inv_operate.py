@@ -21,17 +21,19 @@ SECRET = {"env": {"KEY": "${{ secrets.absent }}"}}
 def test_a_doctor_who_finds_nothing_says_what_is_in_place(person: Person) -> None:
     done = person.inv("doctor")
     assert done.code == 0, done.errors
-    checks = ["settings", "placeholders", "server", "token", "clouds", "secrets"]
+    checks = ["settings", "placeholders", "server", "token", "clouds", "secrets", "GitHub"]
     assert [line.split(" ", 1)[1].partition(":")[0] for line in done.output.splitlines()] == checks
     found = person.inv("doctor", "--json").json
-    assert [(finding["check"], finding["ok"]) for finding in found] == [(check, True) for check in checks]
+    assert [(finding["check"], finding["ok"]) for finding in found] == [
+        (check, None if check == "GitHub" else True) for check in checks
+    ]
 
 
 def test_a_doctor_ends_with_what_is_missing(person: Person) -> None:
     person.write("dev", service=SECRET)
     done = person.inv("doctor", "--json")
     assert done.code == ExitCode.SECRET_MISSING
-    assert [finding["check"] for finding in done.json if finding["ok"] is not True] == ["secrets"]
+    assert [finding["check"] for finding in done.json if finding["ok"] is not True] == ["secrets", "GitHub"]
     assert "inv secrets.set absent --env dev" in done.errors
     person.dstack.clouds = []
     assert person.inv("doctor").code == ExitCode.CLOUD_MISSING

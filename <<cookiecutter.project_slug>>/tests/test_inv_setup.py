@@ -11,6 +11,7 @@ from console.errors import ExitCode
 
 PROD = ("--env", "prod")
 SETUP = ("setup.aws", "--repository", "acme@1/nemo@2", *PROD)
+CHECKS = ["settings", "placeholders", "server", "token", "clouds", "secrets", "GitHub"]  # of an environment without AWS
 MADE = ["CreateSecurityGroup", "AuthorizeSecurityGroupIngress", "CreateOpenIDConnectProvider"]
 MADE += ["CreateRole", "PutRolePolicy"] * 2
 
@@ -40,7 +41,7 @@ def test_doctor_is_content_with_what_setup_made(person: Person) -> None:
     assert person.inv(*SETUP, "--yes").code == 0
     done = person.inv("doctor", "--json", *PROD)
     assert done.code == 0, done.errors
-    assert [one["check"] for one in done.json if one["ok"] is not True] == ["name"]
+    assert [one["check"] for one in done.json if one["ok"] is not True] == ["name", "GitHub"]
     assert not person.dstack.changes
 
 
@@ -58,7 +59,7 @@ def test_doctor_needs_no_aws_without_a_gateway(person: Person) -> None:
     person.records.denied = True
     done = person.inv("doctor", "--json")
     assert done.code == 0, done.errors
-    assert [one["check"] for one in done.json] == ["settings", "placeholders", "server", "token", "clouds", "secrets"]
+    assert [one["check"] for one in done.json] == CHECKS
     nothing = person.inv("setup.aws")
     assert (nothing.code, person.records.made) == (0, [])
     assert "nothing to do" in nothing.output

@@ -50,7 +50,7 @@ def _carried_out(step: Step) -> StepRefused | None:
         progress.print(f"{step.subject}: {failure}", markup=False)
         return failure
     except Failure as failure:
-        failure.add_note(f"stopped at {step.subject}; the steps before it are done")
+        failure.add_note(f"stopped at {step.subject}; the steps before it are done, and running it again continues")
         raise
     progress.print(f"{step.subject}: {DONE.get(step.action, 'done')}", markup=False)
     return None

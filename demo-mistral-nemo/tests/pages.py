@@ -37,10 +37,11 @@ class Page:
     @property
     def commands(self) -> Iterator[list[str]]:
         """Yield the words of each `inv` command, of those in console blocks and of those in the text."""
-        in_blocks = [line for language, block in self.blocks if language == "console" for line in block.splitlines()]
+        consoles = [block.replace("\\\n", " ") for language, block in self.blocks if language == "console"]
+        in_blocks = [line for block in consoles for line in block.splitlines()]
         typed = [line.strip().removeprefix("$ ") for line in in_blocks if line.strip().startswith("$ ")]
-        for line in [*typed, *re.findall(r"`(inv [^`]+)`", self.text)]:
-            words = shlex.split(line)
+        for line in [*typed, *re.findall(r"`(inv [^`…]+)`", self.text)]:
+            words = shlex.split(line, comments=True)
             while "inv" in words:
                 words = words[words.index("inv") :]
                 end = next((number for number, word in enumerate(words) if word in _ENDS_OF_COMMANDS), len(words))
