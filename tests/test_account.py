@@ -399,7 +399,7 @@ def test_doctor_and_dstack_agree_on_the_subnets_for_gateways(
             ec2.create_route(RouteTableId=tables[table], DestinationCidrBlock=cidr, **way)
     for public in (False, True):
         theirs = resources.get_subnets_ids_for_vpc(ec2, vpc, public)
-        ours = accounts.network.subnets_for_gateways(accounts.aws.Aws(account.REGION), vpc, public=public)
+        ours = accounts.aws.network.subnets_for_gateways(accounts.aws.client.Aws(account.REGION), vpc, public=public)
         assert [one["SubnetId"] for one in ours] == theirs
 
 
@@ -420,7 +420,7 @@ def test_the_name_of_the_group_is_dstacks_own(sandbox: Sandbox, accounts: Any) -
     made = resources.create_gateway_security_group(ec2, "My-Team", sandbox.aws.vpc_id)
     found = ec2.describe_security_groups(GroupIds=[made])["SecurityGroups"][0]["GroupName"]
     ec2.delete_security_group(GroupId=made)
-    assert found == accounts.security_group.group_name("My-Team")
+    assert found == accounts.aws.security_group.group_name("My-Team")
 
 
 # ---- the keys of the GPU clouds, against the emulated clouds ----
