@@ -323,8 +323,10 @@ def setup_aws(
 
     Writes the id of the VPC into the environment's file. Shows the steps and asks first. What others made stays.
     """
-    answers = account.answers.Answers(vpc, server_cidr, caller_cidr, repository, yes=yes or print or dry_run or json)
-    steps, question = account.setup.steps(environment, answers), f"Make this in AWS for {environment.name}?"
+    answers = account.aws.answers.Answers(
+        vpc, server_cidr, caller_cidr, repository, yes=yes or print or dry_run or json
+    )
+    steps, question = account.aws.setup.steps(environment, answers), f"Make this in AWS for {environment.name}?"
     account.execution.perform(steps, question, yes=yes, dry_run=dry_run, only_print=print, json=json)
 
 
@@ -347,7 +349,7 @@ def setup_github(
     Environments with reviewers, variables, secrets, a rule for tags. Shows the steps and asks first.
     """
     answers = account.github.Answers(reviewers, runner, main, server_url, deploy_role, plan_role)
-    steps = account.on_github.steps(environment, answers, console.terminal.progress.print)
+    steps = account.setup.on_github(environment, answers, console.terminal.progress.print)
     question = f"Make this on GitHub for {environment.name}?"
     account.execution.perform(steps, question, yes=yes, dry_run=dry_run, only_print=print, json=json)
 

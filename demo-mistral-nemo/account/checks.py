@@ -3,9 +3,14 @@
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from account.aws import Refused
 from account.findings import Finding, bad, good, not_checked
 from console.errors import Failure
+
+
+class Unpermitted(Failure):
+    """A refusal that may be for lack of rights. `permission`: the one that is missing, "" for another reason."""
+
+    permission = ""
 
 
 class NotCheckedError(Exception):
@@ -36,7 +41,7 @@ def _look(check: Check) -> Finding:
         return good(check.name, check.look())
     except NotCheckedError as reason:
         return not_checked(check.name, f"not checked: {reason}")
-    except Refused as refused:
+    except Unpermitted as refused:
         if refused.permission:
             why = f"your AWS user or role lacks {refused.permission}; policies/doctor.json has it"
             return not_checked(check.name, f"not checked: {why}")

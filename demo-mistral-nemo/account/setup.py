@@ -1,90 +1,35 @@
-"""What one service needs in AWS: `inv setup.aws` makes it, `inv setup.remove` deletes it.
+"""The steps of `inv setup.github` and `inv setup.remove`, where AWS and GitHub have to fit together."""
 
-VPC, hosted zone and dstack server exist once an account. They are not made here; docs/account.md says how.
-"""
-
-from __future__ import annotations
-
-from collections.abc import Iterator
 from dataclasses import replace
-from functools import partial
 
-from account import files, group_steps, network, on_github, role_steps, roles
-from account.answers import Answers
-from account.aws import Aws
-from account.network import PLACEHOLDER, Vpc
-from account.steps import Action, Step
-from account.zone import zone_id
+from account import aws, github
+from account.aws import roles
+from account.aws.client import Aws
+from account.steps import Step
+from console.errors import Failure
 from deploy.dstack.client import Notify
 from deploy.environments import Environment
 
 
-def steps(environment: Environment, answers: Answers) -> list[Step]:
-    """Return what there is to do, in order: nothing without a gateway in AWS. Asks for what is not known."""
-    if not _is_in_aws(environment):
-        return []
-    aws = Aws(str((environment.gateway or {})["region"]))
-    return list(_steps(aws, environment, answers))
+def on_github(environment: Environment, answers: github.Answers, notify: Notify) -> list[Step]:
+    """Return what `inv setup.github` makes. Roles that no flag names are those of `inv setup.aws`, if they exist."""
+    if environment.dns:
+        deploy_role = answers.deploy_role or _role_arn(environment, "dns")
+        plan_role = answers.plan_role or _role_arn(environment, "plan")
+        answers = replace(answers, deploy_role=deploy_role, plan_role=plan_role)
+    return github.steps(environment, answers, notify)
 
 
 def removal(environment: Environment, notify: Notify) -> list[Step]:
-    """Return the steps that delete what was made for this service, in AWS and on GitHub."""
-    found = on_github.removal(environment, notify)
-    if not _is_in_aws(environment):
-        return found
-    aws = Aws(str((environment.gateway or {})["region"]))
-    found += [step for kind in roles.KINDS for step in role_steps.removal(aws, environment, kind)]
-    found += group_steps.removal(aws, _without_placeholder(environment))
-    if not roles.provider_flaw(aws, aws.account_id()):
-        found.append(Step(f"OIDC provider {roles.GITHUB}", Action.KEEP, "all roles of the account share it"))
-    return found
+    """Return the steps that delete what was made for this service, on GitHub and in AWS."""
+    return [*github.removal_steps(environment, notify), *aws.setup.removal(environment)]
 
 
-def _steps(aws: Aws, environment: Environment, answers: Answers) -> Iterator[Step]:
-    vpc = _vpc(aws, environment, answers)
-    if environment.dns and environment.dns.vpc_id:
-        yield _file_step(environment, vpc)
-        environment = replace(environment, dns=environment.dns.model_copy(update={"vpc_id": vpc.id}))
-    yield group_steps.make(aws, environment, vpc, answers)
-    if environment.dns and files.has_workflows():
-        yield from _role_steps(aws, environment, answers)
-
-
-def _role_steps(aws: Aws, environment: Environment, answers: Answers) -> Iterator[Step]:
-    account, zone = aws.account_id(), zone_id(aws, environment)
-    yield role_steps.provider(aws, environment, account)
-    found = {kind: roles.read(aws, roles.role_name(environment, kind)) for kind in roles.KINDS}
-    written = [roles.repository_in(files.policy(f"{kind}-trust")) for kind in roles.KINDS]
-    trusted = [role.repository for role in found.values() if role]
-    repository = answers.chosen_repository(*written, on_github.repository(), *trusted)
-    for kind, role in found.items():
-        wanted = roles.wanted(environment, kind, account=account, zone=zone, repository=repository)
-        yield role_steps.make(aws, environment, role, wanted)
-
-
-def _vpc(aws: Aws, environment: Environment, answers: Answers) -> Vpc:
-    """Return the VPC of the flag or of the environment's file, else the answer to a question."""
-    written = environment.dns.vpc_id if environment.dns else None
-    if written and written != PLACEHOLDER and not answers.vpc:
-        return network.vpc(aws, written)
-    return answers.chosen_vpc(network.vpcs(aws), aws.region)
-
-
-def _file_step(environment: Environment, vpc: Vpc) -> Step:
-    written = environment.dns.vpc_id if environment.dns else None
-    if written == vpc.id:
-        return Step(environment.file, Action.UNCHANGED, f"dns.vpc_id: {vpc}")
-    command = f"# {environment.file}: write dns.vpc_id: {vpc.id}"
-    write = partial(files.write_vpc, environment.name, vpc.id)
-    return Step(environment.file, Action.CHANGE, f"dns.vpc_id: {vpc}, was {written}", (command,), write)
-
-
-def _is_in_aws(environment: Environment) -> bool:
-    return environment.gateway is not None and environment.gateway.get("backend") == "aws"
-
-
-def _without_placeholder(environment: Environment) -> Environment:
-    """Return the environment without a VPC that was never filled in: the group is looked for in all VPCs then."""
-    if environment.dns and environment.dns.vpc_id == PLACEHOLDER:
-        return replace(environment, dns=environment.dns.model_copy(update={"vpc_id": None}))
-    return environment
+def _role_arn(environment: Environment, kind: str) -> str:
+    """Return the ARN of a role of this service; "" when it does not exist, or AWS can't be asked from here."""
+    region, name = (environment.gateway or {}).get("region"), roles.role_name(environment, kind)
+    account = Aws(str(region or "us-east-1"))  # IAM is the same in all regions
+    try:
+        return f"arn:aws:iam::{account.account_id()}:role/{name}" if roles.read(account, name) else ""
+    except Failure:
+        return ""

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 from importlib.metadata import version
 
-from account import aws_checks, checks, files, gpu_clouds, on_github
+from account import checks, files, github, gpu_clouds
+from account.aws import checks as aws_checks
 from account.checks import Check
 from account.findings import Finding
 from console.errors import ExitCode, Failure
@@ -45,7 +46,7 @@ def _findings(environment: Environment, notify: Notify) -> Iterator[Finding]:
     yield from checks.findings(
         [*here, *gpu_clouds.checks(environment, lambda: _price(api, environment)), *aws_checks.checks(environment)]
     )
-    yield from on_github.findings(environment, notify)
+    yield from github.findings(environment, notify)
 
 
 def check_secrets(api: Api, environment: Environment) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from account.aws import Refused
+from account.aws.client import Refused
 from account.checks import Check, NotCheckedError, findings
 from console.errors import ExitCode, Failure
 

@@ -79,7 +79,7 @@ def test_a_cloud_without_a_key_is_named_after_what_is_fine(
     monkeypatch.setattr("operate.doctor.Api", lambda _: Server(set(environment.service["backends"]), {"a"}))
     monkeypatch.setattr("operate.doctor.aws_checks.checks", lambda _: [])
     monkeypatch.setattr("operate.doctor.files.placeholders", lambda _: [])
-    monkeypatch.setattr("operate.doctor.on_github.findings", lambda *_: [])
+    monkeypatch.setattr("operate.doctor.github.findings", lambda *_: [])
     found: dict[str, bool | None] = {}
     with pytest.raises(Failure, match=r"no keys for aws; add them to the server's config\.yml") as refused:
         found.update((finding.check, finding.ok) for finding in doctor.examine(environment))
@@ -100,7 +100,7 @@ def test_the_servers_version_is_compared_with_this_repositorys(
     monkeypatch.setattr("operate.doctor.Api", lambda _: server)
     monkeypatch.setattr("operate.doctor.aws_checks.checks", lambda _: [])
     monkeypatch.setattr("operate.doctor.files.placeholders", lambda _: [])
-    monkeypatch.setattr("operate.doctor.on_github.findings", lambda *_: [])
+    monkeypatch.setattr("operate.doctor.github.findings", lambda *_: [])
     findings = []
     with suppress(Failure):
         for finding in doctor.examine(environment):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from account.roles import REPOSITORY, Role, Wanted, flaws, repository_in, same
+from account.aws.roles import REPOSITORY, Role, Wanted, flaws, repository_in, same
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from account.security_group import Group, group_name, lacking, missing_rules, surplus_rules
+from account.aws.security_group import Group, group_name, lacking, missing_rules, surplus_rules
 
 
 def rule(first: int, last: int, *cidrs: str, protocol: str = "tcp", **more: Any) -> dict[str, Any]:

@@ -17,6 +17,7 @@
 from account.github.answers import Answers as Answers
 from account.github.removal import removal_steps as removal_steps
 from account.github.repository import Repository as Repository
+from account.github.repository import name_in_subjects as name_in_subjects
 from account.github.repository import repository as repository
 from account.github.setup import findings as findings
 from account.github.setup import steps as steps

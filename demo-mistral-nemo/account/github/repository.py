@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from account.github.client import Gh, Refused
+from console.errors import Failure
 from deploy.documents.files import Document
 
 PUBLIC_HOST = "github.com"
@@ -62,6 +63,14 @@ def repository(gh: Gh | None = None) -> Repository:
         is_private=bool(answer.get("private")),
         ids_in_subject=_ids_in_subject(gh, f"repos/{owner['login']}/{name}", answer),
     )
+
+
+def name_in_subjects(gh: Gh | None = None) -> str:
+    """Return this repository as GitHub names it to AWS; "" when that can't be found out from here."""
+    try:
+        return repository(gh).name_in_subjects
+    except Failure:
+        return ""
 
 
 def _ids_in_subject(gh: Gh, path: str, answer: Document) -> bool:

@@ -8,10 +8,11 @@ from difflib import get_close_matches
 
 import boto3
 
-from account import files, network, on_github, roles, security_group
-from account.aws import Aws
+from account import files, github
+from account.aws import network, roles, security_group
+from account.aws.client import Aws
+from account.aws.zone import zone_id
 from account.checks import Check, NotCheckedError
-from account.zone import zone_id
 from console.errors import ExitCode, Failure
 from deploy.documents.files import Document
 from deploy.environments import Environment
@@ -128,7 +129,7 @@ class _RoleLook:
     def __call__(self) -> str:
         aws, environment = self.look.aws, self.look.environment
         role = roles.read(aws, roles.role_name(environment, self.kind))
-        repository = on_github.repository() or (role.repository if role else "") or roles.REPOSITORY_PLACEHOLDER
+        repository = github.name_in_subjects() or (role.repository if role else "") or roles.REPOSITORY_PLACEHOLDER
         zone, account = zone_id(aws, environment), aws.account_id()
         wanted = roles.wanted(environment, self.kind, account=account, zone=zone, repository=repository)
         return roles.examine(role, wanted, environment)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from account import files
-from account.aws import Aws
+from account.aws.client import Aws
 from console.errors import ExitCode, Failure
 from deploy.documents.files import Document
 from deploy.environments import Environment

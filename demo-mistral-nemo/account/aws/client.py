@@ -11,7 +11,8 @@ from typing import Any
 from botocore import xform_name
 from botocore.exceptions import BotoCoreError, ClientError
 
-from console.errors import ExitCode, Failure
+from account.checks import Unpermitted
+from console.errors import ExitCode
 from deploy.documents.files import Document
 from deploy.route53 import client_of
 
@@ -27,7 +28,7 @@ CREDENTIALS = {
 SIGN_IN = "set valid AWS credentials: AWS_PROFILE, a role or a key"
 
 
-class Refused(Failure):
+class Refused(Unpermitted):
     """AWS did not do what it was asked. `permission`: the IAM action that is missing, "" for another reason.
 
     `aws_code`: AWS's own word for the error, such as NoSuchEntity.

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from account.aws import Aws
+from account.aws.client import Aws
 from console.errors import ExitCode, Failure
 from deploy.documents.files import Document
 from deploy.environments import Environment

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from functools import partial
 
-from account import ownership, roles
-from account.aws import Aws, Call
-from account.roles import Role, Wanted
+from account.aws import ownership, roles
+from account.aws.client import Aws, Call
+from account.aws.roles import Role, Wanted
 from account.steps import Action, Step
 from deploy.documents.files import Document
 from deploy.environments import Environment

@@ -6,8 +6,8 @@ import ipaddress
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from account import roles
-from account.network import Vpc
+from account.aws import roles
+from account.aws.network import Vpc
 from console.errors import ExitCode, Failure
 from console.prompts import ask_text
 

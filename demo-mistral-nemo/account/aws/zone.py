@@ -2,7 +2,7 @@
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from account.aws import Aws, refusal
+from account.aws.client import Aws, refusal
 from console.errors import ExitCode, Failure
 from deploy.environments import Environment
 from deploy.records import chosen_zone
