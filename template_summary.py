@@ -42,7 +42,8 @@ def _facts(model: Mapping[str, Any], model_id: str, cards: Iterable[Mapping[str,
 
 def _gpus(model: Mapping[str, Any], cards: Iterable[Mapping[str, Any]]) -> str:
     memory = int(model["memory"].split("GB")[0])
-    names = sorted({str(card["name"]) for card in cards if card["memory"] == memory})
+    able = (card for card in cards if card["capability"] >= model["compute_capability"])
+    names = sorted({str(card["name"]) for card in able if card["memory"] == memory})
     number = f"{model['count']} cards, each with" if model["count"] > 1 else "1 card with"
     return f"{number} {memory} GB or more, such as {' or '.join(names)}"
 

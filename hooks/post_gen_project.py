@@ -30,7 +30,7 @@ if not is_compared_by_cruft(project):
 
 Next:
   cd {shlex.quote(str(project))}
-  git init && git add --all && git commit --message "As generated"
+  git init --initial-branch main && git add --all && git commit --message "As generated"
   uv venv && uv pip sync --require-hashes requirements.txt && source .venv/bin/activate
   cp .env.example .env
 Then fill in .env. README.md says where to get the keys, and what comes next.

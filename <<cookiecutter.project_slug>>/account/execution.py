@@ -32,7 +32,9 @@ def perform(
         return
     waiting = [step for step in steps if step.carry_out]
     if not waiting:
-        return progress.print("nothing to do")
+        if steps and all(step.action == Action.UNCHANGED for step in steps):
+            progress.print("nothing to do")
+        return
     confirm(question, yes=yes)
     refused = [failure for step in waiting if (failure := _carried_out(step))]
     if refused:

@@ -179,5 +179,5 @@ def _one_of(written: str | None, variables: Mapping[str, str], variable: str, ke
     if written and given and written.rstrip("/") != given.rstrip("/"):
         raise invalid(path, f"{key} is {written}, but {variable} is {given}", "unset or correct the wrong one")
     if not written and not given:
-        raise invalid(path, f"{key} is missing", f"write it there, or set {variable}")
+        raise invalid(path, f"{key} is missing", f"write it there, or set {variable}, e.g. in .env.{path.stem}")
     return written or given or ""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from botocore import xform_name
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, PartialCredentialsError
 
 from account.checks import Unpermitted
 from console.errors import ExitCode
@@ -112,8 +112,10 @@ def refusal(action: str, error: Exception) -> Refused:
     problem = f"AWS refused {action}: {' '.join(str(error).split())}"
     if code in DENIED:
         return Refused(problem, f"let somebody give your user or role the permission {action}", action)
-    if code in CREDENTIALS or type(error).__name__ in ("NoCredentialsError", "PartialCredentialsError"):
+    if code in CREDENTIALS:
         return Refused(problem, SIGN_IN)
+    if isinstance(error, (NoCredentialsError, PartialCredentialsError)):
+        return Refused(f"there are no AWS credentials here, and {action} needs them", SIGN_IN)
     if isinstance(error, BotoCoreError):
         return Refused(f"AWS did not answer {action}: {error}", "check network and credentials, then run it again")
     return Refused(problem, "fix it or wait, then run it again: it continues", aws_code=code)

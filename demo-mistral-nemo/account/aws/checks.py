@@ -28,7 +28,7 @@ def checks(environment: Environment) -> list[Check]:
     look = _Look(environment, gateway, Aws(str(gateway["region"])))
     found = [
         Check("AWS account", look.account),
-        Check("region", look.region),
+        Check("region", look.region, ("AWS account",)),
         Check("VPC", look.vpc, ("AWS account", "region", "placeholders")),
         Check("subnets", look.subnets, ("VPC",)),
         Check("security group", look.security_group, ("AWS account", "region", "VPC")),
