@@ -34,7 +34,8 @@ class Client:
     def __init__(self, environment: Environment, *, patience: float = 0.0, notify: Notify = lambda line: None) -> None:
         self.url, self.project = environment.server_url, environment.project
         self._file, self._patience, self._notify = environment.file, patience, notify
-        self._hint = "run `inv server` in another terminal" if environment.name == "dev" else "look whether the server runs, and whether you need a VPN to reach it"
+        elsewhere = "look whether the server runs, and whether you need a VPN to reach it"
+        self._hint = "run `inv server` in another terminal" if environment.name == "dev" else elsewhere
         # a server that never answered is not waited for; `known`: an answer had the shape of dstack's
         self.reached = self.known = False
         self._session = Session(environment.token)
