@@ -93,6 +93,9 @@ def test_a_question_that_is_gone_is_forgotten(template: Repository, project: Rep
     template.edit("cookiecutter.json", """  "__checked_owner": "<< cookiecutter | check('owner') >>",\n""", "")
     template.edit("template_answers.py", '"owner": (Rule', '"__owner": (Rule')
     template.edit(f"{TEMPLATE}/README.md", "cookiecutter.owner", "cookiecutter.__owner")
+    template.run(
+        "git", "rm", "--quiet", f"{TEMPLATE}/.github/<% if cookiecutter.owner | github_owner %>CODEOWNERS<% endif %>"
+    )
     release(template)
     update(project)
     assert "Responsible: somebody." in project.read("README.md")
