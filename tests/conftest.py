@@ -25,7 +25,7 @@ SLOW = (  # of all that starts no dstack server: linters and tests of every rend
 # Files with a dstack server that take longest, in this order: all workers would wait for one that started last.
 LONGEST = (
     *("end_to_end/test_gateway.py", "end_to_end/test_gateway_outages.py", "sandbox/test_deployments.py"),
-    *("end_to_end/test_first_hour.py", "workflows/test_pipeline.py", "end_to_end/test_forgotten.py"),
+    *("workflows/test_pipeline.py", "end_to_end/test_first_hour.py", "end_to_end/test_forgotten.py"),
     "workflows/test_pipeline_in_a_vpc.py",
     *("end_to_end/test_asleep.py", "end_to_end/test_failed_updates.py", "end_to_end/test_demo.py"),
     *("end_to_end/test_updates.py", "invariants/test_sequences.py", "end_to_end/test_policies.py"),

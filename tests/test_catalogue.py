@@ -182,6 +182,7 @@ class Card(Strict):
     name: str
     memory: int
     gib: float
+    capability: float
 
     @model_validator(mode="after")
     def check(self) -> Card:

@@ -79,13 +79,16 @@ def test_a_generated_project_passes_its_own_tests(baked: Bake, check: Check, nam
     check("pytest", baked(**TESTED[name]))
 
 
+NAMES = {"project_name": "A service", "project_slug": "a-service"}  # they would follow from the model
+
+
 @every_combination
 def test_all_projects_of_a_kind_have_the_same_code(baked: Bake, answers: Answers) -> None:
     kind = "pictures" if answers["model_id"] == PICTURES else "chats"
-    assert code(baked(**answers)) == code(baked(**KINDS[kind]))
+    assert code(baked(**answers | NAMES)) == code(baked(**KINDS[kind] | NAMES))
 
 
 @pytest.mark.parametrize("model_id", catalogue())
 def test_a_known_model_changes_no_code(baked: Bake, model_id: str) -> None:
     kind = "chats" if catalogue()[model_id]["engine"] == "vllm" else "pictures"
-    assert code(baked(model_id=model_id)) == code(baked(**KINDS[kind]))
+    assert code(baked(model_id=model_id, **NAMES)) == code(baked(**KINDS[kind] | NAMES))

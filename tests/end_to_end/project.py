@@ -92,7 +92,7 @@ class Environment:
         """Run `inv …` to its end; `typed` comes through a pipe."""
         piped = subprocess.DEVNULL if typed is None else subprocess.PIPE
         process = self.start(*words, piped=piped, **variables)
-        output, errors = process.communicate(typed, timeout=400)
+        output, errors = process.communicate(typed, timeout=600)
         return subprocess.CompletedProcess(words, process.returncode, output, errors)
 
     def inv_asked(
@@ -110,7 +110,7 @@ class Environment:
                 asked += character
             meanwhile()
             os.write(terminal, f"{answer}\n".encode())
-            output, errors = process.communicate(timeout=400)
+            output, errors = process.communicate(timeout=600)
         finally:
             os.close(terminal)
             os.close(other_end)

@@ -19,6 +19,7 @@ from tests.rendered import ROOT
 
 pytestmark = [
     pytest.mark.gateway,
+    pytest.mark.timeout(1500),  # it is one story; beside other hosts that boot, it takes ten minutes
     pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),  # boto3 leaves connections to the collector
 ]
 REPOSITORY = "acme@1/nemo@2"
