@@ -223,9 +223,9 @@ def test_a_workflows_page_that_can_not_be_written_stops_nothing(baked: Bake, pag
 )
 def test_what_an_encoding_lacks_is_replaced(baked: Bake, variables: dict[str, Any]) -> None:
     done = inv(baked(), "doctor", **variables)
-    assert done.returncode == 21, done.stderr
+    assert done.returncode == 20, done.stderr  # of the first check that failed: there is no VPC yet
     assert done.stdout.startswith("ok settings: ")
-    assert "\nno server\n" in done.stdout
+    assert "\nno server" in done.stdout
     assert "Traceback" not in done.stderr
 
 
@@ -302,7 +302,7 @@ def test_a_signal_ends_it_with_a_line(baked: Bake, number: signal.Signals, code:
 def test_a_second_signal_ends_the_cleanup(baked: Bake, second: signal.Signals) -> None:
     lines = [
         *("import sys, time", "from invoke.exceptions import Exit", "from console.ending import ending", "try:"),
-        *("    with ending(json=False):", "        try:", "            print('up', flush=True)"),
+        *("    with ending(copied=False):", "        try:", "            print('up', flush=True)"),
         *("            time.sleep(60)", "        finally:", "            print('cleaning', flush=True)"),
         *("            time.sleep(60)", "except Exit as end:", "    sys.exit(end.code)"),
     ]
