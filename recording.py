@@ -28,7 +28,7 @@ NARROW = 90  # of the text, which a page has to hold
 WIDTH, HEIGHT = 8.43, 18  # of a character in the picture
 SLOWEST, FASTEST, END = 1.2, 0.12, 6.0  # seconds between two rows, and how long the last row stays
 SPINNER = re.compile("[\u2801-\u28ff]")
-PRIVATE = re.compile(r"(?:/tmp|/home|/root|/Users|/work)/|Bearer |hf_\w{10}|DSTACK_TOKEN=")
+PRIVATE = re.compile(r"(?:/tmp|/home|/root|/Users|/work)/|Bearer (?!%s)|hf_\w{10}|DSTACK_TOKEN=")
 DARK = {"red": "#ff7b72", "green": "#7ee787", "brown": "#e3b341", "cyan": "#79c0ff", "brightblack": "#8b949e"}
 MARKS = ("<!-- recorded: inv record -->\n", "<!-- end of recording -->\n")
 ANSWERS = {"model_id": "Qwen/Qwen3-8B", "owner": "the search team"}  # others: Enter
