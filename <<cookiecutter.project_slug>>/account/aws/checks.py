@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import cached_property
 
 import boto3
 
@@ -48,6 +49,11 @@ class _Look:
     environment: Environment
     gateway: Document
     aws: Aws
+
+    @cached_property
+    def repository(self) -> str:
+        """This repository as GitHub names it to AWS; gh is asked once for all roles."""
+        return github.name_in_subjects()
 
     def account(self) -> str:
         found = self.aws.ask("sts", "get_caller_identity")
@@ -129,7 +135,7 @@ class _RoleLook:
     def __call__(self) -> str:
         aws, environment = self.look.aws, self.look.environment
         role = roles.read(aws, roles.role_name(environment, self.kind))
-        repository = github.name_in_subjects() or (role.repository if role else "") or roles.REPOSITORY_PLACEHOLDER
+        repository = self.look.repository or (role.repository if role else "") or roles.REPOSITORY_PLACEHOLDER
         zone, account = zone_id(aws, environment), aws.account_id()
         wanted = roles.wanted(environment, self.kind, account=account, zone=zone, repository=repository)
         return roles.examine(role, wanted, environment)
