@@ -1,0 +1,67 @@
+"""The gateway and its DNS records."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import console
+import deploy
+from tasks.command import command
+
+if TYPE_CHECKING:
+    from deploy.environments import Environment
+
+
+@command
+def gateway_deploy(environment: Environment, allow_recreation: bool = False, json: bool = False) -> None:
+    """Deploy the gateway, and wait until it runs."""
+    deploy.documents.schema.check(environment)
+    api, name = deploy.api.Api(environment), environment.run_name
+    with console.terminal.watching(f"gateway {name}") as notify, deploy.billing.billed(api, environment, notify):
+        gateway = deploy.gateways.deploy(api.patient(notify), environment, notify, allow_recreation=allow_recreation)
+    deploy.views.gateway(environment.run_name, gateway, json=json)
+
+
+@command
+def gateway_status(environment: Environment, json: bool = False) -> None:
+    """Show the gateway's replicas and addresses."""
+    gateway = deploy.api.Api(environment).gateway(environment.run_name)
+    deploy.views.gateway(environment.run_name, gateway, json=json)
+
+
+@command
+def gateway_destroy(environment: Environment, yes: bool = False, allow_outage: bool = False) -> None:
+    """Delete the gateway and its DNS records.
+
+    Callers can't reach the service by name afterwards. The service itself keeps running.
+    """
+    deploy.guards.refuse_outage(environment, allowed=allow_outage)
+    console.prompts.confirm(f"Delete the gateway {environment.run_name} and its records?", yes=yes)
+    with console.terminal.watching(f"gateway {environment.run_name}") as notify:
+        deploy.gateways.destroy(deploy.api.Api(environment).patient(notify), environment, notify)
+
+
+@command
+def dns_update(environment: Environment, dry_run: bool = False, adopt: bool = False) -> None:
+    """Update the DNS records to the gateway's running replicas."""
+    with console.terminal.watching(f"record {environment.host}") as notify:
+        deploy.route53.publish(deploy.api.Api(environment), environment, notify, dry_run=dry_run, adopt=adopt)
+
+
+@command
+def dns_show(environment: Environment, json: bool = False) -> None:
+    """Show the service's DNS records in the hosted zone."""
+    found = [asdict(record) for record in sorted(deploy.route53.zone_of(environment).read())]
+    deploy.views.records(environment.host, found, json=json)
+
+
+@command
+def dns_delete(environment: Environment, yes: bool = False, allow_outage: bool = False) -> None:
+    """Delete the service's DNS records."""
+    deploy.guards.refuse_outage(environment, allowed=allow_outage)
+    console.prompts.confirm(f"Delete the records of {environment.host}?", yes=yes)
+    with console.terminal.watching(f"record {environment.host}") as notify:
+        api = deploy.api.Api(environment).patient(notify)
+        records = deploy.existing.resources_of(api, environment, notify, "records")
+        deploy.existing.remove(api, environment, records, notify)

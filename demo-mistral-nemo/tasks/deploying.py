@@ -1,0 +1,86 @@
+"""Deploying the service, and ending it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import console
+import deploy
+import operate
+from tasks.command import command
+
+if TYPE_CHECKING:
+    from deploy.environments import Environment
+
+
+@command
+def deploy_all(
+    environment: Environment,
+    yes: bool = False,
+    dry_run: bool = False,
+    allow_restart: bool = False,
+    allow_recreation: bool = False,
+    allow_removal: bool = False,
+    json: bool = False,
+) -> None:
+    """Deploy, and wait until the service answers.
+
+    Brings fleet, gateway, DNS records and service to what the files say. Shows the plan and asks first.
+    """
+    allowed = {"allow_restart": allow_restart, "allow_recreation": allow_recreation, "allow_removal": allow_removal}
+    _deploy(environment, yes=yes, dry_run=dry_run, json=json, gateway=True, **allowed)
+
+
+@command
+def service_deploy(
+    environment: Environment, yes: bool = False, dry_run: bool = False, allow_restart: bool = False, json: bool = False
+) -> None:
+    """Deploy fleet and service, but not gateway and records."""
+    _deploy(environment, yes=yes, dry_run=dry_run, json=json, gateway=False, allow_restart=allow_restart)
+
+
+def _deploy(environment: Environment, *, yes: bool, dry_run: bool, json: bool, gateway: bool, **allowed: bool) -> None:
+    """Plan, show, agree, apply what was shown, and ask the endpoint. `gateway`: gateway and records too."""
+    api = deploy.api.Api(environment)
+    with console.terminal.watching(f"planning {environment.run_name}") as notify:
+        planned = deploy.planning.make(api, environment, notify, gateway=gateway)
+        notify(f"secrets: {operate.doctor.check_secrets(api, environment)}")
+    if dry_run or not json:
+        deploy.views.plan(planned, json=json)
+    deploy.guards.refuse(planned, **allowed)
+    if dry_run:
+        return
+    console.prompts.confirm("Deploy this?", yes=yes or not planned.changes)
+    deploy.outdated.refuse_changed(api, planned)
+    name = environment.run_name
+    with console.terminal.watching(f"deploying {name}") as notify, deploy.billing.billed(api, environment, notify):
+        patient = api.patient(notify)
+        deploy.gateways.apply(patient, planned, notify)
+        run = deploy.rollout.deploy(patient, planned, notify)
+        operate.views.status(operate.status.summarize(environment, run), json=json)
+        patience = operate.smoke.REGISTRATION_SECONDS
+        report = None if run.asleep else operate.smoke.smoke_test(environment, run, patience=patience)
+        deploy.rollout.followed(patient, run, name)
+        deploy.existing.remove(patient, environment, planned.removals, notify)
+    if not json:
+        operate.views.deployed(environment.name, report) if report else deploy.views.asleep(environment, run)
+
+
+@command
+def destroy(environment: Environment, yes: bool = False, dry_run: bool = False, allow_outage: bool = False) -> None:
+    """Stop the service and delete everything that belongs to it.
+
+    Releases the machines, deletes fleet, records and gateway, also those of earlier names of the service. Asks first.
+    """
+    with console.terminal.watching(f"looking for {environment.run_name}") as notify:
+        api = deploy.api.Api(environment).patient(notify)
+        resources = deploy.existing.existing_resources(api, environment, notify)
+    deploy.views.existing(environment.run_name, resources)
+    if dry_run or not resources:
+        return
+    deploy.guards.refuse_outage(environment, allowed=allow_outage)
+    console.prompts.confirm(f"End {environment.run_name} and all requests to it?", yes=yes)
+    name = environment.run_name
+    with console.terminal.watching(f"destroying {name}") as notify, deploy.billing.remaining(api, environment, notify):
+        deploy.existing.remove(api, environment, resources, notify)
+    deploy.views.destroyed(environment.run_name)
