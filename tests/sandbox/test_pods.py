@@ -127,7 +127,7 @@ def test_a_killed_pod_refuses_connections_and_leaves_nothing(cloud: Cloud) -> No
         processes = descendants() - before
         assert {"sleep", "sh"} <= {process.name() for process in processes}
         cloud.kill(pod)
-        _, alive = psutil.wait_procs(processes, timeout=5)  # a killed process lasts until the kernel has cleared it away
+        _, alive = psutil.wait_procs(processes, timeout=5)  # the kernel clears them away a moment later
         assert not alive
         with pytest.raises(httpx.ConnectError):  # the tunnel has ended, not only the pod's end of it
             keep_asking(http, seconds=5)
