@@ -95,7 +95,7 @@ def test_the_code_of_conduct_sends_reports_to_the_private_form() -> None:
 def test_what_a_form_asks_for_can_be_typed(form: Path, baked: Bake) -> None:
     """Each `inv` command in a form is a task of a generated repository, with a flag that the task has."""
     text = form.read_text("utf-8")
-    tasks = "\n".join(text for path, text in files(baked()).items() if path.startswith("tasks/"))
+    tasks = "\n".join(text for path, text in files(baked()).items() if path.startswith("commands/"))
     for task, flag in re.findall(r"`inv ([a-z]+)(?: --\w+ ID)? --(\w+)`", text):
         signature = re.search(rf"^def {task}\((.*?)\) -> None", tasks, re.M | re.S)
         assert signature, task

@@ -26,7 +26,7 @@ def pushed(forge: Forge, *steps: dict[str, object], **job: object) -> Forge:
 def test_a_job_has_no_files_before_it_checks_them_out_and_no_uv_before_it_is_set_up(forge: Forge) -> None:
     pushed(forge, {"run": "ls; type uv || echo none"}, {"uses": CHECKOUT}, {"run": "ls"})
     log = forge.run("push", "own.yml").job("test").log
-    assert log.index("none") < log.index("tasks")
+    assert log.index("none") < log.index("tasks.py")
 
 
 def test_a_step_sees_nothing_of_this_machine_s_environment(forge: Forge, monkeypatch: pytest.MonkeyPatch) -> None:

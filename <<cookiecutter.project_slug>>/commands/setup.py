@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import account
 import console
-from tasks.command import command
+from commands.command import command
 
 if TYPE_CHECKING:
     from deploy.environments import Environment

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import console
 import deploy
 import operate
-from tasks.command import command, command_with_secrets
+from commands.command import command, command_with_secrets
 
 if TYPE_CHECKING:
     from deploy.environments import Environment

@@ -1,21 +1,10 @@
-"""The tasks of this service: `inv` shows them in the order of work, docs/reference.md has their flags.
-
-A task asks a function of deploy/ or operate/ for a decision about its environment, shows it, and carries it out.
-
-| file | tasks |
-|---|---|
-| preparing.py | what a deploy needs, what it would change, what fits and what it costs |
-| deploying.py | deploy and destroy |
-| operating.py | what runs, what it writes, how fast it answers |
-| gateway.py | the gateway and its DNS records |
-| setup.py | what the service needs in an AWS account and on GitHub |
-"""
+"""Names the tasks, in the order in which `inv` lists them. commands/ has the tasks, docs/reference.md their flags."""
 
 from invoke.collection import Collection
 
+from commands import deploying, gateway, operating, preparing, setup
 from console.invocation import refuse_misplaced_environment
 from console.listing import show_if_asked
-from tasks import deploying, gateway, operating, preparing, setup
 
 namespace = Collection(
     *(preparing.doctor, preparing.server, preparing.render, preparing.plan, preparing.size, preparing.offers),

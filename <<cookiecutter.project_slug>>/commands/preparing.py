@@ -10,7 +10,7 @@ import capacity
 import console
 import deploy
 import operate
-from tasks.command import command
+from commands.command import command
 
 if TYPE_CHECKING:
     from deploy.environments import Environment

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import console
 import deploy
 import operate
-from tasks.command import command
+from commands.command import command
 
 if TYPE_CHECKING:
     from deploy.environments import Environment

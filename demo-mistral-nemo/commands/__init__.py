@@ -1,0 +1,11 @@
+"""The tasks. A task asks another room for a decision about its environment, shows it, and carries it out.
+
+| file | tasks |
+|---|---|
+| command.py | what turns a function of an environment into a task |
+| preparing.py | what a deploy needs, what it would change, what fits and what it costs |
+| deploying.py | deploy and destroy |
+| operating.py | what runs, what it writes, how fast it answers |
+| gateway.py | the gateway and its DNS records |
+| setup.py | what the service needs in an AWS account and on GitHub |
+"""
