@@ -130,6 +130,13 @@ RULES: dict[str, tuple[Rule, ...]] = {
         Rule(fits_dstack, "is too long: dstack accepts at most 100 characters for <slug>.<zone>", ZONE),
     ),
     "aws_region": (Rule(is_region, "is not an AWS region that dstack supports", nearest_region),),
+    "dstack_server": (
+        Rule(
+            pattern(rf"(?:https?://(?:{LABEL}\.)*{LABEL}(?::[0-9]{{1,5}})?(?:/[A-Za-z0-9._~-]+)*)?"),
+            "is not the address of a server: https:// and a host name, with no slash at the end",
+            example("https://dstack.example.com"),
+        ),
+    ),
     "dstack_project": (
         Rule(
             pattern(r"[A-Za-z0-9_-]{1,50}"),

@@ -74,6 +74,10 @@ REFUSED = [
     ("aws_region", "us-east-1a", "region", "us-east-1"),
     ("aws_region", "Frankfurt", "region", "us-east-1"),
     ("aws_region", "cn-north-1", "region", "eu-north-1"),
+    ("dstack_server", "dstack.example.com", "not the address", "https://dstack.example.com"),
+    ("dstack_server", "https://dstack.example.com/", "not the address", "https://dstack.example.com"),
+    ("dstack_server", "https://a:b@dstack.example.com", "not the address", "https://dstack.example.com"),
+    ("dstack_server", "https://dstack.example.com/a b", "not the address", "https://dstack.example.com"),
     ("dstack_project", "my project", "1 to 50", "main"),
     ("dstack_project", "p" * 51, "1 to 50", "main"),
     ("dstack_project", "main\n", "1 to 50", "main"),
@@ -129,7 +133,7 @@ def test_answers_that_do_not_go_together_are_refused_in_one_line(
     assert bake(**answers | {question: example}).is_dir()
 
 
-@pytest.mark.parametrize("question", sorted({question for question, *_ in REFUSED} - {"project_slug"}))
+@pytest.mark.parametrize("question", sorted({question for question, *_ in REFUSED} - {"project_slug", "dstack_server"}))
 def test_an_empty_answer_is_refused(refusal: Callable[..., str], question: str) -> None:
     assert refusal(**{"project_slug": "chat", question: ""}).startswith(f"{question} ''")
 
@@ -208,8 +212,8 @@ def test_a_wrong_answer_is_refused_before_the_next_question(tmp_path: Path) -> N
     (tmp_path / "output").mkdir()
     result = _cookiecutter(tmp_path, typed="Mistral-Nemo\n")
     assert result.returncode != 0
-    assert "[1/9]" in result.stdout
-    assert "[2/9]" not in result.stdout
+    assert "[1/10]" in result.stdout
+    assert "[2/10]" not in result.stdout
     assert "model_id 'Mistral-Nemo' is not the id of a model" in result.stdout.splitlines()[-1]
 
 

@@ -329,6 +329,16 @@ def test_only_the_chosen_clouds_are_named_in_what_is_deployed(baked: Bake, answe
     assert {backend["type"] for backend in server["backends"]} - {"aws"} == chosen
 
 
+@pytest.mark.parametrize("address", ["https://dstack.example.com", "http://10.0.0.5:3000/dstack"])
+def test_whoever_is_on_call_finds_the_server_in_the_repository(baked: Bake, address: str) -> None:
+    rendered = baked(dstack_server=address)
+    prod = yaml.safe_load((rendered / "environments" / "prod.yml").read_text("utf-8"))
+    assert prod["server"] == {"url": address, "project": "main"}
+    for page in ("incidents", "production"):
+        assert "DSTACK_SERVER_URL" not in (rendered / "docs" / f"{page}.md").read_text("utf-8")
+    assert address in (rendered / "docs" / "incidents.md").read_text("utf-8")
+
+
 @pytest.mark.parametrize("project", ["007", "null", "1e3", "main"])
 def test_a_project_of_any_name_stays_a_name(baked: Bake, project: str) -> None:
     rendered = baked(dstack_project=project)
