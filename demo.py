@@ -81,7 +81,7 @@ class Stage:
         console.print(f"[bold]$ {shlex.join(command)}[/]")
         variables = {name: value for name, value in os.environ.items() if not name.startswith("DSTACK_")}
         beside = self.sandbox.aws.command_beside(self.project) if self.private else []
-        words = (*beside, sys.executable, "-m", "invoke", *command[1:])
+        words = (*beside, str(Path(sys.executable).with_name("inv")), *command[1:])
         done = subprocess.run(words, cwd=self.project, env=variables | self.sandbox.environ)
         if done.returncode:
             raise StepError(f"`{shlex.join(command)}` exited with {done.returncode}")
@@ -137,7 +137,8 @@ def play(stage: Stage, started: float) -> float:
     stage.inv("status")
 
     pod = newest(stage.sandbox)
-    step(f"Taking {pod.cloud}'s capacity away", "then deploying a change: the new replica must go to another cloud")
+    change = "then deploying a change: the plan still has its offers, because a full cloud says so only when it rents"
+    step(f"Taking {pod.cloud}'s capacity away", change)
     stage.sandbox.faults.set_capacity(pod.cloud, available=False)
     stage.edit(**{"service.env.MAX_NUM_SEQS": 64})
     stage.inv("deploy", "--yes")

@@ -132,8 +132,8 @@ RULES: dict[str, tuple[Rule, ...]] = {
     "aws_region": (Rule(is_region, "is not an AWS region that dstack supports", nearest_region),),
     "dstack_server": (
         Rule(
-            pattern(rf"(?:https?://(?:{LABEL}\.)*{LABEL}(?::[0-9]{{1,5}})?(?:/[A-Za-z0-9._~-]+)*)?"),
-            "is not the address of a server: https:// and a host name, with no slash at the end",
+            pattern(rf"(?:https?://(?:{LABEL}\.)*{LABEL}(?::[0-9]{{1,5}})?)?"),
+            "is not the address of a server: https:// and a host name, and nothing behind it",
             example("https://dstack.example.com"),
         ),
     ),

@@ -32,7 +32,8 @@ def _facts(model: Mapping[str, Any], model_id: str, cards: Iterable[Mapping[str,
     price = model["expensive_price"]
     month = f"{price * HOURS_A_MONTH:,.0f}"
     yield "GPU", _gpus(model, cards)
-    yield "price", f"${price:.2f} an hour, ${month} a month, at the expensive end; `inv offers` shows today's"
+    if model["known"] or model["parameters"]:  # without a size, a price would be invented
+        yield "price", f"${price:.2f} an hour, ${month} a month, at the expensive end; `inv offers` shows today's"
     if model["context"]:
         yield "context", CONTEXTS.get(model["context"], f"{model['context']} tokens")
     yield "licence", f"{model['licence'] or 'unknown'}; {_gate(model, model_id)}"

@@ -4,7 +4,7 @@ from invoke.collection import Collection
 
 from commands import deploying, gateway, operating, preparing, setup
 from console.invocation import refuse_misplaced_environment
-from console.listing import show_if_asked
+from console.listing import refuse_unknown_task, show_if_asked
 
 namespace = Collection(
     *(preparing.doctor, preparing.server, preparing.render, preparing.plan, preparing.size, preparing.offers),
@@ -28,3 +28,4 @@ ORDER_OF_WORK = {  # for `inv` and `inv --list`
 }
 refuse_misplaced_environment()
 show_if_asked(namespace, ORDER_OF_WORK)
+refuse_unknown_task(namespace)

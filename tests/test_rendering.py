@@ -329,7 +329,7 @@ def test_only_the_chosen_clouds_are_named_in_what_is_deployed(baked: Bake, answe
     assert {backend["type"] for backend in server["backends"]} - {"aws"} == chosen
 
 
-@pytest.mark.parametrize("address", ["https://dstack.example.com", "http://10.0.0.5:3000/dstack"])
+@pytest.mark.parametrize("address", ["https://dstack.example.com", "http://10.0.0.5:3000"])
 def test_whoever_is_on_call_finds_the_server_in_the_repository(baked: Bake, address: str) -> None:
     rendered = baked(dstack_server=address)
     prod = yaml.safe_load((rendered / "environments" / "prod.yml").read_text("utf-8"))

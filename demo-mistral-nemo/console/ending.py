@@ -18,7 +18,7 @@ from invoke.exceptions import Exit
 from console.errors import ExitCode, Failure, Terminated
 
 ROOT = Path(__file__).parents[1]
-OURS = ("account", "capacity", "console", "deploy", "operate", "tasks")  # this repository's packages
+OURS = ("account", "capacity", "commands", "console", "deploy", "operate", "tasks")  # this repository's packages
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,26 @@ OTHERS = "Other tasks"
 
 def show_if_asked(namespace: Collection, groups: Mapping[str, Sequence[str]]) -> None:
     """Print the list and end with 0 when `inv` or `inv --list` was typed; `inv --list gateway` is left to invoke."""
-    program = Path(sys.argv[0])
-    if program.stem not in ("inv", "invoke") and program.parent.name != "invoke":
-        return
-    if sys.argv[1:] in ASKED:
+    if _is_inv() and sys.argv[1:] in ASKED:
         print("\n".join(listing(namespace, groups)))
         raise Exit(code=0)
+
+
+def refuse_unknown_task(namespace: Collection) -> None:
+    """End with 1 and the nearest names when the first word after `inv` is no task."""
+    word = next(iter(sys.argv[1:]), "-")
+    if not _is_inv() or word.startswith("-") or word in namespace.task_names:
+        return
+    names = list(namespace.task_names)
+    near = [name for name in names if name.startswith(f"{word}.")] or get_close_matches(word, names, n=2)
+    meant = f"did you mean {' or '.join(near)}? " if near else ""
+    raise Exit(f"error: there is no task {word!r}; {meant}`inv` lists the tasks", code=1)
+
+
+def _is_inv() -> bool:
+    """Return whether a person typed `inv`, or `python -m invoke`."""
+    program = Path(sys.argv[0])
+    return program.stem in ("inv", "invoke") or program.parent.name == "invoke"
 
 
 def listing(namespace: Collection, groups: Mapping[str, Sequence[str]]) -> list[str]:

@@ -43,6 +43,22 @@ def test_the_tasks_are_listed_in_the_order_of_work(words: tuple[str, ...]) -> No
     assert all(len(line) <= 120 for line in done.stdout.splitlines())
 
 
+@pytest.mark.parametrize(
+    ("word", "meant"),
+    [
+        ("deploi", "did you mean deploy or "),
+        ("stauts", "did you mean status? "),
+        ("dns", "did you mean dns.update or dns.show or dns.delete? "),
+        ("xyzzy", "`inv` lists the tasks"),
+    ],
+)
+def test_a_mistyped_task_is_answered_with_the_nearest_ones(word: str, meant: str) -> None:
+    done = inv(word, "--env", "prod")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"error: there is no task '{word}'; {meant}")
+    assert len(done.stderr.splitlines()) == 1
+
+
 def test_invokes_own_lists_stay() -> None:
     assert "First deploy" not in inv("--list", "dns").stdout
     assert ".update" in inv("--list", "dns").stdout
