@@ -46,7 +46,7 @@ def test_the_tasks_are_listed_in_the_order_of_work(words: tuple[str, ...]) -> No
 @pytest.mark.parametrize(
     ("word", "meant"),
     [
-        ("deploi", "did you mean deploy or "),
+        ("deploi", "did you mean deploy? "),
         ("stauts", "did you mean status? "),
         ("dns", "did you mean dns.update or dns.show or dns.delete? "),
         ("xyzzy", "`inv` lists the tasks"),
