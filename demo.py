@@ -137,8 +137,7 @@ def play(stage: Stage, started: float) -> float:
     stage.inv("status")
 
     pod = newest(stage.sandbox)
-    change = "then deploying a change: the plan still has its offers, because a full cloud says so only when it rents"
-    step(f"Taking {pod.cloud}'s capacity away", change)
+    step(f"Taking {pod.cloud}'s capacity away", "a change still plans with its offers: it is full only when one rents")
     stage.sandbox.faults.set_capacity(pod.cloud, available=False)
     stage.edit(**{"service.env.MAX_NUM_SEQS": 64})
     stage.inv("deploy", "--yes")
