@@ -92,7 +92,8 @@ def test_a_question_that_is_gone_is_forgotten(template: Repository, project: Rep
     template.edit("cookiecutter.json", '"__prompts__"', '"__owner": "somebody",\n  "__prompts__"')
     template.edit("cookiecutter.json", """  "__checked_owner": "<< cookiecutter | check('owner') >>",\n""", "")
     template.edit("template_answers.py", '"owner": (Rule', '"__owner": (Rule')
-    template.edit(f"{TEMPLATE}/README.md", "cookiecutter.owner", "cookiecutter.__owner")
+    for page in ("README.md", "docs/incidents.md"):
+        template.edit(f"{TEMPLATE}/{page}", "cookiecutter.owner", "cookiecutter.__owner")
     template.run(
         "git", "rm", "--quiet", f"{TEMPLATE}/.github/<% if cookiecutter.owner | github_owner %>CODEOWNERS<% endif %>"
     )
