@@ -29,10 +29,10 @@ def _title(model: Mapping[str, Any], model_id: str) -> str:
 
 def _facts(model: Mapping[str, Any], model_id: str, cards: Iterable[Mapping[str, Any]]) -> Iterable[tuple[str, str]]:
     """Return the names and texts of the lines."""
-    price = model["expensive_price"]
-    month = f"{price * HOURS_A_MONTH:,.0f}"
     yield "GPU", _gpus(model, cards)
     if model["known"] or model["parameters"]:  # without a size, a price would be invented
+        price = model["expensive_price"]
+        month = f"{price * HOURS_A_MONTH:,.0f}"
         yield "price", f"${price:.2f} an hour, ${month} a month, at the expensive end; `inv offers` shows today's"
     if model["context"]:
         yield "context", CONTEXTS.get(model["context"], f"{model['context']} tokens")

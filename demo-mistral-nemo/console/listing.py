@@ -24,10 +24,9 @@ def show_if_asked(namespace: Collection, groups: Mapping[str, Sequence[str]]) ->
 
 def refuse_unknown_task(namespace: Collection) -> None:
     """End with 1 and the nearest names when the first word after `inv` is no task."""
-    word = next(iter(sys.argv[1:]), "-")
-    if not _is_inv() or word.startswith("-") or word in namespace.task_names:
+    word, names = next(iter(sys.argv[1:]), "-"), list(namespace.task_names)
+    if not _is_inv() or word.startswith("-") or word in names:
         return
-    names = list(namespace.task_names)
     near = [name for name in names if name.startswith(f"{word}.")] or get_close_matches(word, names, n=2)
     meant = f"did you mean {' or '.join(near)}? " if near else ""
     raise Exit(f"error: there is no task {word!r}; {meant}`inv` lists the tasks", code=1)
