@@ -14,6 +14,7 @@
 | outdated.py | refuses a plan when somebody else changed something after it was shown |
 | rollout.py | applies the plan of fleet and service, and follows the service until it is ready |
 | readiness.py | says how far a rollout is |
+| reaching.py | asks a gateway replica by its address for the service |
 | gateways.py | applies the plan of gateway and records; deletes the gateway |
 | records.py | decides who owns records, and which changes they need |
 | route53.py | reads and writes the records in Route 53 |
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from deploy import offers as offers
     from deploy import outdated as outdated
     from deploy import planning as planning
+    from deploy import reaching as reaching
     from deploy import rollout as rollout
     from deploy import route53 as route53
     from deploy import views as views
