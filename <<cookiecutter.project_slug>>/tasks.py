@@ -8,7 +8,8 @@ from console.listing import refuse_unknown_task, show_if_asked
 
 namespace = Collection(
     *(preparing.doctor, preparing.server, preparing.render, preparing.plan, preparing.size, preparing.offers),
-    *(operating.status, operating.logs, operating.smoke, operating.bench, operating.dstack, deploying.destroy),
+    *(operating.status, operating.history, operating.logs, operating.smoke, operating.bench, operating.dstack),
+    *(deploying.rollback, deploying.destroy),
 )
 namespace.add_task(deploying.deploy_all, name="deploy")
 namespace.add_task(operating.variables, name="env")
@@ -21,7 +22,7 @@ namespace.add_collection(Collection("dns", update=gateway.dns_update, show=gatew
 namespace.add_collection(Collection("setup", aws=setup.setup_aws, github=setup.setup_github, remove=setup.setup_remove))
 ORDER_OF_WORK = {  # for `inv` and `inv --list`
     "First deploy": ("server", "secrets.set", "secrets.list", "doctor", "size", "offers", "plan", "deploy", "env"),
-    "Every day": ("status", "logs", "smoke", "bench", "render", "service.deploy", "dstack"),
+    "Every day": ("status", "history", "rollback", "logs", "smoke", "bench", "render", "service.deploy", "dstack"),
     "An account": ("setup.aws", "setup.github"),
     "Gateway and DNS records": ("gateway.deploy", "gateway.status", "dns.update", "dns.show"),
     "Ending": ("dns.delete", "gateway.destroy", "destroy", "setup.remove"),

@@ -4,8 +4,8 @@
 |---|---|
 | command.py | what turns a function of an environment into a task |
 | preparing.py | what a deploy needs, what it would change, what fits and what it costs |
-| deploying.py | deploy and destroy |
-| operating.py | what runs, what it writes, how fast it answers |
+| deploying.py | deploy, roll back and destroy |
+| operating.py | what runs, what was deployed, what it writes, how fast it answers |
 | gateway.py | the gateway and its DNS records |
 | setup.py | what the service needs in an AWS account and on GitHub |
 """

@@ -21,6 +21,7 @@ def deploy_all(
     allow_restart: bool = False,
     allow_recreation: bool = False,
     allow_removal: bool = False,
+    allow_dirty: bool = False,
     json: bool = False,
 ) -> None:
     """Deploy, and wait until the service answers.
@@ -28,14 +29,48 @@ def deploy_all(
     Brings fleet, gateway, DNS records and service to what the files say. Shows the plan and asks first.
     """
     allowed = {"allow_restart": allow_restart, "allow_recreation": allow_recreation, "allow_removal": allow_removal}
-    _deploy(environment, yes=yes, dry_run=dry_run, json=json, gateway=True, **allowed)
+    signed = operate.history.recorded(environment, console.terminal.progress.print, allow_dirty=allow_dirty)
+    _deploy(signed, yes=yes, dry_run=dry_run, json=json, gateway=True, **allowed)
+
+
+@command
+def rollback(
+    environment: Environment,
+    to: str = "",
+    only_service: bool = False,
+    yes: bool = False,
+    dry_run: bool = False,
+    allow_restart: bool = False,
+    allow_recreation: bool = False,
+    allow_removal: bool = False,
+    json: bool = False,
+) -> None:
+    """Go back to the files of an earlier deployment.
+
+    Takes dstack/ and environments/ of its commit from git, shows the plan and asks first, like a deploy.
+    """
+    api = deploy.api.Api(environment)
+    run = api.run(environment.run_name)
+    rows = operate.history.rows(run, api.events(run) if run else [])
+    wanted = operate.rollback.target(rows, to, environment.name)
+    earlier = operate.rollback.earlier(environment, wanted)
+    if not json:
+        operate.views.going_back(earlier)
+    allowed = {"allow_restart": allow_restart, "allow_recreation": allow_recreation, "allow_removal": allow_removal}
+    _deploy(earlier, yes=yes, dry_run=dry_run, json=json, gateway=not only_service, **allowed)
 
 
 @command
 def service_deploy(
-    environment: Environment, yes: bool = False, dry_run: bool = False, allow_restart: bool = False, json: bool = False
+    environment: Environment,
+    yes: bool = False,
+    dry_run: bool = False,
+    allow_restart: bool = False,
+    allow_dirty: bool = False,
+    json: bool = False,
 ) -> None:
     """Deploy fleet and service, but not gateway and records."""
+    environment = operate.history.recorded(environment, console.terminal.progress.print, allow_dirty=allow_dirty)
     _deploy(environment, yes=yes, dry_run=dry_run, json=json, gateway=False, allow_restart=allow_restart)
 
 
@@ -48,6 +83,8 @@ def _deploy(environment: Environment, *, yes: bool, dry_run: bool, json: bool, g
     if dry_run or not json:
         deploy.views.plan(planned, json=json)
     deploy.guards.refuse(planned, **allowed)
+    with console.terminal.watching(f"looking at the gateway of {environment.run_name}") as notify:
+        deploy.guards.refuse_dead_gateway(api, planned, notify)
     if dry_run:
         return
     console.prompts.confirm("Deploy this?", yes=yes or not planned.changes)

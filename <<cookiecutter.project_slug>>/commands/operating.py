@@ -23,6 +23,17 @@ def status(environment: Environment, json: bool = False) -> None:
 
 
 @command
+def history(environment: Environment, json: bool = False) -> None:
+    """Show what was deployed, when and by whom, and what became of it.
+
+    The newest deployment is first, and the last 20 are known.
+    """
+    api = deploy.api.Api(environment)
+    run = api.run(environment.run_name)
+    operate.views.history(environment, operate.history.rows(run, api.events(run) if run else []), json=json)
+
+
+@command
 def logs(environment: Environment, replica: int = -1, lines: int = 200) -> None:
     """Show the end of a replica's log.
 

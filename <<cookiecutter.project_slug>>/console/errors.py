@@ -28,7 +28,7 @@ class ExitCode(IntEnum):
     NOT_DEPLOYED = 33  # there is no such run
     DECLINED = 34  # nobody said yes
     CLOUD_MISSING = 35  # the project has no key for a cloud that the service rents from
-    GATEWAY_FAILED = 36  # the gateway did not start, or dstack gave it up
+    GATEWAY_FAILED = 36  # the gateway did not start, dstack gave it up, or it is dead
     GATEWAY_RECREATION_REFUSED = 37  # the change would recreate the gateway; nothing was changed
     DNS_REFUSED = 38  # the records could not be read or written, or have another owner
     NOT_VERIFIED = 39  # deployed, but the endpoint can't be reached from this machine
@@ -37,6 +37,8 @@ class ExitCode(IntEnum):
     REMOVAL_REFUSED = 42  # deploying would remove something in a protected environment; nothing was changed
     ACCOUNT_INCOMPLETE = 43  # something that the service needs is missing in AWS or on GitHub
     ACCOUNT_REFUSED = 44  # AWS or GitHub refused, or did not answer, while `inv setup` worked; run it again
+    UNCOMMITTED_CHANGES = 45  # a protected environment deploys only what is committed; nothing was changed
+    ROLLBACK_REFUSED = 50  # the files of that deployment are not to be had, or belong elsewhere; nothing was changed
     INTERRUPTED = 130  # Ctrl-C; nothing was rolled back, running it again continues
     TERMINATED = 143  # SIGTERM, as a shell counts it: 128 + 15; as after Ctrl-C, nothing was rolled back
 

@@ -4,6 +4,8 @@
 |---|---|
 | environments.py | reads an environment: its file over dstack/, and where to deploy |
 | settings.py | the keys of an environment's file |
+| git.py | asks git for the commit, and for the files of an earlier one |
+| deployments.py | the metadata of the last deployments, which rides along in the run |
 | documents/ | checks the merged documents before dstack is asked |
 | api.py, dstack/ | talks to the dstack server |
 | offers.py | asks dstack for the machines that the service may rent |
@@ -30,10 +32,12 @@ from console.lazy import modules_of
 if TYPE_CHECKING:
     from deploy import api as api
     from deploy import billing as billing
+    from deploy import deployments as deployments
     from deploy import documents as documents
     from deploy import environments as environments
     from deploy import existing as existing
     from deploy import gateways as gateways
+    from deploy import git as git
     from deploy import guards as guards
     from deploy import offers as offers
     from deploy import outdated as outdated

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from console.errors import ExitCode, Failure
 from deploy.changes import Change, classify_fleet, classify_gateway, differences
+from deploy.deployments import following, read, restored, write
 from deploy.documents.files import Document
-from deploy.dstack.answers import Fleet, Logs, Named, Project, ResourcePlan, Run, RunPlan, ServerInfo
+from deploy.dstack.answers import Event, Fleet, Logs, Named, Project, ResourcePlan, Run, RunPlan, ServerInfo
 from deploy.dstack.client import Client, Notify, T
 from deploy.dstack.gateway import Gateway
 from deploy.dstack.polling import poll
@@ -23,7 +25,7 @@ from deploy.environments import Environment
 PATIENCE_SECONDS = 120.0  # how long the server may be away, e.g. for a restart, before a deploy ends
 PROFILE = {"name": "default"}  # dstack compares it with the run's: never change it, a change restarts services
 SHAPES: dict[str, Any] = {"fleet": Fleet, "gateway": Gateway}
-LISTED = 100  # runs that dstack lists at a time
+LISTED = 100  # runs, or events, that dstack lists at a time
 
 
 class Api:
@@ -60,6 +62,13 @@ class Api:
         """Return the latest run of that name with all its replicas; None when there was never one."""
         return self._find("runs/get", Run, run_name=name)
 
+    def events(self, run: Run) -> list[Event]:
+        """Return the last events of a run and its replicas, the newest first."""
+        found: list[Event] = self._client.read(
+            "/api/events/list", {"within_runs": [run.id], "limit": LISTED}, list[Event]
+        )
+        return found
+
     def active_runs(self) -> list[Run]:
         """Return the project's runs that have not ended, without their replicas."""
         body: Document = {"project_name": self.project, "only_active": True, "include_jobs": False, "limit": LISTED}
@@ -85,10 +94,12 @@ class Api:
         *,
         any_fleet: bool = False,
         known: Mapping[str, Gateway | None] | None = None,
+        back_to: Run | None = None,
     ) -> RunPlan:
         """Return what applying `service` would do, and the offers for it. With `any_fleet`, only the offers.
 
         `known`: gateways by name that are known already. Another gateway that the service names is looked up.
+        `back_to`: the run before the failed deployment that this rolls back.
 
         The `ssh_key_pub` of an active run is sent again. Without it, the server takes the key of the token's user. Then
         the same file, applied by a colleague, would be a change and restart the run.
@@ -102,11 +113,20 @@ class Api:
         spec: Document = {
             "run_name": service["name"],
             "configuration": configuration,
-            "configuration_path": self._environment.marked("dstack/service.dstack.yml"),
+            "configuration_path": self._service_path(current, back_to),
             "profile": PROFILE,
             "ssh_key_pub": current.run_spec["ssh_key_pub"] if current and current.active else None,
         }
         return self._read("runs/get_plan", RunPlan, run_spec=spec, max_offers=100, for_offers_only=any_fleet)
+
+    def _service_path(self, current: Run | None, back_to: Run | None) -> str:
+        """Return the path to store with the service: its mark, and what was deployed. Only a deploy adds itself."""
+        now, new = current.now if current else None, self._environment.deployment
+        if now and back_to:
+            listed = restored(now, back_to.now.path, datetime.now(UTC).isoformat(timespec="seconds"))
+        else:
+            listed = following(now, new) if new else read(now.path) if now else []
+        return write(self._environment.marked("dstack/service.dstack.yml"), listed)
 
     def _reference(self, written: str, current: Run | None, known: Mapping[str, Gateway | None]) -> str:
         """Return the reference to the service's gateway: as the gateway's tag says (gateways.py), or as the run has it.

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from console.errors import ExitCode, Failure
 from console.variables import read_variables
+from deploy.deployments import Deployment
 from deploy.documents.checks import first_problem
 from deploy.documents.files import Document, invalid, read
 from deploy.documents.references import referred as referred
@@ -39,6 +40,7 @@ class Environment:
     max_price_per_hour: float | None = None
     dns: Dns | None = None
     service_id: str = ""  # this repository's name for its service, whatever the service is called in dstack
+    deployment: Deployment | None = None  # what a deploy writes down about itself; None: this command is no deploy
 
     @property
     def file(self) -> str:
@@ -69,12 +71,18 @@ class Environment:
         return referred(self.service)
 
 
-def load(name: str, root: Path = ROOT, variables: Mapping[str, str] = os.environ) -> Environment:
-    """Return the checked environment. Fails with SETTINGS_INVALID and names the file and the key."""
-    path = root / "environments" / f"{name}.yml"
+def load(
+    name: str, root: Path = ROOT, variables: Mapping[str, str] = os.environ, files: Path | None = None
+) -> Environment:
+    """Return the checked environment. Fails with SETTINGS_INVALID and names the file and the key.
+
+    `files`: a folder with dstack/ and environments/ of an earlier commit. Everything else comes from `root`.
+    """
+    files = files or root
+    path = files / "environments" / f"{name}.yml"
     settings = read_settings(path)
     variables = variables_of(name, root, variables)
-    service, fleet = (read(root / "dstack" / f"{kind}.dstack.yml") for kind in ("service", "fleet"))
+    service, fleet = (read(files / "dstack" / f"{kind}.dstack.yml") for kind in ("service", "fleet"))
     run_name = f"{service.get('name', '')}" + ("" if name == "prod" else f"-{name}")
     if not DSTACK_NAME.fullmatch(run_name):
         why = f"the name of the run would be {run_name!r}, and dstack takes {DSTACK_NAME.pattern}"
@@ -83,7 +91,7 @@ def load(name: str, root: Path = ROOT, variables: Mapping[str, str] = os.environ
     gateway = None
     if settings.gateway is not None:
         names |= {"gateway": run_name, "https": "auto"}
-        gateway = merge(read(root / "dstack" / "gateway.dstack.yml") | {"name": run_name}, settings.gateway)
+        gateway = merge(read(files / "dstack" / "gateway.dstack.yml") | {"name": run_name}, settings.gateway)
     service = merge(service | names, settings.service)
     fleet = merge(fleet | {"name": run_name}, settings.fleet)
     _limit_price(fleet, settings.max_price_per_hour)

@@ -166,7 +166,7 @@ def _roll_back(api: Api, plan: Plan, submitted: Run, notify: Notify) -> str:
         return f"nothing was rolled back: what runs now is somebody else's deployment {run.deployment_num}"
     if before and before.id == run.id:
         configuration = before.run_spec["configuration"] | ({"gateway": before.gateway} if before.gateway else {})
-        api.apply_run(api.plan_run(configuration, run))
+        api.apply_run(api.plan_run(configuration, run, back_to=before))
         if before.asleep:
             return "rolled back, and asleep as before"
         if not any(job.ready for job in before.replicas):

@@ -4,6 +4,8 @@
 |---|---|
 | doctor.py | checks that server, token, project, clouds and secrets are in place |
 | status.py | describes the replicas, their attempts, what they cost |
+| history.py | what was deployed, by whom, and what became of it |
+| rollback.py | takes the files of an earlier deployment from git |
 | calling.py | variables for a shell, and a request to paste |
 | smoke.py, endpoint.py | asks the endpoint like a caller |
 | kind.py | the kind of model that this service serves |
@@ -25,7 +27,9 @@ if TYPE_CHECKING:
     from operate import calling as calling
     from operate import doctor as doctor
     from operate import dstack_cli as dstack_cli
+    from operate import history as history
     from operate import measurements as measurements
+    from operate import rollback as rollback
     from operate import server as server
     from operate import sizes as sizes
     from operate import smoke as smoke

@@ -15,8 +15,10 @@ from capacity.offers import HOURS_A_MONTH
 from console import views
 from console.terminal import console, progress
 from deploy.dstack.answers import Submission
+from deploy.environments import Environment
 from operate import calling
 from operate.endpoint import Answer
+from operate.history import Row
 from operate.measurements import Report
 from operate.status import Status
 
@@ -45,6 +47,33 @@ def _finding(finding: Finding) -> None:
         console.print(f"[{colour}]{console.sign('✓', 'ok')}[/] {finding.check}: {escape(finding.text)}")
     else:
         console.print(f"[dim]? {finding.check}: {escape(finding.text)}[/]")
+
+
+def history(environment: Environment, found: list[Row], *, json: bool = False) -> None:
+    """Show the deployments, the newest first."""
+    if json:
+        return views.data([row.as_json() for row in found])
+    if not found:
+        console.print(f"{environment.run_name}: no deployment is known")
+        return
+    shown = views.table("", "number", "when (UTC)", "who", "commit", "subject", "changed", "result")
+    for row in found:
+        one = row.deployment
+        commit = (one.commit[:7] or "no commit") + (" and uncommitted changes" if one.dirty else "")
+        back = f" (back to {one.back_to})" if one.back_to else ""
+        who = f"{one.by}, inv deploy itself" if one.automatic else one.by
+        words = str(one.number), one.at[:16].replace("T", " "), who, f"{commit}{back}", one.subject, row.changed
+        shown.add_row(*map(escape, words), row.result)
+    console.table(shown)
+
+
+def going_back(environment: Environment) -> None:
+    """Say which commit is deployed, and what brings the newer one back."""
+    if one := environment.deployment:
+        console.print(f"back to commit [bold]{one.commit[:7]}[/] {escape(one.subject)}")
+        console.print(
+            "[dim]The branch stays as it is: revert the newer commits there, or the next deploy repeats them.[/]"
+        )
 
 
 def status(now: Status, *, json: bool = False) -> None:

@@ -83,7 +83,8 @@ class Person:
         monkeypatch.setenv("DSTACK_SERVER_URL", dstack.url)
         monkeypatch.setenv("DSTACK_TOKEN", TOKEN)
         monkeypatch.chdir(folder)
-        monkeypatch.setattr("deploy.environments.load", lambda name: load(name, folder))
+        monkeypatch.setattr("deploy.environments.load", lambda name, **more: load(name, folder, **more))
+        monkeypatch.setattr("deploy.environments.ROOT", folder)
         monkeypatch.setattr("account.files.ROOT", folder)
         which = shutil.which  # nobody asks GitHub here
         monkeypatch.setattr(shutil, "which", lambda program: None if program == "gh" else which(program))

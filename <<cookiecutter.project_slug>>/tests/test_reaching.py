@@ -5,13 +5,20 @@ from __future__ import annotations
 import json
 import socket
 from collections.abc import Iterator
+from dataclasses import replace
 from threading import Thread
+from typing import Any
 
 import pytest
 from answering import Fault, Server
-from planned import gateway
+from conftest import job, run_json
+from planned import SPEC, gateway, plan_of, run_plan
+from planned import Server as Planned
 
-from deploy import reaching
+from console.errors import ExitCode, Failure
+from deploy import guards, reaching
+from deploy.changes import classify_service
+from deploy.dstack.answers import Run
 from deploy.environments import Environment
 from deploy.reaching import Reached, Verdict, ask, dead, judge_answer
 
@@ -120,3 +127,38 @@ def test_an_unreachable_replica_is_dead_only_where_callers_may_be() -> None:
     assert dead(alone, {"10.9.9.9"}) == []
     assert dead(alone, {"10.0.0.0"}) == alone
     assert dead(beside, set()) == beside[1:]
+
+
+BEHIND = {"run_spec": SPEC | {"configuration": SPEC["configuration"] | {"gateway": "main/x"}}}  # type: ignore[operator]
+
+
+def look(environment: Environment, monkeypatch: pytest.MonkeyPatch, verdict: Verdict, after: dict[str, Any]) -> None:
+    """Look at the gateway at 10.0.0.7, which does `verdict`, before a change of the service."""
+    current = run_json(job(), service={"url": "http://x.ai.internal"}) | BEHIND
+    asked = run_plan(None, after).model_copy(update={"current_resource": current})
+    server = Planned(Run.model_validate(current), gateway=gateway())
+    plan = replace(plan_of(environment, server), run_plan=asked)
+    plan.parts["service"] = classify_service(asked)
+    monkeypatch.setattr(guards, "ask_gateway", lambda *_: [Reached("10.0.0.7", verdict)])
+    monkeypatch.setattr(guards, "resolve", lambda host: set())
+    guards.refuse_dead_gateway(server, plan, lambda line: None)  # type: ignore[arg-type]
+
+
+ROLLING: dict[str, Any] = {"env": {"A": "2"}, "gateway": "main/x"}
+
+
+def test_a_rolling_change_waits_for_no_dead_gateway(environment: Environment, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(Failure, match=r"10\.0\.0\.7 refuses connections.*inv gateway\.recover --env prod") as caught:
+        look(environment, monkeypatch, Verdict.REFUSES, ROLLING)
+    assert caught.value.code == ExitCode.GATEWAY_FAILED
+
+
+@pytest.mark.parametrize("verdict", [Verdict.ANSWERS, Verdict.FAILING, Verdict.UNREACHABLE])
+def test_a_gateway_that_lives_or_that_nobody_reaches_stops_no_change(
+    environment: Environment, monkeypatch: pytest.MonkeyPatch, verdict: Verdict
+) -> None:
+    look(environment, monkeypatch, verdict, ROLLING)
+
+
+def test_a_change_in_place_does_not_need_the_gateway(environment: Environment, monkeypatch: pytest.MonkeyPatch) -> None:
+    look(environment, monkeypatch, Verdict.REFUSES, {"replicas": 1, "priority": 7, "gateway": "main/x"})

@@ -75,7 +75,7 @@ class Server:
         self.done.append("apply")
         return run(job(streak=0), deployment=1)
 
-    def plan_run(self, configuration: Any, current: Run) -> RunPlan:
+    def plan_run(self, configuration: Any, current: Run, back_to: Run | None = None) -> RunPlan:
         return RunPlan.model_validate({"action": "update", "run_spec": {}, "effective_run_spec": {}})
 
     def stop_run(self, name: str) -> None:

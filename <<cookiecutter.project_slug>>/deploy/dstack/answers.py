@@ -8,6 +8,7 @@ from pydantic import AliasChoices, AliasPath, BaseModel, Field
 
 from capacity import machines
 from capacity.machines import Gpu
+from deploy.deployments import Now
 from deploy.documents.files import Document
 
 FINISHED = {"terminated", "failed", "done"}  # of runs
@@ -111,6 +112,15 @@ class Run(BaseModel):
         return self.status not in FINISHED
 
     @property
+    def now(self) -> Now:
+        """What the next deployment has to know of this one; it became ready when any of its replicas serves."""
+        ready = self.asleep or any(
+            job.ready for job in self.replicas if job.latest.deployment_num == self.deployment_num
+        )
+        path = str(self.run_spec.get("configuration_path") or "")
+        return Now(path, self.id, self.deployment_num, ready, self.active)
+
+    @property
     def gateway(self) -> str | None:
         """The run's gateway as it is written in the service: `NAME` or `<project>/NAME`."""
         found = self.run_spec["configuration"].get("gateway")
@@ -183,3 +193,10 @@ class Fleet(BaseModel):
     name: str
     spec: Document
     status: str
+
+
+class Event(BaseModel):
+    """What happened to a run. dstack keeps events for 30 days."""
+
+    message: str
+    recorded_at: datetime

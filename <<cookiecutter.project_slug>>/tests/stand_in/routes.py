@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any, TypeAlias
 
-from dstack._internal.server.routers import fleets, gateways, logs, projects, runs, secrets, server
+from dstack._internal.server.routers import events, fleets, gateways, logs, projects, runs, secrets, server
 from fastapi.routing import APIRoute
 from pydantic import TypeAdapter
 
@@ -19,6 +19,7 @@ ROUTERS = (
     projects.router,
     server.router,
     logs.router,
+    events.root_router,
 )
 
 

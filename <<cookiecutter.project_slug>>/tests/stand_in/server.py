@@ -93,6 +93,9 @@ class Dstack(Server):
                 line = base64.b64encode(self.written.encode()).decode()
                 event = {"timestamp": "2026-11-01T00:00:00Z", "log_source": "stdout", "message": line}
                 return {"logs": [event]}
+            case "events":
+                within = [str(one) for one in asked.within_runs or []]
+                return [event for run in self.runs.values() if run.id in within for event in run.happened()]
             case "projects":
                 return _project(self.clouds)
         return {"server_version": version("dstack")}
