@@ -81,6 +81,11 @@ def kill(args: argparse.Namespace) -> None:
     _attach(args).kill_pod(args.pod)
 
 
+def hang(args: argparse.Namespace) -> None:
+    """Let the engine of a pod hang."""
+    _attach(args).hang_engine(args.pod)
+
+
 def calls(args: argparse.Namespace) -> None:
     """List the calls that the clouds received."""
     found = _attach(args).calls(cloud=args.cloud, writes=args.writes)
@@ -192,8 +197,8 @@ def _parser() -> argparse.ArgumentParser:
     added.add_argument("--json", action="store_true", help="print the variables as JSON, in one line")
     added = command(pods)
     added.add_argument("--json", action="store_true")
-    added = command(kill)
-    added.add_argument("pod", help="its id, see `pods`")
+    for action in (kill, hang):
+        command(action).add_argument("pod", help="its id, see `pods`")
     added = command(calls)
     added.add_argument("--cloud", help="only this cloud; `unknown` has calls to hosts that aren't emulated")
     added.add_argument("--writes", action="store_true", help="only calls that ask for a change")

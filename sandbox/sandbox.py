@@ -163,6 +163,10 @@ class Sandbox:
         """Let a pod's host die: without a warning to anything in it or to dstack."""
         ask_world(self._running, "POST", f"pods/{quote(pod_id)}/kill")
 
+    def hang_engine(self, pod_id: str) -> None:
+        """Let a pod's stand-in engine hang: requests get no answer, nothing is counted, and /health stays 200."""
+        ask_world(self._running, "POST", f"pods/{quote(pod_id)}/hang")
+
     def calls(self, *, cloud: str | None = None, writes: bool = False) -> list[Call]:
         """The calls that the emulated hosts received, oldest first; of one cloud, or those that ask for a change.
 

@@ -108,6 +108,7 @@ FILES = {
     "deploy/documents/combined.py",
     "deploy/documents/files.py",
     "deploy/documents/models.py",
+    "deploy/documents/monitor.py",
     "deploy/documents/problems.py",
     "deploy/documents/references.py",
     "deploy/documents/schema.py",
@@ -150,6 +151,8 @@ FILES = {
     "dstack/fleet.dstack.yml",
     "dstack/gateway.dstack.yml",
     "dstack/service.dstack.yml",
+    "engine/__init__.py",
+    "engine/monitor.py",
     "environments/dev.yml",
     "environments/prod.yml",
     "environments/sandbox.yml",
@@ -225,6 +228,8 @@ FILES = {
     "tests/test_inv_setup.py",
     "tests/test_invocation.py",
     "tests/test_listing.py",
+    "tests/test_monitor.py",
+    "tests/test_monitor_in_env.py",
     "tests/test_offers.py",
     "tests/test_outdated.py",
     "tests/test_output.py",
@@ -248,7 +253,13 @@ FILES = {
     "tests/test_variables.py",
 }
 PICTURES = "Tongyi-MAI/Z-Image-Turbo"  # what is rendered only for its kind of model: another smoke test
-FILES_FOR_CHATS = {"operate/chat.py", "tests/test_smoke.py"}
+FILES_FOR_CHATS = {
+    "engine/__init__.py",
+    "engine/monitor.py",
+    "operate/chat.py",
+    "tests/test_monitor.py",
+    "tests/test_smoke.py",
+}
 FILES_FOR_PICTURES = (FILES | {"operate/pictures.py", "tests/test_pictures.py"}) - FILES_FOR_CHATS
 COMBINATIONS = [
     dict(zip(("gpu_clouds", "precision", "model_id"), values, strict=True))

@@ -8,6 +8,7 @@ from typing import Any
 
 from deploy.documents.checks import bounds
 from deploy.documents.files import Document
+from deploy.documents.monitor import FILE, VARIABLE, fingerprint
 from deploy.dstack.answers import ResourcePlan, Run, RunPlan
 
 # The fields that dstack calls "in-place" (dstack._internal.server.services.runs.spec); other fields that it can update
@@ -159,6 +160,8 @@ def differences(before: Document, after: Document, prefix: str = "") -> Iterator
             continue
         if name == "groups" and isinstance(old, list) and isinstance(new, list):
             old, new = ({str(group["name"]): group for group in groups} for groups in (old, new))
+        if name == f"env.{VARIABLE}":
+            name, old, new = FILE, fingerprint(old), fingerprint(new)
         if isinstance(old, dict) and isinstance(new, dict):
             yield from differences(old, new, f"{name}." if name else "")
         elif old != new:

@@ -16,6 +16,7 @@ from console.variables import read_variables
 from deploy.deployments import Deployment
 from deploy.documents.checks import first_problem
 from deploy.documents.files import Document, invalid, read
+from deploy.documents.monitor import with_monitor
 from deploy.documents.references import referred as referred
 from deploy.settings import Dns, Timeouts, read_settings
 
@@ -92,7 +93,7 @@ def load(
     if settings.gateway is not None:
         names |= {"gateway": run_name, "https": "auto"}
         gateway = merge(read(files / "dstack" / "gateway.dstack.yml") | {"name": run_name}, settings.gateway)
-    service = merge(service | names, settings.service)
+    service = with_monitor(merge(service | names, settings.service), root)
     fleet = merge(fleet | {"name": run_name}, settings.fleet)
     _limit_price(fleet, settings.max_price_per_hour)
     _refuse_other_names(path, run_name, service, fleet, gateway)

@@ -10,9 +10,10 @@ from rich.markup import escape
 from capacity.views import offer_table
 from console import views
 from console.terminal import console
-from deploy.changes import Change
+from deploy.changes import Change, Difference
 from deploy.documents.checks import replica_bounds
 from deploy.documents.files import Document
+from deploy.documents.monitor import FILE, shortened
 from deploy.dstack.answers import Run
 from deploy.dstack.gateway import Gateway
 from deploy.environments import Environment
@@ -40,13 +41,21 @@ def _parts(planned: Plan) -> None:
         colour = COLOURS.get(part.change, "bold")
         console.print(f"{kind} {planned.environment.run_name}: [{colour}]{part.change.value}[/]")
         for difference in part.differences:
-            console.print(f"  {difference.key}: {_value(difference.before)} -> {_value(difference.after)}")
+            console.print(f"  {difference_line(difference)}")
     for resource in planned.removals:
         console.print(f"[bold red]remove[/] {escape(str(resource))}")
     if planned.restarts:
         console.print("[bold red]This interrupts the service: it is stopped, and started again with the change.[/]")
     elif any(part.change == Change.RESTART for part in planned.parts.values()):
         console.print("[bold red]This interrupts the service: its gateway is deleted, and recreated.[/]")
+
+
+def difference_line(difference: Difference) -> str:
+    """Return a changed value as a line of the plan; of the monitor, that it changed."""
+    if difference.key == FILE:
+        verb = "changed" if difference.before and difference.after else "added" if difference.after else "removed"
+        return f"{FILE} {verb}"
+    return f"{difference.key}: {_value(difference.before)} -> {_value(difference.after)}"
 
 
 def _offers(planned: Plan) -> None:
@@ -72,7 +81,7 @@ def documents(*merged: Document | None, json: bool = False) -> None:
     configurations = [configuration for configuration in merged if configuration]
     if json:
         return views.data({configuration["type"]: configuration for configuration in configurations})
-    text = yaml.safe_dump_all(configurations, sort_keys=False, allow_unicode=True, width=120)
+    text = yaml.safe_dump_all(map(shortened, configurations), sort_keys=False, allow_unicode=True, width=120)
     console.out(text.rstrip(), highlight=False)
 
 

@@ -94,6 +94,12 @@ class Rental:
             await self._pod.kill()
         self._ended = self._ended or time.time()
 
+    def hang(self) -> None:
+        """Let its engine hang: it computes nothing more, and its /health stays 200. Fails while no pod runs."""
+        if self.address is None or self._pod is None:
+            raise ValueError(f"pod {self.order.id} does not run")
+        self._pod.spec.hang_file.touch()
+
     def info(self) -> PodInfo:
         order = self.order
         ended = self.ended

@@ -6,12 +6,17 @@ service's `env` can set:
 
 SANDBOX_LOAD_SECONDS   how long the weights "load"; `inf` is for ever
 SANDBOX_TOKEN_SECONDS  pause before each token (default 0.01): long streams with few tokens
+SANDBOX_REQUESTS       how many requests the engine has beside those of its callers (default 0); those above
+                       --max-num-seqs wait. For numbers to look at without callers
 SANDBOX_CRASH          1: end with exit code 1 after loading, as when the memory of the GPU runs out
 SANDBOX_PORT           listen on this port of the loopback interface, whatever --host and --port say (set by the pod)
 SANDBOX_ACTIVITY       file that says what the engine is doing, for `dstack metrics` (set by the pod)
+SANDBOX_HANG           file whose presence lets the engine hang: it computes nothing more, and /health stays 200 (set by
+                       the pod; `python -m sandbox hang POD` creates it)
 
 serve.py       the command: it loads, serves and stops as vLLM does
 flags.py       the flags of `vllm serve` that it takes
+core.py        the engine behind the API: batch, tokens, hang
 vllm_api.py    vLLM's HTTP API
 shapes.py      the JSON of the API's answers and errors
 reply.py       the text that it answers with

@@ -80,6 +80,7 @@ FLAGS = (
     Flag("--tool-call-parser", str),
     Flag("--reasoning-parser", str),
     Flag("--shutdown-timeout", int, 0),
+    Flag("--enable-server-load-tracking"),
     Flag("--enable-lora"),
     Flag("--lora-modules", lora_module, many=True),
     Flag("--max-lora-rank", int, 16),

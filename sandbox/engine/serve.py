@@ -15,6 +15,7 @@ from pathlib import Path
 
 from aiohttp import web
 
+from sandbox.engine.core import EngineCore
 from sandbox.engine.flags import VLLM_VERSION, parse, without_defaults
 from sandbox.engine.telemetry import Telemetry
 from sandbox.engine.vllm_api import Api
@@ -33,9 +34,11 @@ class EngineSettings:
 
     load_seconds: float
     token_seconds: float
+    requests: int
     crash: bool
     port: int | None
     activity: Path | None
+    hang: Path | None
 
     @classmethod
     def read(cls) -> EngineSettings:
@@ -48,13 +51,15 @@ class EngineSettings:
             except ValueError:
                 sys.exit(f"{name}={value}: a number is expected")
 
-        port, activity = os.environ.get("SANDBOX_PORT"), os.environ.get("SANDBOX_ACTIVITY")
+        port, activity, hang = (os.environ.get(f"SANDBOX_{name}") for name in ("PORT", "ACTIVITY", "HANG"))
         return cls(
             load_seconds=number("SANDBOX_LOAD_SECONDS", "2"),
             token_seconds=number("SANDBOX_TOKEN_SECONDS", "0.01"),
+            requests=int(number("SANDBOX_REQUESTS", "0")),
             crash=os.environ.get("SANDBOX_CRASH") == "1",
             port=int(port) if port else None,
             activity=Path(activity) if activity else None,
+            hang=Path(hang) if hang else None,
         )
 
 
@@ -97,10 +102,13 @@ async def _serve(flags: Namespace, settings: EngineSettings) -> int:
         _engine_core.error("[core.py] torch.OutOfMemoryError: CUDA out of memory (the stand-in was asked to crash).")
         _api_server.error("RuntimeError: Engine core initialization failed. See root cause above.")
         return 1
-    api = Api(flags, telemetry, settings.token_seconds)
+    core = EngineCore(telemetry, flags.max_num_seqs, settings.token_seconds)
+    core.start(settings.requests, settings.hang)
+    api = Api(flags, telemetry, core)
     server = web.AppRunner(
         api.application(),
         shutdown_timeout=_LAST_WORDS_SECONDS,
+        handler_cancellation=True,  # vLLM aborts a request whose caller has gone
         access_log=_api_server,
         access_log_format='[api_server.py] %a - "%r" %s',
     )
@@ -114,7 +122,7 @@ async def _serve(flags: Namespace, settings: EngineSettings) -> int:
     _api_server.info("[launcher.py] Application startup complete, listening on port %d.", port)
     await stop.wait()
     _api_server.info("[launcher.py] Shutting down, with %d s for the requests in flight.", grace)
-    await api.drain(grace)
+    await core.drain(grace)
     await server.cleanup()
     return 0
 

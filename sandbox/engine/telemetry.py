@@ -14,6 +14,7 @@ from sandbox.engine.reply import Reply
 from sandbox.pods.metrics import Activity
 
 _LABELS = ("model_name", "engine")
+_TOKENS = (1, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384)
 _SECONDS = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 
 
@@ -31,9 +32,10 @@ class Telemetry:
         running = Gauge("vllm:num_requests_running", "Number of requests in execution.", _LABELS, registry=registry)
         waiting = Gauge("vllm:num_requests_waiting", "Number of requests in the queue.", _LABELS, registry=registry)
         cache = Gauge("vllm:kv_cache_usage_perc", "KV-cache usage, 1 is 100 percent.", _LABELS, registry=registry)
-        running.labels(*self._labels).set_function(lambda: self.running)
-        waiting.labels(*self._labels).set_function(lambda: self.waiting)
-        cache.labels(*self._labels).set_function(lambda: min(1.0, self.running * 0.01))
+        self._frozen: tuple[int, int] | None = None
+        running.labels(*self._labels).set_function(lambda: self._batch[0])
+        waiting.labels(*self._labels).set_function(lambda: self._batch[1])
+        cache.labels(*self._labels).set_function(lambda: min(1.0, self._batch[0] * 0.01))
         self._prompt = Counter("vllm:prompt_tokens", "Prefill tokens processed.", _LABELS, registry=registry)
         self._generation = Counter("vllm:generation_tokens", "Generation tokens.", _LABELS, registry=registry)
         self._success = Counter(
@@ -45,7 +47,30 @@ class Telemetry:
         self._latency = Histogram(
             "vllm:e2e_request_latency_seconds", "In seconds.", _LABELS, registry=registry, buckets=_SECONDS
         )
+        self._iterations = Histogram(
+            "vllm:iteration_tokens_total", "Tokens per engine step.", _LABELS, registry=registry, buckets=_TOKENS
+        ).labels(*self._labels)
+        self._inter_token = Histogram(
+            "vllm:inter_token_latency_seconds", "In seconds.", _LABELS, registry=registry, buckets=_SECONDS
+        ).labels(*self._labels)
+        Counter("vllm:num_preemptions", "Preemptions.", _LABELS, registry=registry).labels(*self._labels)
         self._save()
+
+    @property
+    def _batch(self) -> tuple[int, int]:
+        """Requests that run and wait, as the engine said last."""
+        return self._frozen or (self.running, self.waiting)
+
+    def freeze(self) -> None:
+        """The engine hangs, and says nothing more of its batch."""
+        self._frozen = (self.running, self.waiting)
+
+    def iteration(self, tokens: int, seconds: float | None) -> None:
+        """Count a step of the engine, with the seconds since the request's last token."""
+        self._iterations.observe(tokens)
+        self._generation.labels(*self._labels).inc(1)
+        if seconds is not None:
+            self._inter_token.observe(seconds)
 
     def exposition(self) -> bytes:
         """All metrics in Prometheus' text format."""
@@ -71,7 +96,6 @@ class Telemetry:
     def finished(self, reply: Reply, first_token_seconds: float, seconds: float) -> None:
         """Count a request that was answered in full."""
         self._prompt.labels(*self._labels).inc(reply.prompt_tokens)
-        self._generation.labels(*self._labels).inc(len(reply.pieces))
         self._success.labels(*self._labels, reply.finish_reason).inc()
         self._first_token.labels(*self._labels).observe(first_token_seconds)
         self._latency.labels(*self._labels).observe(seconds)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import time
 import uuid
@@ -17,23 +16,19 @@ from aiohttp.typedefs import Handler
 
 from sandbox.engine import pictures
 from sandbox.engine import reply as replies
+from sandbox.engine.core import EngineCore, ShutDownError
 from sandbox.engine.flags import VLLM_VERSION
 from sandbox.engine.reply import BadRequestError, Reply
 from sandbox.engine.shapes import CHAT, COMPLETION, Shape, choice, error, error_body
 from sandbox.engine.telemetry import Telemetry
 
 AUTO_CONTEXT_TOKENS = 131_072  # of --max-model-len auto, and without the flag
-_POLL_SECONDS = 0.02
-
-
-class ShutDownError(Exception):
-    """The engine has ended before the answer was complete."""
 
 
 class Api:
-    """Serves the model that `flags` names, with `token_seconds` before each token, or each step of a picture."""
+    """Serves the model that `flags` names: it checks requests, and has tokens, or a picture's steps, computed."""
 
-    def __init__(self, flags: Namespace, telemetry: Telemetry, token_seconds: float) -> None:
+    def __init__(self, flags: Namespace, telemetry: Telemetry, core: EngineCore) -> None:
         self._names: list[str] = flags.served_model_name or [flags.model_tag]
         self._loras: list[str] = (flags.lora_modules or []) if flags.enable_lora else []
         self._root: str = flags.model_tag
@@ -42,22 +37,22 @@ class Api:
         self._thinks = flags.reasoning_parser is not None
         self._draws: bool = flags.omni
         self._keys = {f"Bearer {key}" for key in flags.api_key or ()}
-        self._slots = asyncio.Semaphore(flags.max_num_seqs)
         self._telemetry = telemetry
-        self._token_seconds = token_seconds
+        self._core = core
+        self._tracks_load: bool = flags.enable_server_load_tracking
+        self._in_flight = 0
         self._fingerprint = f"stand-in-{uuid.uuid4().hex[:8]}"  # tells replicas apart behind a proxy
-        self._draining = False
-        self._ended = asyncio.Event()
 
     def application(self) -> web.Application:
         """The routes, with vLLM's errors."""
-        application = web.Application(middlewares=[self._errors])
+        application = web.Application(middlewares=[self._errors, self._load_tracking])
         application.add_routes(
             [
                 web.get("/health", self._health),
                 web.route("*", "/ping", self._health),
                 web.get("/version", self._version),
                 web.get("/metrics", self._metrics),
+                web.get("/load", self._load),
                 web.get("/v1/models", self._models),
             ]
         )
@@ -67,14 +62,6 @@ class Api:
             application.add_routes([web.post("/v1/chat/completions", self._chat)])
             application.add_routes([web.post("/v1/completions", self._completion)])
         return application
-
-    async def drain(self, seconds: float) -> None:
-        """Take no new requests, give those in flight `seconds` to finish, then end them."""
-        self._draining = True
-        deadline = time.monotonic() + seconds
-        while (self._telemetry.running or self._telemetry.waiting) and time.monotonic() < deadline:
-            await asyncio.sleep(_POLL_SECONDS)
-        self._ended.set()
 
     @web.middleware
     async def _errors(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -88,6 +75,20 @@ class Api:
             return error(HTTPStatus.INTERNAL_SERVER_ERROR, str(ended))
         except web.HTTPClientError as unknown:
             return web.json_response({"detail": unknown.reason}, status=unknown.status)
+
+    @web.middleware
+    async def _load_tracking(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Count the requests that have no whole answer yet, in the API's process, as --enable-server-load-tracking."""
+        if not self._tracks_load or request.method != "POST":
+            return await handler(request)
+        self._in_flight += 1
+        try:
+            return await handler(request)
+        finally:
+            self._in_flight -= 1
+
+    async def _load(self, request: web.Request) -> web.Response:
+        return web.json_response({"server_load": self._in_flight})
 
     async def _health(self, request: web.Request) -> web.Response:
         return web.Response()
@@ -129,7 +130,7 @@ class Api:
         order = pictures.read_request(body)
         if refused := self._refusal(body):
             return refused
-        async with aclosing(self._generate(Reply(("step",) * order.steps, "stop", 0))) as steps:
+        async with aclosing(self._core.generate(Reply(("step",) * order.steps, "stop", 0))) as steps:
             _ = [step async for step in steps]
         data = [{"b64_json": picture, "url": None, "revised_prompt": None} for picture in order.draw()]
         return web.json_response({"created": int(time.time()), "data": data})
@@ -155,7 +156,7 @@ class Api:
             "model": body.get("model") or self._names[0],
             "system_fingerprint": self._fingerprint,
         }
-        async with aclosing(self._generate(reply)) as pieces:
+        async with aclosing(self._core.generate(reply)) as pieces:
             if body.get("stream"):
                 include_usage = bool((body.get("stream_options") or {}).get("include_usage"))
                 return await self._stream(request, base, pieces, reply, shape, include_usage)
@@ -168,7 +169,7 @@ class Api:
         model = body.get("model") or self._names[0]
         if model not in (*self._names, *self._loras):
             return error(HTTPStatus.NOT_FOUND, f"The model `{model}` does not exist.", "model")
-        if self._draining:
+        if self._core.draining:
             raise ShutDownError("EngineCore is shutting down and takes no new requests")
         return None
 
@@ -195,32 +196,6 @@ class Api:
             await _send(stream, error_body(HTTPStatus.INTERNAL_SERVER_ERROR, str(ended), None))
         await stream.write(b"data: [DONE]\n\n")
         return stream
-
-    async def _generate(self, reply: Reply) -> AsyncGenerator[int, None]:
-        """The numbers of the reply's pieces in their time. Raises ShutDownError when the engine ends first."""
-        asked = time.monotonic()
-        self._telemetry.waiting += 1
-        try:
-            await self._slots.acquire()
-        finally:
-            self._telemetry.waiting -= 1
-        try:
-            with self._telemetry.request():
-                first = asked
-                for number in range(len(reply.pieces)):
-                    await self._pause()
-                    first = first if number else time.monotonic()
-                    yield number
-                self._telemetry.finished(reply, first - asked, time.monotonic() - asked)
-        finally:
-            self._slots.release()
-
-    async def _pause(self) -> None:
-        try:
-            await asyncio.wait_for(self._ended.wait(), self._token_seconds)
-        except TimeoutError:
-            return
-        raise ShutDownError("EngineCore was shut down while the request was running")
 
 
 async def _send(stream: web.StreamResponse, event: dict[str, Any]) -> None:

@@ -19,6 +19,7 @@ class Container:
         self._spec = spec
         self._application_port = application_port
         self.activity = spec.folder / "activity.json"  # see metrics.py
+        self.hang = spec.hang_file
         self.home = spec.folder / "home"
         for folder in (self.home, spec.folder / "tmp"):
             folder.mkdir(exist_ok=True)
@@ -67,6 +68,7 @@ class Container:
             "DSTACK_GPUS_PER_NODE": str(self._spec.gpu_count),
             "DSTACK_GPUS_NUM": str(self._spec.gpu_count * nodes),
             "SANDBOX_ACTIVITY": str(self.activity),
+            "SANDBOX_HANG": str(self.hang),
             "SANDBOX_LOAD_SECONDS": str(self._spec.load_seconds),
         }
         environ |= job_spec.get("env") or {}

@@ -24,6 +24,11 @@ class PodSpec:
     engine: dict[str, str] = field(default_factory=dict)  # variables that choose one, see sandbox/vllm; empty: stand-in
     host: str = "127.0.0.1"  # address the SSH listener is bound to, outside the pod's namespace
 
+    @property
+    def hang_file(self) -> Path:
+        """The file whose presence lets the pod's engine hang."""
+        return self.folder / "hang"
+
     def save(self) -> None:
         """Write the spec into the pod's folder, where the process inside the pod finds it."""
         (self.folder / "spec.json").write_text(json.dumps(asdict(self) | {"folder": str(self.folder)}))

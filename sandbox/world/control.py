@@ -22,6 +22,7 @@ class Control:
             [
                 web.get("/pods", self._pods),
                 web.post("/pods/{id}/kill", self._kill),
+                web.post("/pods/{id}/hang", self._hang),
                 web.get("/faults", self._list_faults),
                 web.post("/faults", self._add_fault),
                 web.delete("/faults", self._clear_faults),
@@ -53,6 +54,16 @@ class Control:
         if rental is None:
             return web.json_response({"error": f"no pod {request.match_info['id']}"}, status=404)
         await rental.kill()
+        return web.json_response(None)
+
+    async def _hang(self, request: web.Request) -> web.Response:
+        rental = self._rentals.find(request.match_info["id"])
+        if rental is None:
+            return web.json_response({"error": f"no pod {request.match_info['id']}"}, status=404)
+        try:
+            rental.hang()
+        except ValueError as e:
+            return web.json_response({"error": str(e)}, status=400)
         return web.json_response(None)
 
     async def _list_faults(self, _: web.Request) -> web.Response:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from sandbox.errors import SandboxError
 from sandbox.vllm import install
 from sandbox.vllm.install import Installation
+from tests.rendered import Bake
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -17,6 +22,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.vllm)
+
+
+@pytest.fixture(scope="session")
+def service(baked: Bake) -> dict[str, Any]:
+    """The service as `inv deploy --env sandbox` sends it."""
+    variables = {"DSTACK_SERVER_URL": "http://127.0.0.1:1", "DSTACK_TOKEN": "none"}
+    command = [sys.executable, "-m", "invoke", "render", "--env", "sandbox", "--json"]
+    done = subprocess.run(command, cwd=baked(), env=variables, check=True, capture_output=True, text=True)
+    document: dict[str, Any] = json.loads(done.stdout)["service"]
+    return document
 
 
 @pytest.fixture(scope="session")

@@ -4,38 +4,20 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
-import httpx
 import pytest
 from dstack._internal.core.models.runs import JobStatus
-from dstack._internal.server.services.runner.client import RunnerClient
 
 from sandbox.engine.telemetry import Telemetry
 from sandbox.pods.metrics import Activity
 from sandbox.vllm.install import Installation
-from tests.rendered import Bake
-from tests.sandbox.server_view import (
-    Cloud,
-    application,
-    finished,
-    output,
-    pull_until,
-    runner,
-    serving,
-    states,
-    submit,
-)
+from tests.sandbox.server_view import finished, output, pull_until, states
+from tests.vllm.serving import HELLO, MODEL, Engine, started
 
-START_SECONDS = 600  # 70 on two cores that have little else to do
 STREAM_SECONDS = 3.0  # longer than vLLM takes to end without grace, shorter than the service's SHUTDOWN_TIMEOUT
-MODEL = "mistralai/Mistral-Nemo-Instruct-2407"
-HELLO = {"model": MODEL, "messages": [{"role": "user", "content": "Hello there"}], "max_tokens": 16, "ignore_eos": True}
 WEATHER = {
     "type": "object",
     "properties": {"sunny": {"type": "boolean"}, "wind": {"enum": ["north", "south"]}},
@@ -44,49 +26,10 @@ WEATHER = {
 }
 
 
-@dataclass(frozen=True)
-class Engine:
-    """A service that runs, as dstack sees it and as its callers do."""
-
-    service: dict[str, Any]
-    runner: RunnerClient
-    http: httpx.Client
-
-    def chat(self, **body: Any) -> dict[str, Any]:
-        """The first choice of the answer."""
-        response = self.http.post("/v1/chat/completions", json=HELLO | body)
-        assert response.status_code == 200, response.text
-        choice: dict[str, Any] = response.json()["choices"][0]
-        return choice
-
-
-@pytest.fixture(scope="module")
-def service(baked: Bake) -> dict[str, Any]:
-    """The service as `inv deploy --env sandbox` sends it."""
-    variables = {"DSTACK_SERVER_URL": "http://127.0.0.1:1", "DSTACK_TOKEN": "none"}
-    command = [sys.executable, "-m", "invoke", "render", "--env", "sandbox", "--json"]
-    done = subprocess.run(command, cwd=baked(), env=variables, check=True, capture_output=True, text=True)
-    document: dict[str, Any] = json.loads(done.stdout)["service"]
-    return document
-
-
 @pytest.fixture(scope="module")
 def engine(vllm: Installation, service: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    cloud = Cloud(tmp_path_factory.mktemp("cloud"))
-    try:
-        pod = cloud.start(engine=vllm.variables())
-        with runner(pod, cloud.private_key) as client, application(pod, cloud.private_key) as http:
-            env = {name: str(value) for name, value in service["env"].items()}
-            submit(client, "\n".join(service["commands"]), env)
-            client.run_job()
-            started = time.monotonic()
-            said = pull_until(client, lambda answer: serving(answer) or finished(answer), START_SECONDS)
-            assert serving(said), output(said)
-            print(f"vLLM took {time.monotonic() - started:.0f} s to start")
-            http.timeout = httpx.Timeout(120)
-            yield Engine(service, client, http)
-    finally:
-        cloud.close()
+    with started(vllm, service, tmp_path_factory.mktemp("cloud")) as engine:
+        yield engine
 
 
 def test_it_is_vllm_of_the_pinned_version_with_the_services_own_command_line(
