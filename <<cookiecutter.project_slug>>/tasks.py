@@ -19,13 +19,18 @@ namespace.add_collection(
     Collection("gateway", deploy=gateway.gateway_deploy, status=gateway.gateway_status, destroy=gateway.gateway_destroy)
 )
 namespace.add_collection(Collection("dns", update=gateway.dns_update, show=gateway.dns_show, delete=gateway.dns_delete))
+namespace.add_collection(
+    Collection("alarms", apply=gateway.alarms_apply, show=gateway.alarms_show, delete=gateway.alarms_delete)
+)
 namespace.add_collection(Collection("setup", aws=setup.setup_aws, github=setup.setup_github, remove=setup.setup_remove))
 ORDER_OF_WORK = {  # for `inv` and `inv --list`
     "First deploy": ("server", "secrets.set", "secrets.list", "doctor", "size", "offers", "plan", "deploy", "env"),
     "Every day": ("status", "history", "rollback", "logs", "smoke", "bench", "render", "service.deploy", "dstack"),
     "An account": ("setup.aws", "setup.github"),
-    "Gateway and DNS records": ("gateway.deploy", "gateway.status", "dns.update", "dns.show"),
-    "Ending": ("dns.delete", "gateway.destroy", "destroy", "setup.remove"),
+    "Gateway, DNS records and alarms": (
+        *("gateway.deploy", "gateway.status", "dns.update", "dns.show", "alarms.apply", "alarms.show"),
+    ),
+    "Ending": ("alarms.delete", "dns.delete", "gateway.destroy", "destroy", "setup.remove"),
 }
 refuse_misplaced_environment()
 show_if_asked(namespace, ORDER_OF_WORK)

@@ -6,6 +6,6 @@
 | preparing.py | what a deploy needs, what it would change, what fits and what it costs |
 | deploying.py | deploy, roll back and destroy |
 | operating.py | what runs, what was deployed, what it writes, how fast it answers |
-| gateway.py | the gateway and its DNS records |
+| gateway.py | the gateway, its DNS records and its alarms |
 | setup.py | what the service needs in an AWS account and on GitHub |
 """

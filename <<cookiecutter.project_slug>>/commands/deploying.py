@@ -26,7 +26,7 @@ def deploy_all(
 ) -> None:
     """Deploy, and wait until the service answers.
 
-    Brings fleet, gateway, DNS records and service to what the files say. Shows the plan and asks first.
+    Brings fleet, gateway, DNS records, alarms and service to what the files say. Shows the plan and asks first.
     """
     allowed = {"allow_restart": allow_restart, "allow_recreation": allow_recreation, "allow_removal": allow_removal}
     signed = operate.history.recorded(environment, console.terminal.progress.print, allow_dirty=allow_dirty)
@@ -69,13 +69,13 @@ def service_deploy(
     allow_dirty: bool = False,
     json: bool = False,
 ) -> None:
-    """Deploy fleet and service, but not gateway and records."""
+    """Deploy fleet and service, but not gateway, records and alarms."""
     environment = operate.history.recorded(environment, console.terminal.progress.print, allow_dirty=allow_dirty)
     _deploy(environment, yes=yes, dry_run=dry_run, json=json, gateway=False, allow_restart=allow_restart)
 
 
 def _deploy(environment: Environment, *, yes: bool, dry_run: bool, json: bool, gateway: bool, **allowed: bool) -> None:
-    """Plan, show, agree, apply what was shown, and ask the endpoint. `gateway`: gateway and records too."""
+    """Plan, show, agree, apply what was shown, and ask the endpoint. `gateway`: gateway, records and alarms too."""
     api = deploy.api.Api(environment)
     with console.terminal.watching(f"planning {environment.run_name}") as notify:
         planned = deploy.planning.make(api, environment, notify, gateway=gateway)
@@ -107,7 +107,7 @@ def _deploy(environment: Environment, *, yes: bool, dry_run: bool, json: bool, g
 def destroy(environment: Environment, yes: bool = False, dry_run: bool = False, allow_outage: bool = False) -> None:
     """Stop the service and delete everything that belongs to it.
 
-    Releases the machines, deletes fleet, records and gateway, also those of earlier names of the service. Asks first.
+    Releases the machines, deletes fleet, records, alarms and gateway, also those of earlier names. Asks first.
     """
     with console.terminal.watching(f"looking for {environment.run_name}") as notify:
         api = deploy.api.Api(environment).patient(notify)

@@ -23,7 +23,7 @@ class ExitCode(IntEnum):
     CRASHED = 28  # the container of a new replica exited twice
     NOT_READY = 29  # new replicas run, but did not pass their probes within timeouts.ready
     SMOKE_FAILED = 30  # the endpoint did not answer as a model should
-    PLAN_OUTDATED = 31  # somebody else changed service, fleet, gateway or records after the plan was made
+    PLAN_OUTDATED = 31  # somebody else changed service, fleet, gateway, records or alarms after the plan was made
     SERVER_REFUSED = 32  # the dstack server refused for a reason of its own, which the message quotes
     NOT_DEPLOYED = 33  # there is no such run
     DECLINED = 34  # nobody said yes
@@ -36,7 +36,7 @@ class ExitCode(IntEnum):
     STILL_THERE = 41  # what was stopped or deleted still exists after timeouts.stop, and may still be billed
     REMOVAL_REFUSED = 42  # deploying would remove something in a protected environment; nothing was changed
     ACCOUNT_INCOMPLETE = 43  # something that the service needs is missing in AWS or on GitHub
-    ACCOUNT_REFUSED = 44  # AWS or GitHub refused, or did not answer, while `inv setup` worked; run it again
+    ACCOUNT_REFUSED = 44  # AWS or GitHub refused, or did not answer, for `inv setup` or about alarms; run it again
     UNCOMMITTED_CHANGES = 45  # a protected environment deploys only what is committed; nothing was changed
     ROLLBACK_REFUSED = 50  # the files of that deployment are not to be had, or belong elsewhere; nothing was changed
     INTERRUPTED = 130  # Ctrl-C; nothing was rolled back, running it again continues

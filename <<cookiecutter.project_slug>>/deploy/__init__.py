@@ -11,15 +11,18 @@
 | offers.py | asks dstack for the machines that the service may rent |
 | changes.py | classifies what happens to running replicas |
 | plans.py | the plan: what is shown, and exactly what is sent |
-| planning.py | asks dstack and Route 53 for the plan |
+| planning.py | asks dstack and AWS for the plan |
 | guards.py | refuses what a plan must not do |
 | outdated.py | refuses a plan when somebody else changed something after it was shown |
 | rollout.py | applies the plan of fleet and service, and follows the service until it is ready |
 | readiness.py | says how far a rollout is |
 | reaching.py | asks a gateway replica by its address for the service |
-| gateways.py | applies the plan of gateway and records; deletes the gateway |
+| gateways.py | applies the plan of gateway, records and alarms; deletes the gateway |
 | records.py | decides who owns records, and which changes they need |
 | route53.py | reads and writes the records in Route 53 |
+| alarms.py | decides which alarms the gateway's instances need |
+| cloudwatch.py | reads and writes the alarms in CloudWatch |
+| ownership.py | tags that say for which service something in AWS was made |
 | existing.py | finds and removes existing resources, also those that the files do not name |
 | billing.py | shows what runs and what it costs when a command ends early |
 | views.py | shows plans, secrets, documents, gateways and records |
@@ -32,6 +35,7 @@ from console.lazy import modules_of
 if TYPE_CHECKING:
     from deploy import api as api
     from deploy import billing as billing
+    from deploy import cloudwatch as cloudwatch
     from deploy import deployments as deployments
     from deploy import documents as documents
     from deploy import environments as environments

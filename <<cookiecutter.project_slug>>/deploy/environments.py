@@ -18,7 +18,7 @@ from deploy.documents.checks import first_problem
 from deploy.documents.files import Document, invalid, read
 from deploy.documents.monitor import with_monitor
 from deploy.documents.references import referred as referred
-from deploy.settings import Dns, Timeouts, read_settings
+from deploy.settings import Alarms, Dns, Timeouts, read_settings
 
 ROOT = Path(__file__).parent.parent
 DSTACK_NAME = re.compile(r"[a-z][a-z0-9-]{1,40}")  # dstack's rule for names of runs, fleets and gateways
@@ -40,6 +40,7 @@ class Environment:
     gateway: Document | None = None
     max_price_per_hour: float | None = None
     dns: Dns | None = None
+    alarms: Alarms | None = None
     service_id: str = ""  # this repository's name for its service, whatever the service is called in dstack
     deployment: Deployment | None = None  # what a deploy writes down about itself; None: this command is no deploy
 
@@ -97,7 +98,7 @@ def load(
     fleet = merge(fleet | {"name": run_name}, settings.fleet)
     _limit_price(fleet, settings.max_price_per_hour)
     _refuse_other_names(path, run_name, service, fleet, gateway)
-    if problem := first_problem(service, fleet, gateway, settings.dns):
+    if problem := first_problem(service, fleet, gateway, settings.dns, settings.alarms):
         raise invalid(path, f"merged over dstack/*.dstack.yml: {problem.place_and_text}", problem.remedy)
     return Environment(
         name=name,
@@ -112,6 +113,7 @@ def load(
         gateway=gateway,
         max_price_per_hour=settings.max_price_per_hour,
         dns=settings.dns,
+        alarms=settings.alarms,
         service_id=_service_id(root),
     )
 

@@ -23,22 +23,25 @@ from deploy.dstack.gateway import Gateway
 from deploy.environments import Environment
 
 if TYPE_CHECKING:
+    from deploy.cloudwatch import AlarmStore
     from deploy.route53 import Zone
 
-ORDER = ("run", "fleet", "records", "gateway")  # GPUs first; records before the address that they point at is freed
+# GPUs first; records before the address that they point at is freed, and alarms before the instances are gone
+ORDER = ("run", "fleet", "records", "alarms", "gateway")
 
 
 @dataclass(frozen=True)
 class Resource:
-    """Something that exists in dstack or Route 53. `kind`: one of ORDER; `name`: the host for records."""
+    """Something that exists in dstack or AWS. `kind`: one of ORDER; `name`: the host for records."""
 
     kind: str
     name: str
     detail: str
     zone: Zone | None = field(default=None, compare=False)  # of the records; None: Route 53 gave no answer
+    store: AlarmStore | None = field(default=None, compare=False)  # of the alarms; None: CloudWatch gave no answer
 
     def __str__(self) -> str:
-        return f"{'records of' if self.kind == 'records' else self.kind} {self.name} ({self.detail})"
+        return f"{self.kind}{' of' if self.kind in ('records', 'alarms') else ''} {self.name} ({self.detail})"
 
     def as_json(self) -> Document:
         return {"kind": self.kind, "name": self.name, "detail": self.detail}
@@ -47,7 +50,8 @@ class Resource:
 def existing_resources(api: Api, environment: Environment, notify: Notify = lambda line: None) -> list[Resource]:
     """Return the resources of the service, under its name and earlier ones, in the order in which they are removed."""
     run, gateway = api.run(environment.run_name), api.gateway(environment.run_name)
-    found = [*_of_name(api, environment.run_name, run, gateway)]
+    name = environment.run_name
+    found = [*_of_name(api, name, run, gateway), *_alarms(environment, name, gateway, notify)]
     return _in_order(found + _records(environment, run, gateway, notify) + earlier(api, environment, notify))
 
 
@@ -65,6 +69,7 @@ def forgotten(
     if gateway and environment.gateway is None:
         why = f"{environment.file} has no gateway"
         found.append(Resource("gateway", environment.run_name, f"{gateway.summary}; {why}"))
+    found += _alarms(environment, environment.run_name, gateway, notify, stale=True)
     return tuple(_in_order(found + _stale(environment, run, gateway, notify) + earlier(api, environment, notify)))
 
 
@@ -79,7 +84,7 @@ def earlier(api: Api, environment: Environment, notify: Notify) -> list[Resource
     found: list[Resource] = []
     for name in sorted(names - {environment.run_name}):
         run, gateway = api.run(name), api.gateway(name)
-        found += _of_name(api, name, run, gateway)
+        found += [*_of_name(api, name, run, gateway), *_alarms(environment, name, gateway, notify)]
         found += [records for domain in _domains(run, gateway) for records in _held(environment, name, *domain, notify)]
     return found
 
@@ -140,6 +145,31 @@ def _held(environment: Environment, name: str, domain: str, region: str, notify:
     return [Resource("records", zone.host, f"in a zone {domain} that no file names", zone) for zone in zones]
 
 
+def _alarms(
+    environment: Environment, name: str, gateway: Gateway | None, notify: Notify, *, stale: bool = False
+) -> Iterator[Resource]:
+    """Yield the alarms of the service called `name`, by the regions of the file's gateway and of the existing one.
+
+    `stale`: only those that the file does not ask for.
+    """
+    file = environment.gateway or {}
+    asked = file.get("region") if environment.alarms and name == environment.run_name else None
+    documents = [file, gateway.configuration if gateway else {}]
+    regions = {str(one["region"]) for one in documents if one.get("backend") == "aws"}
+    for region in sorted(regions - {asked} if stale else regions):
+        from deploy import cloudwatch
+
+        try:
+            store = cloudwatch.store_of(environment, region, name)
+            if found := store.read():
+                yield Resource("alarms", name, f"{len(found)} in {region}", store=store)
+        except Failure as failure:  # who has no alarms may have no access to CloudWatch at all
+            if region == asked:
+                yield Resource("alarms", name, f"not known whether they exist: {failure.problem}")
+            else:
+                notify(f"alarms of {name} in {region} were not looked for: {failure}")
+
+
 def remove(api: Api, environment: Environment, resources: Iterable[Resource], notify: Notify) -> None:
     """Remove the resources in their order. Raise the first Failure at the end, with a note for each other one."""
     failures: list[tuple[Failure, str]] = []
@@ -164,6 +194,10 @@ def _remove(api: Api, environment: Environment, resource: Resource, notify: Noti
         from deploy import route53
 
         route53.delete(resource.zone or route53.zone_of(environment), notify)
+    elif resource.kind == "alarms":
+        from deploy import cloudwatch
+
+        cloudwatch.delete(resource.store or cloudwatch.store_of(environment), notify)
     else:
         api.delete(resource.kind, resource.name, notify)
 

@@ -46,18 +46,25 @@ def deploy(api: Api, environment: Environment, notify: Notify, *, allow_recreati
 
 
 def apply(api: Api, plan: Plan, notify: Notify) -> None:
-    """Apply exactly the plans of gateway and records that are in `plan`."""
+    """Apply exactly the plans of gateway, records and alarms that are in `plan`."""
     if plan.gateway_plan:
         gateway = _apply(api, plan.environment, plan.gateway_plan, notify)
         if plan.records_plan:
             from deploy import route53  # boto3 takes longer to import than the rest takes to run
 
             route53.apply(plan.records_plan, gateway.targets, notify)
+        if plan.alarms_plan:
+            from deploy import cloudwatch
+
+            cloudwatch.apply(plan.alarms_plan, gateway, notify)
 
 
 def destroy(api: Api, environment: Environment, notify: Notify) -> None:
-    """Delete the records, then the gateway. In the other order, callers could reach the next owner of its address."""
-    remove(api, environment, resources_of(api, environment, notify, "records", "gateway"), notify)
+    """Delete the records and the alarms, then the gateway.
+
+    In another order, callers could reach the next owner of its address, and an alarm would say that it is gone.
+    """
+    remove(api, environment, resources_of(api, environment, notify, "records", "alarms", "gateway"), notify)
 
 
 def _apply(api: Api, environment: Environment, planned: ResourcePlan, notify: Notify) -> Gateway:

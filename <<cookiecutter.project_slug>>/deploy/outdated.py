@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from console.errors import ExitCode, Failure
+from deploy.alarms import Alarm
 from deploy.api import Api
 from deploy.changes import Change, Part
 from deploy.dstack.answers import Fleet, Run
@@ -32,6 +33,7 @@ class Seen:
     fleet: Fleet | None = None
     gateway: Gateway | None = None
     records: frozenset[RecordSet] | None = None
+    alarms: frozenset[Alarm] | None = None
 
     def changed(self, now: Seen) -> list[str]:
         """Return the kinds that somebody changed, created or removed between this and `now`."""
@@ -40,6 +42,7 @@ class Seen:
             "fleet": _fleet_spec(self.fleet) != _fleet_spec(now.fleet),
             "gateway": _gateway_configuration(self.gateway) != _gateway_configuration(now.gateway),
             "records": self.records != now.records,
+            "alarms": self.alarms != now.alarms,
         }
         return [kind for kind, changed in changes.items() if changed]
 
@@ -56,10 +59,11 @@ def look(api: Api, environment: Environment, *, gateway: bool) -> Seen:
 def refuse_changed(api: Api, plan: Plan) -> None:
     """Fail when anything has changed since `plan` was made. Nothing has been applied yet."""
     records = plan.records_plan.zone.read() if plan.records_plan else None
+    alarms = plan.alarms_plan.store.read() if plan.alarms_plan else None
     found = look(api, plan.environment, gateway="gateway" in plan.parts)
     gateway = plan.seen.gateway if "gateway" in plan.parts else None
-    before = Seen(plan.seen.run, plan.seen.fleet, gateway, plan.seen.records)
-    now = Seen(found.run, found.fleet, found.gateway, records)
+    before = Seen(plan.seen.run, plan.seen.fleet, gateway, plan.seen.records, plan.seen.alarms)
+    now = Seen(found.run, found.fleet, found.gateway, records, alarms)
     if changed := before.changed(now):
         what = " and ".join(f"the {kind}" for kind in changed)
         name = plan.environment.run_name

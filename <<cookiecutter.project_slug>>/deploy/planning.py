@@ -1,8 +1,9 @@
-"""Asks dstack and Route 53 what a deploy would change. The answer is a Plan (plans.py), which guards.py may refuse."""
+"""Asks dstack and AWS what a deploy would change. The answer is a Plan (plans.py), which guards.py may refuse."""
 
 from dataclasses import replace
 
 from console.errors import ExitCode, Failure
+from deploy.alarms import AlarmPlan
 from deploy.api import Api
 from deploy.changes import (
     GATEWAY_IN_PLACE,
@@ -29,7 +30,7 @@ RELEASE_SECONDS = 120.0  # how long a machine that is being released is waited f
 
 
 def make(api: Api, environment: Environment, notify: Notify, *, gateway: bool = True) -> Plan:
-    """Plan a deploy of `environment`, with `gateway` also of gateway and records. Changes nothing.
+    """Plan a deploy of `environment`, with `gateway` also of gateway, records and alarms. Changes nothing.
 
     Refuses files that dstack would refuse, now or when it makes a replica. A machine that is being released takes a
     place of the fleet until it is gone, and a full fleet has no offers. So this waits for it.
@@ -50,19 +51,22 @@ def make(api: Api, environment: Environment, notify: Notify, *, gateway: bool = 
 
 
 def _ask(api: Api, environment: Environment, *, gateway: bool) -> Plan:
-    """Ask dstack, and Route 53, once for each part."""
+    """Ask dstack, and AWS, once for each part."""
     seen = look(api, environment, gateway=gateway)
     known = {environment.run_name: seen.gateway} if gateway else {}
     fleet_plan = api.plan("fleet", environment.fleet)
     run_plan = api.plan_run(environment.service, seen.run, known=known)
     gateway_plan = plan_gateway(api, environment, seen.gateway, seen.run) if gateway and environment.gateway else None
     records_plan = _plan_records(environment, seen.gateway, gateway_plan) if gateway and environment.dns else None
+    alarms_plan = _plan_alarms(environment, seen.gateway, gateway_plan) if gateway and environment.alarms else None
     serving = bool(seen.run and seen.run.active)
     parts = {"fleet": classify_fleet(fleet_plan, serving=serving)}
     if gateway_plan:
         parts["gateway"] = classify_gateway(gateway_plan)
     if records_plan:
         parts["records"] = records_plan.part
+    if alarms_plan:
+        parts["alarms"] = alarms_plan.part
     parts["service"] = _service_part(environment, parts, classify_service(run_plan), seen.run)
     plan = Plan(
         environment=environment,
@@ -73,7 +77,12 @@ def _ask(api: Api, environment: Environment, *, gateway: bool) -> Plan:
         run_plan=run_plan,
         gateway_plan=gateway_plan,
         records_plan=records_plan,
-        seen=replace(seen, records=records_plan.read if records_plan else None),
+        alarms_plan=alarms_plan,
+        seen=replace(
+            seen,
+            records=records_plan.read if records_plan else None,
+            alarms=alarms_plan.read if alarms_plan else None,
+        ),
     )
     return _with_offers(api, plan)
 
@@ -106,8 +115,21 @@ def _plan_records(environment: Environment, found: Gateway | None, gateway_plan:
     """Return the plan of the records, without addresses while the gateway is being changed or is not ready."""
     from deploy import route53  # boto3 takes longer to import than the rest takes to run
 
+    settled = _settled(found, gateway_plan)
+    return route53.plan(environment, settled.targets if settled else ())
+
+
+def _plan_alarms(environment: Environment, found: Gateway | None, gateway_plan: ResourcePlan | None) -> AlarmPlan:
+    """Return the plan of the alarms, without instances while the gateway is being changed or is not ready."""
+    from deploy import cloudwatch
+
+    return cloudwatch.plan(environment, _settled(found, gateway_plan))
+
+
+def _settled(found: Gateway | None, gateway_plan: ResourcePlan | None) -> Gateway | None:
+    """Return the gateway if it is ready, and this deploy does not change it."""
     unchanged = gateway_plan is not None and classify_gateway(gateway_plan).change == Change.UNCHANGED
-    return route53.plan(environment, found.targets if found and found.ready and unchanged else ())
+    return found if found and found.ready and unchanged else None
 
 
 def plan_gateway(api: Api, environment: Environment, found: Gateway | None, run: Run | None) -> ResourcePlan:

@@ -54,7 +54,7 @@ class Zone:
         """
         found = set()
         for name, types in ((f"{self.host}.", {"A", "CNAME"}), (f"{OWNER_PREFIX}.{self.host}.", {"TXT"})):
-            with _explained(f"reading {name}"):
+            with explained(f"reading {name}"):
                 page = self.client.list_resource_record_sets(HostedZoneId=self.id, StartRecordName=name, MaxItems="20")
             sets = page["ResourceRecordSets"]
             found |= {RecordSet.of_aws(one) for one in sets if one["Name"] == name and one["Type"] in types}
@@ -66,7 +66,7 @@ class Zone:
         Fails with PLAN_OUTDATED and writes nothing when somebody changed the records since they were read.
         """
         batch = {"Changes": [change.to_aws() for change in changes]}
-        with _explained(f"changing {self.host}"):
+        with explained(f"changing {self.host}"):
             try:
                 answer = self.client.change_resource_record_sets(HostedZoneId=self.id, ChangeBatch=batch)
             except ClientError as error:
@@ -91,7 +91,7 @@ def zone_of(environment: Environment) -> Zone:
     domain, region = environment.gateway["domain"], environment.gateway["region"]
     vpc = environment.dns.vpc_id if environment.dns else None
     where = f" of {vpc} in {region}" if vpc else ""
-    with _explained(f"looking for the zone {domain}{where}"):
+    with explained(f"looking for the zone {domain}{where}"):
         client = client_of("route53", region)
         named, of_vpc = listed_zones(client, domain, region, vpc)
     chosen = chosen_zone(named, of_vpc, f"{domain}.", vpc)
@@ -103,7 +103,7 @@ def holding(domain: str, region: str, run_name: str, project: str) -> list[Zone]
 
     Leaves out zones that these credentials may not read: they did not write the records there.
     """
-    with _explained(f"looking for zones {domain}"):
+    with explained(f"looking for zones {domain}"):
         client = client_of("route53", region)
         ids = [zone["Id"].rsplit("/", 1)[-1] for zone in _named(client, domain)]
     zones = [Zone(client, found, f"{run_name}.{domain}", f"{project}/{run_name}") for found in ids]
@@ -181,8 +181,8 @@ def _named(client: Any, domain: str) -> list[Document]:
 
 
 @contextmanager
-def _explained(doing: str) -> Iterator[None]:
-    """Turn what boto3 raises inside the block into a Failure that names the step `doing`."""
+def explained(doing: str, code: ExitCode = ExitCode.DNS_REFUSED, policy: str = "dns") -> Iterator[None]:
+    """Turn what boto3 raises inside the block into a Failure that names the step `doing` and policies/<policy>.json."""
     try:
         yield
     except (ClientError, BotoCoreError) as error:
@@ -190,5 +190,5 @@ def _explained(doing: str) -> Iterator[None]:
         status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode")
         remedy = "fix it or wait, then run it again"
         if status == 403 or not (status or isinstance(error, PASSING)):
-            remedy = "set valid AWS credentials that have policies/dns.json: AWS_PROFILE, a role or a key"
-        raise Failure(ExitCode.DNS_REFUSED, f"AWS refused {doing}: {error}", remedy) from None
+            remedy = f"set valid AWS credentials that have policies/{policy}.json: AWS_PROFILE, a role or a key"
+        raise Failure(code, f"AWS refused {doing}: {error}", remedy) from None

@@ -1,4 +1,4 @@
-"""What a person sees of plans, documents, gateways, records and resources; JSON for machines instead of tables."""
+"""What a person sees of plans, documents, gateways, records, alarms and resources; for machines, JSON."""
 
 from collections.abc import Iterable
 from json import dumps
@@ -100,6 +100,17 @@ def records(host: str, found: list[Document], *, json: bool = False) -> None:
         console.print(f"{record['name']} {record['ttl']} {record['type']} {' '.join(record['values'])}")
     if not found:
         console.print(f"{host}: no records")
+
+
+def alarms(run_name: str, found: list[Document], *, json: bool = False) -> None:
+    if json:
+        return views.data(found)
+    for alarm in found:
+        colour = {"OK": "green", "ALARM": "bold red"}.get(alarm["state"], "dim")
+        state = f"[{colour}]{alarm['state']}[/] since {alarm['since']}"
+        console.print(f"{alarm['name']}: {state} ({escape(alarm['alarm'])})")
+    if not found:
+        console.print(f"{run_name}: no alarms")
 
 
 def existing(run_name: str, found: list[Resource]) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from conftest import job, run, run_json
 
 from console.errors import ExitCode, Failure
-from deploy import existing, route53
+from deploy import cloudwatch, existing, route53
 from deploy.dstack.answers import Fleet, Run
 from deploy.dstack.gateway import Gateway
 from deploy.environments import Environment
@@ -80,9 +81,11 @@ class Zones:
 
 
 @pytest.fixture
-def service(environment: Environment) -> Environment:
-    """An environment `prod` of the repository `nemo`, whose file has neither gateway nor records."""
-    return replace(environment, run_name="nemo", project="main", service_id="nemo", gateway=None, dns=None)
+def service(environment: Environment, monkeypatch: pytest.MonkeyPatch) -> Environment:
+    """An environment `prod` of the repository `nemo`, whose file has neither gateway nor records nor alarms."""
+    monkeypatch.setattr(cloudwatch, "store_of", lambda *_: SimpleNamespace(read=frozenset))
+    bare = replace(environment, gateway=None, dns=None, alarms=None)
+    return replace(bare, run_name="nemo", project="main", service_id="nemo")
 
 
 @pytest.fixture
