@@ -24,10 +24,12 @@ _OPERATORS: dict[str, Callable[[Sequence[str], Sequence[str]], bool]] = {  # fro
     "StringEquals": lambda wanted, given: bool(given) and set(given) <= set(wanted),
     "StringLike": lambda wanted, given: bool(given) and all(any(fnmatchcase(g, w) for w in wanted) for g in given),
     "ForAllValues:StringEquals": lambda wanted, given: set(given) <= set(wanted),
+    "ForAllValues:StringLike": lambda wanted, given: all(any(fnmatchcase(g, w) for w in wanted) for g in given),
     "Null": lambda wanted, given: list(wanted) == ["false" if given else "true"],
 }
 _CHANGE = "ChangeResourceRecordSets"
 _LAUNCHED_WITH = ("image", "network-interface", "security-group", "subnet", "volume")  # what RunInstances needs as well
+_EVENTS_ROLE = "arn:aws:iam::ACCOUNT:role/aws-service-role/events.amazonaws.com/AWSServiceRoleForCloudWatchEvents"
 _BESIDES = {  # actions of EC2 that a call takes as well
     "route53:ListHostedZonesByVPC": ("Vpcs",),
     "elasticloadbalancing:CreateLoadBalancer": (
@@ -76,6 +78,8 @@ def demands(service: str, action: str, parameters: Mapping[str, Any], tags: Tags
             if parameters.get("Tags"):
                 creation = {"elasticloadbalancing:CreateAction": [action]}
                 asked.append(Demand("elasticloadbalancing:AddTags", asked[0].resource, creation))
+        case "cloudwatch":
+            asked = _alarm_demands(name, action, parameters)
         case "iam":
             asked = [Demand(name, _iam_resource(parameters))]
         case _:
@@ -125,6 +129,23 @@ def _route53_resource(action: str, parameters: Mapping[str, Any]) -> str:
     if not id:
         return "*"
     return f"arn:aws:route53:::{'change' if action == 'GetChange' else 'hostedzone'}/{id}"
+
+
+def _alarm_demands(name: str, action: str, parameters: Mapping[str, Any]) -> list[Demand]:
+    """What a call about alarms takes: their ARNs, and for actions of EC2 the right to make CloudWatch's own role."""
+    names = [*_list(parameters.get("AlarmNames") or []), *_list(parameters.get("AlarmName") or [])]
+    arns = [f"arn:aws:cloudwatch:REGION:ACCOUNT:alarm:{one}" for one in names]
+    if action != "PutMetricAlarm":
+        asked = [Demand(name, arn) for arn in arns if action != "DescribeAlarms"]
+        return asked or [Demand(name, str(parameters.get("ResourceARN") or "*"))]
+    actions = [str(one) for one in _list(parameters.get("AlarmActions") or [])]
+    asked = [Demand(name, arns[0], {"cloudwatch:AlarmActions": actions})]
+    if parameters.get("Tags"):
+        asked.append(Demand("cloudwatch:TagResource", arns[0]))
+    if any(one.startswith("arn:aws:automate:") for one in actions):
+        service = {"iam:AWSServiceName": ["events.amazonaws.com"]}
+        asked.append(Demand("iam:CreateServiceLinkedRole", _EVENTS_ROLE, service))
+    return asked
 
 
 def _iam_resource(parameters: Mapping[str, Any]) -> str:
