@@ -2,14 +2,14 @@
 
 from invoke.collection import Collection
 
-from commands import deploying, gateway, operating, preparing, setup
+from commands import deploying, gateway, operating, preparing, seeing, setup
 from console.invocation import refuse_misplaced_environment
 from console.listing import refuse_unknown_task, show_if_asked
 
 namespace = Collection(
     *(preparing.doctor, preparing.server, preparing.render, preparing.plan, preparing.size, preparing.offers),
-    *(operating.status, operating.history, operating.logs, operating.smoke, operating.bench, operating.dstack),
-    *(deploying.rollback, deploying.destroy),
+    *(seeing.status, seeing.history, seeing.logs, seeing.events, seeing.ui),
+    *(operating.smoke, operating.bench, operating.dstack, deploying.rollback, deploying.destroy),
 )
 namespace.add_task(deploying.deploy_all, name="deploy")
 namespace.add_task(operating.variables, name="env")
@@ -25,7 +25,10 @@ namespace.add_collection(
 namespace.add_collection(Collection("setup", aws=setup.setup_aws, github=setup.setup_github, remove=setup.setup_remove))
 ORDER_OF_WORK = {  # for `inv` and `inv --list`
     "First deploy": ("server", "secrets.set", "secrets.list", "doctor", "size", "offers", "plan", "deploy", "env"),
-    "Every day": ("status", "history", "rollback", "logs", "smoke", "bench", "render", "service.deploy", "dstack"),
+    "Every day": (
+        *("status", "logs", "events", "ui", "history", "rollback", "smoke", "bench"),
+        *("render", "service.deploy", "dstack"),
+    ),
     "An account": ("setup.aws", "setup.github"),
     "Gateway, DNS records and alarms": (
         *("gateway.deploy", "gateway.status", "dns.update", "dns.show", "alarms.apply", "alarms.show"),

@@ -152,7 +152,7 @@ def calls(deploy: Any, prod: Any) -> list[Call]:
         def __init__(self, *_: Any, **__: Any) -> None:
             """Answer whatever is asked."""
 
-        def read(self, path: str, body: Any, shape: Any) -> Any:
+        def read(self, path: str, body: Any, shape: Any, **_: Any) -> Any:
             made.append(Call(path.replace("/main/", "/{project_name}/"), body or {}, shape))
             return [] if get_origin(shape) is list else shape.model_validate(known[shape]) if shape in known else None
 

@@ -51,7 +51,7 @@ def rollback(
     """
     api = deploy.api.Api(environment)
     run = api.run(environment.run_name)
-    rows = operate.history.rows(run, api.events(run) if run else [])
+    rows = operate.history.of(api, run)
     wanted = operate.rollback.target(rows, to, environment.name)
     earlier = operate.rollback.earlier(environment, wanted)
     if not json:

@@ -38,6 +38,7 @@ class ExitCode(IntEnum):
     ACCOUNT_INCOMPLETE = 43  # something that the service needs is missing in AWS or on GitHub
     ACCOUNT_REFUSED = 44  # AWS or GitHub refused, or did not answer, for `inv setup` or about alarms; run it again
     UNCOMMITTED_CHANGES = 45  # a protected environment deploys only what is committed; nothing was changed
+    NOT_SERVING = 46  # inv status: deployed, and no replica serves, although one should
     ROLLBACK_REFUSED = 50  # the files of that deployment are not to be had, or belong elsewhere; nothing was changed
     INTERRUPTED = 130  # Ctrl-C; nothing was rolled back, running it again continues
     TERMINATED = 143  # SIGTERM, as a shell counts it: 128 + 15; as after Ctrl-C, nothing was rolled back

@@ -8,6 +8,7 @@
 | deployments.py | the metadata of the last deployments, which rides along in the run |
 | documents/ | checks the merged documents before dstack is asked |
 | api.py, dstack/ | talks to the dstack server |
+| observing.py | asks the dstack server for events, measurements and logs |
 | offers.py | asks dstack for the machines that the service may rent |
 | changes.py | classifies what happens to running replicas |
 | plans.py | the plan: what is shown, and exactly what is sent |
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from deploy import gateways as gateways
     from deploy import git as git
     from deploy import guards as guards
+    from deploy import observing as observing
     from deploy import offers as offers
     from deploy import outdated as outdated
     from deploy import planning as planning

@@ -15,7 +15,7 @@ from console.errors import ExitCode, Failure
 from deploy.changes import Change, classify_fleet, classify_gateway, differences
 from deploy.deployments import following, read, restored, write
 from deploy.documents.files import Document
-from deploy.dstack.answers import Event, Fleet, Logs, Named, Project, ResourcePlan, Run, RunPlan, ServerInfo
+from deploy.dstack.answers import Fleet, Logs, Named, Project, ResourcePlan, Run, RunPlan, ServerInfo
 from deploy.dstack.client import Client, Notify, T
 from deploy.dstack.gateway import Gateway
 from deploy.dstack.polling import poll
@@ -25,7 +25,7 @@ from deploy.environments import Environment
 PATIENCE_SECONDS = 120.0  # how long the server may be away, e.g. for a restart, before a deploy ends
 PROFILE = {"name": "default"}  # dstack compares it with the run's: never change it, a change restarts services
 SHAPES: dict[str, Any] = {"fleet": Fleet, "gateway": Gateway}
-LISTED = 100  # runs, or events, that dstack lists at a time
+LISTED = 100  # runs that dstack lists at a time
 
 
 class Api:
@@ -61,13 +61,6 @@ class Api:
     def run(self, name: str) -> Run | None:
         """Return the latest run of that name with all its replicas; None when there was never one."""
         return self._find("runs/get", Run, run_name=name)
-
-    def events(self, run: Run) -> list[Event]:
-        """Return the last events of a run and its replicas, the newest first."""
-        found: list[Event] = self._client.read(
-            "/api/events/list", {"within_runs": [run.id], "limit": LISTED}, list[Event]
-        )
-        return found
 
     def active_runs(self) -> list[Run]:
         """Return the project's runs that have not ended, without their replicas."""
@@ -231,6 +224,10 @@ class Api:
             return self._read(path, shape, **body)
         except Missing:
             return None
+
+    def ask(self, path: str, shape: Any, body: Document | None = None) -> Any:
+        """Return the answer to a question about the whole server or a project; without a body, to a GET."""
+        return self._client.read(path, body, shape, method="GET" if body is None else "POST")
 
     def _read(self, path: str, shape: type[T], **body: Any) -> T:
         answer: T = self._client.read(self._path + path, body, shape)

@@ -8,11 +8,13 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 
 from console.errors import ExitCode, Failure
-from deploy import environments, git
+from deploy import environments, git, observing
+from deploy.api import Api
 from deploy.deployments import Deployment, read
 from deploy.documents.files import Document
-from deploy.dstack.answers import Event, Run
+from deploy.dstack.answers import Run
 from deploy.dstack.client import Notify
+from deploy.dstack.observations import Event
 from deploy.environments import Environment
 
 UPDATED = re.compile(r"Run updated\. Deployment: (\d+)\. Changed fields: (.*)")
@@ -30,6 +32,11 @@ class Row:
     def as_json(self) -> Document:
         """Return the row as `inv history --json` prints it."""
         return asdict(self.deployment) | {"changed": self.changed, "result": self.result}
+
+
+def of(api: Api, run: Run | None) -> list[Row]:
+    """Ask dstack for the events of a run, and return its deployments, the newest first."""
+    return rows(run, observing.events(api, "run", run.id)) if run else []
 
 
 def rows(run: Run | None, events: Iterable[Event]) -> list[Row]:

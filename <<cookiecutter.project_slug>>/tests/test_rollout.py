@@ -13,7 +13,7 @@ from deploy.dstack.refusals import Passing
 from deploy.environments import Environment
 from deploy.plans import Plan
 from deploy.rollout import deploy
-from operate.status import attempts
+from operate.logs import attempts
 
 CRASHED_TWICE = ("container_exited_with_error",) * 2
 

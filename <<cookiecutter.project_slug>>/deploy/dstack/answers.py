@@ -59,6 +59,7 @@ class Submission(BaseModel):
     deployment_num: int
     status: str
     submitted_at: datetime
+    finished_at: datetime | None = None
     status_message: str = ""
     termination_reason: str | None = None
     termination_reason_message: str | None = None
@@ -193,10 +194,3 @@ class Fleet(BaseModel):
     name: str
     spec: Document
     status: str
-
-
-class Event(BaseModel):
-    """What happened to a run. dstack keeps events for 30 days."""
-
-    message: str
-    recorded_at: datetime
