@@ -8,7 +8,7 @@ from console.listing import refuse_unknown_task, show_if_asked
 
 namespace = Collection(
     *(preparing.doctor, preparing.server, preparing.render, preparing.plan, preparing.size, preparing.offers),
-    *(seeing.status, seeing.history, seeing.logs, seeing.events, seeing.ui),
+    *(seeing.status, seeing.history, seeing.logs, seeing.metrics, seeing.events, seeing.ui),
     *(operating.smoke, operating.bench, operating.dstack, deploying.rollback, deploying.destroy),
 )
 namespace.add_task(deploying.deploy_all, name="deploy")
@@ -26,7 +26,7 @@ namespace.add_collection(Collection("setup", aws=setup.setup_aws, github=setup.s
 ORDER_OF_WORK = {  # for `inv` and `inv --list`
     "First deploy": ("server", "secrets.set", "secrets.list", "doctor", "size", "offers", "plan", "deploy", "env"),
     "Every day": (
-        *("status", "logs", "events", "ui", "history", "rollback", "smoke", "bench"),
+        *("status", "logs", "metrics", "events", "ui", "history", "rollback", "smoke", "bench"),
         *("render", "service.deploy", "dstack"),
     ),
     "An account": ("setup.aws", "setup.github"),

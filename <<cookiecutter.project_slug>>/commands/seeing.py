@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import count
+from time import sleep
 from typing import TYPE_CHECKING
 
 import console
@@ -13,6 +16,8 @@ from commands.command import command
 if TYPE_CHECKING:
     from deploy.environments import Environment
 
+WATCH_SECONDS = 10  # dstack and the monitor measure so often
+
 
 @command
 def status(environment: Environment, json: bool = False) -> None:
@@ -21,8 +26,9 @@ def status(environment: Environment, json: bool = False) -> None:
     Ends with 46 while nothing serves, and says what happened, since when, and what to type.
     """
     api = deploy.api.Api(environment)
-    run = api.run(environment.run_name)
-    now = operate.status.summarize(environment, run)
+    now = operate.status.summarize(environment, api.run(environment.run_name))
+    gateway, records = operate.surroundings.gateway_replicas(api, environment, now.url)
+    now = replace(now, gateway=gateway, records=records)
     operate.views.status(now, json=json)
     if now.incident:
         raise now.incident.failure(now.run, datetime.now(UTC))
@@ -57,6 +63,24 @@ def logs(environment: Environment, replica: int = -1, lines: int = 200, since: s
         patient = api.patient(console.terminal.progress.print)
         for written in operate.logs.follow(patient, environment, run, which, found):
             operate.views.lines(written, prefixed=several)
+
+
+@command
+def metrics(environment: Environment, watch: bool = False, json: bool = False) -> None:
+    """Show how busy each replica is: its machine and its engine, now and in the last hour.
+
+    The engine's numbers come from the lines that engine/monitor.py writes into the log.
+    """
+    api = deploy.api.Api(environment)
+    for shown in count():
+        run, _ = operate.status.deployed(environment, api.run(environment.run_name))
+        found = operate.metrics.measured(api, environment, run)
+        if shown and not json:
+            console.terminal.console.clear()
+        operate.metrics_view.show(found, json=json)
+        if not watch:
+            return
+        sleep(WATCH_SECONDS)
 
 
 @command

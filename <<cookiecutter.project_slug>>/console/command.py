@@ -33,6 +33,7 @@ HELP = {
     "lines": "number of lines of each replica, at most 1,000 (default: 200)",
     "follow": "go on with new lines as they come, until Ctrl-C",
     "since": "only lines of the last so many seconds, minutes, hours or days: 30s, 10m, 2h, 1d",
+    "watch": "show it again every 10 seconds, until Ctrl-C",
     "config": "another model: a config.json, its folder, or an id on Hugging Face (with HF_TOKEN)",
     "gpu_memory": "memory of one GPU in GiB, as torch shows it (default: the GPUs on offer)",
     "utilization": "vLLM's --gpu-memory-utilization (default: the service's, else 0.92)",

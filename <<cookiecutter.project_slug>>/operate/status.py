@@ -9,6 +9,7 @@ from console.errors import ExitCode, Failure
 from deploy.documents.files import Document
 from deploy.dstack.answers import Job, Machine, Run
 from deploy.environments import Environment
+from deploy.reaching import Reached
 from operate.incidents import Incident, ending, incident, remedy_after
 
 
@@ -73,14 +74,22 @@ class Status:
     age: float
     commit: str = ""
     incident: Incident | None = None
+    gateway: tuple[Reached, ...] = ()
+    records: str = ""
 
     def as_json(self) -> Document:
         """Return the status as `inv status --json` prints it."""
-        known = {key: value for key, value in vars(self).items() if key not in ("age", "replicas", "incident")}
+        known = {
+            key: value
+            for key, value in vars(self).items()
+            if key not in ("age", "replicas", "incident", "gateway", "records")
+        }
         return {
             **known,
             "age_seconds": round(self.age),
             "serving": any(replica.probes == "passing" for replica in self.replicas),
+            "gateway": [{**vars(one), "verdict": one.verdict.value} for one in self.gateway],
+            "records": self.records or None,
             "incident": self.incident.as_json() if self.incident else None,
             "replicas": [replica.as_json() for replica in self.replicas],
         }

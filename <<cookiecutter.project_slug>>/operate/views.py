@@ -16,6 +16,7 @@ from console import views
 from console.terminal import console, progress
 from deploy.dstack.observations import Event
 from deploy.environments import Environment
+from deploy.reaching import LIVING
 from operate import calling, events
 from operate.endpoint import Answer
 from operate.history import Row
@@ -91,6 +92,11 @@ def status(now: Status, *, json: bool = False) -> None:
         words = str(one.number), str(one.deployment), one.status, one.probes, span(one.age), one.cloud, one.region
         shown.add_row(*words, one.gpu, f"{one.price_per_hour:.2f}")
     console.table(shown)
+    for reached in now.gateway:
+        colour = "bold red" if reached.verdict not in LIVING else "default"
+        console.print(f"gateway replica [{colour}]{escape(str(reached))}[/]")
+    if now.records:
+        console.print(f"records: {escape(now.records)}")
     price = now.price_per_hour
     console.print(f"${price:.2f} an hour (${price * HOURS_A_MONTH:,.0f} a month), ${now.cost:.2f} so far")
     console.print(f"started {span(now.age)} ago")

@@ -6,6 +6,7 @@ import pytest
 from person import Person
 
 from console.errors import ExitCode
+from deploy.reaching import Reached, Verdict
 
 TOOL = {"type": "run", "id": "00000000-0000-4000-8000-000000000009", "name": "nemo"}
 
@@ -65,6 +66,35 @@ def test_the_commit_that_was_deployed_is_shown(deployed: Person) -> None:
     run.spec.configuration_path = f"{run.spec.configuration_path} commit={'ab' * 20} by=ann"
     assert deployed.inv("status", "--json").json["commit"] == "ab" * 20
     assert "commit abababababab," in deployed.inv("status").output
+
+
+def test_gateway_and_records_are_looked_at(in_production: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, str, str]] = []
+
+    def answers(address: str, url: str, token: str) -> Reached:
+        asked.append((address, url, token))
+        return Reached(address, Verdict.ANSWERS if not asked[1:] else Verdict.SILENT, "timed out")
+
+    monkeypatch.setattr("deploy.reaching.ask", answers)
+    done = in_production.inv("status", "--json", "--env", "prod")
+    assert done.code == 0, done.errors
+    [gateway] = in_production.dstack.gateways.values()
+    address, host = f"10.0.0.{gateway.addresses}", in_production.environment("prod").host
+    assert asked == [(address, f"http://{host}/v1", "t0ken")]
+    assert done.json["gateway"] == [{"address": address, "verdict": "answers", "detail": "timed out"}]
+    assert done.json["records"] == f"{host} -> {address}"
+    assert (
+        f"gateway replica {address} does not answer (timed out)" in in_production.inv("status", "--env", "prod").output
+    )
+
+
+def test_records_that_lead_elsewhere_or_cannot_be_read_are_said_to_be_so(in_production: Person) -> None:
+    in_production.records.sets.clear()
+    assert "run `inv dns.update --env prod`" in in_production.inv("status", "--env", "prod").output
+    in_production.write("prod", dns={"vpc_id": "vpc-0"})
+    done = in_production.inv("status", "--env", "prod")
+    assert "records: not verified: " in done.output
+    assert done.code == 0, done.errors
 
 
 @pytest.fixture
