@@ -86,7 +86,7 @@ def metrics(environment: Environment, watch: bool = False, json: bool = False) -
 @command
 def events(environment: Environment, json: bool = False) -> None:
     """Show what happened to run, gateway and fleet, the newest last."""
-    operate.views.history(operate.events.listed(deploy.api.Api(environment), environment), json=json)
+    operate.views.happened(operate.events.listed(deploy.api.Api(environment), environment), json=json)
 
 
 @command

@@ -18,13 +18,13 @@ COMMIT = re.compile(r"[0-9a-fA-F]{7,64}")
 
 
 def target(rows: list[Row], to: str, name: str) -> Deployment:
-    """Return what to go back to: `to` is a number of `inv history`, a commit, or "" for the default.
+    """Return what to go back to: `to` is a number of `inv history`, a commit, or "" or "previous" for the default.
 
     The default is the newest deployment before the current one that became ready, with another commit.
     Fails with ROLLBACK_REFUSED.
     """
     see = f"see `inv history --env {name}`"
-    if not to:
+    if to in ("", "previous"):
         current = rows[0].deployment.commit if rows else ""
         fit = [row.deployment for row in rows[1:] if row.result == "ready" and row.deployment.commit != current]
         if not fit:
@@ -36,7 +36,8 @@ def target(rows: list[Row], to: str, name: str) -> Deployment:
             raise refused(f"there is no deployment {to}", see)
         return _committed(found[0], see)
     if not COMMIT.fullmatch(to):
-        raise refused(f"--to is {to!r}", f"write a number of `inv history --env {name}`, or a commit's hash")
+        written = f"write a number of `inv history --env {name}`, a commit's hash, or previous"
+        raise refused(f"--to is {to!r}", written)
     return Deployment(commit=to.lower(), number=0)
 
 

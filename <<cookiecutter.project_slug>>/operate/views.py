@@ -119,7 +119,7 @@ def lines(found: Iterable[Line], *, prefixed: bool) -> None:
         console.out(line.text, highlight=False)
 
 
-def history(found: list[Event], *, json: bool = False) -> None:
+def happened(found: list[Event], *, json: bool = False) -> None:
     """Show events, the newest last."""
     if json:
         return views.data([events.as_json(event) for event in found])

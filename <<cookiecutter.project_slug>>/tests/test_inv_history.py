@@ -81,9 +81,12 @@ def test_a_second_deploy_of_the_same_files_writes_nothing(versions: tuple[Person
     assert len(person.inv("history", "--json").json) == 2
 
 
-def test_a_rollback_deploys_the_files_of_the_commit_before(versions: tuple[Person, list[str]]) -> None:
+@pytest.mark.parametrize("words", [(), ("--to", "previous")])
+def test_a_rollback_deploys_the_files_of_the_commit_before(
+    versions: tuple[Person, list[str]], words: tuple[str, ...]
+) -> None:
     person, hashes = versions
-    done = person.inv("rollback", "--yes")
+    done = person.inv("rollback", "--yes", *words)
     assert done.code == 0, done.errors
     assert f"back to commit {hashes[0][:7]} Value one" in done.output
     assert sent(person, name_of(person)) == "one"
