@@ -23,7 +23,7 @@ HELP = {
     "allow_restart": "also when a protected service is interrupted",
     "allow_outage": "also when the environment is protected",
     "allow_dirty": "also deploy uncommitted changes to a protected environment",
-    "to": "number of `inv history`, a commit, or previous (default: the last deployment before this one that became ready)",
+    "to": "number of `inv history`, a commit, or previous (default: previous, the last one that was ready)",
     "only_service": "fleet and service, but not gateway and records",
     "adopt": "take over records that have another owner, or none",
     "detailed_exitcode": "exit with 10 when there are changes, 11 when they interrupt the service",

@@ -104,5 +104,5 @@ def recorded(environment: Environment, notify: Notify, *, allow_dirty: bool = Fa
 def signed(environment: Environment, deployment: Deployment) -> Environment:
     """Return the environment with a deployment that says who deploys, and when."""
     by, page = git.person(environments.ROOT)
-    at = datetime.now(UTC).isoformat(timespec="seconds")
+    at = datetime.now(UTC).isoformat(timespec="milliseconds")
     return replace(environment, deployment=replace(deployment, by=by, ci=page, at=at))
