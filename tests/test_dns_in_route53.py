@@ -6,7 +6,6 @@ import dataclasses
 import importlib
 import json
 from collections.abc import Callable, Iterator
-from types import SimpleNamespace
 from typing import Any
 
 import boto3
@@ -63,9 +62,9 @@ def environment(deploy: Any, baked: Bake) -> Any:
     return dataclasses.replace(loaded, dns=deploy.environments.Dns(vpc_id=VPC))
 
 
-def api(*targets: str) -> Any:
-    """A dstack server whose gateway runs at these addresses."""
-    return SimpleNamespace(gateway=lambda name: SimpleNamespace(targets=targets))
+def publish(deploy: Any, environment: Any, *targets: str, say: Any = print) -> None:
+    """Point the records at a gateway that runs at these addresses."""
+    deploy.route53.apply(deploy.route53.plan(environment, targets), targets, say)
 
 
 def records(route53: Any) -> dict[str, list[str]]:
@@ -81,11 +80,11 @@ def records(route53: Any) -> dict[str, list[str]]:
 def test_a_record_is_made_followed_and_deleted(deploy: Any, environment: Any, route53: Any) -> None:
     said: list[str] = []
     before = route53.list_resource_record_sets(HostedZoneId=route53.zone_id)["ResourceRecordSets"]
-    deploy.route53.publish(api("10.0.0.7"), environment, said.append)
+    publish(deploy, environment, "10.0.0.7", say=said.append)
     assert records(route53) == {f"{HOST}. A": ["10.0.0.7"], f"_owner.{HOST}. TXT": ['"main/mistral-nemo"']}
-    deploy.route53.publish(api("10.0.0.8", "10.0.0.9"), environment, said.append)
+    publish(deploy, environment, "10.0.0.8", "10.0.0.9", say=said.append)
     assert records(route53)[f"{HOST}. A"] == ["10.0.0.8", "10.0.0.9"]
-    deploy.route53.publish(api("internal-lb.elb.amazonaws.com"), environment, said.append)
+    publish(deploy, environment, "internal-lb.elb.amazonaws.com", say=said.append)
     assert records(route53)[f"{HOST}. CNAME"] == ["internal-lb.elb.amazonaws.com"]
     deploy.route53.delete(deploy.route53.zone_of(environment), said.append)
     assert route53.list_resource_record_sets(HostedZoneId=route53.zone_id)["ResourceRecordSets"] == before
@@ -94,11 +93,9 @@ def test_a_record_is_made_followed_and_deleted(deploy: Any, environment: Any, ro
 
 
 def test_a_second_update_makes_no_write_call(deploy: Any, environment: Any, route53: Any, calls: list[str]) -> None:
-    deploy.route53.publish(api("10.0.0.7"), environment, print)
+    publish(deploy, environment, "10.0.0.7")
     calls.clear()
-    deploy.route53.publish(api("10.0.0.7"), environment, print)
-    assert "ChangeResourceRecordSets" not in calls
-    deploy.route53.publish(api("10.0.0.8"), environment, print, dry_run=True)
+    publish(deploy, environment, "10.0.0.7")
     assert "ChangeResourceRecordSets" not in calls
 
 
@@ -109,7 +106,7 @@ def test_records_are_found_by_their_owner_in_whichever_zone_they_are(
         return [f"/hostedzone/{zone.id}" for zone in deploy.route53.holding(domain, "us-east-1", run, project)]
 
     assert holding() == []
-    deploy.route53.publish(api("10.0.0.7"), environment, print)
+    publish(deploy, environment, "10.0.0.7")
     assert holding() == [route53.zone_id]
     assert holding("other") == holding(run="chat") == holding(domain="example.internal") == []
     [zone] = deploy.route53.holding("ai.internal", "us-east-1", "mistral-nemo", "main")
@@ -123,10 +120,10 @@ def test_the_number_of_calls_does_not_grow_with_the_zone(
 ) -> None:
     def cost(address: str) -> int:
         calls.clear()
-        deploy.route53.publish(api(address), environment, print)
+        publish(deploy, environment, address)
         return len(calls)
 
-    deploy.route53.publish(api("10.0.0.1"), environment, print)
+    publish(deploy, environment, "10.0.0.1")
     small = cost("10.0.0.2")
     for batch in range(10):
         value = {"Type": "A", "TTL": 60, "ResourceRecords": [{"Value": "10.1.0.1"}]}
@@ -144,21 +141,21 @@ def test_a_record_of_another_owner_is_unchanged_unless_adopted(
     route53.change_resource_record_sets(HostedZoneId=route53.zone_id, ChangeBatch=change)
     calls.clear()
     with pytest.raises(errors.Failure, match="someone who left no owner record") as refused:
-        deploy.route53.publish(api("10.0.0.7"), environment, print)
+        publish(deploy, environment, "10.0.0.7")
     assert refused.value.code == errors.ExitCode.DNS_REFUSED
     with pytest.raises(errors.Failure, match="someone who left no owner record"):
         deploy.route53.delete(deploy.route53.zone_of(environment), print)
     assert "ChangeResourceRecordSets" not in calls
-    deploy.route53.publish(api("10.0.0.7"), environment, print, adopt=True)
+    deploy.route53.apply(deploy.route53.plan(environment, ["10.0.0.7"], adopt=True), ["10.0.0.7"], print)
     assert records(route53)[f"{HOST}. A"] == ["10.0.0.7"]
 
 
 def test_other_types_at_our_name_are_left_alone(deploy: Any, environment: Any, route53: Any) -> None:
-    deploy.route53.publish(api("10.0.0.7"), environment, print)
+    publish(deploy, environment, "10.0.0.7")
     proof = {"Name": HOST, "Type": "TXT", "TTL": 60, "ResourceRecords": [{"Value": '"verification=1"'}]}
     change = {"Changes": [{"Action": "CREATE", "ResourceRecordSet": proof}]}
     route53.change_resource_record_sets(HostedZoneId=route53.zone_id, ChangeBatch=change)
-    deploy.route53.publish(api("10.0.0.8"), environment, print)
+    publish(deploy, environment, "10.0.0.8")
     deploy.route53.delete(deploy.route53.zone_of(environment), print)
     assert records(route53) == {f"{HOST}. TXT": ['"verification=1"']}
 
@@ -167,7 +164,7 @@ def test_records_that_somebody_creates_after_they_were_planned_are_left_alone(
     deploy: Any, errors: Any, environment: Any, route53: Any
 ) -> None:
     planned = deploy.route53.plan(environment, [])  # the gateway is to be created
-    deploy.route53.publish(api("10.0.0.9"), environment, print)
+    publish(deploy, environment, "10.0.0.9")
     theirs = records(route53)
     with pytest.raises(errors.Failure, match="somebody changed the records") as refused:
         deploy.route53.apply(planned, ["10.0.0.8"], print)
@@ -188,7 +185,7 @@ def test_a_zone_behind_a_hundred_others_of_its_vpc_is_found(
         return {"HostedZoneSummaries": [own], "MaxItems": "1", "NextToken": "more"}
 
     monkeypatch.setattr("botocore.client.BaseClient._make_api_call", paged)
-    deploy.route53.publish(api("10.0.0.7"), environment, print)
+    publish(deploy, environment, "10.0.0.7")
     assert records(route53)[f"{HOST}. A"] == ["10.0.0.7"]
 
 
@@ -196,7 +193,10 @@ def test_a_gateway_without_an_address_publishes_nothing(
     deploy: Any, errors: Any, environment: Any, route53: Any
 ) -> None:
     with pytest.raises(errors.Failure, match="no address to publish"):
-        deploy.route53.publish(api(), environment, print)
+        publish(
+            deploy,
+            environment,
+        )
     assert records(route53) == {}
 
 
@@ -209,14 +209,14 @@ def test_what_aws_refuses_is_quoted_in_one_line(
     monkeypatch.setenv("AWS_CONFIG_FILE", "/dev/null")
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
     with pytest.raises(errors.Failure, match=r"AWS refused looking for the zone ai\.internal") as refused:
-        deploy.route53.publish(api("10.0.0.7"), environment, print)
+        publish(deploy, environment, "10.0.0.7")
     assert "\n" not in str(refused.value)
 
 
 def test_the_policy_allows_what_the_task_calls_and_nothing_else(
     deploy: Any, environment: Any, route53: Any, calls: list[str], baked: Bake
 ) -> None:
-    deploy.route53.publish(api("10.0.0.7"), environment, print)
+    publish(deploy, environment, "10.0.0.7")
     deploy.route53.delete(deploy.route53.zone_of(environment), print)
     statements = json.loads((baked() / "policies" / "dns.json").read_text("utf-8"))["Statement"]
     allowed = {

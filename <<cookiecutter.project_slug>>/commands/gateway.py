@@ -20,14 +20,14 @@ def gateway_deploy(environment: Environment, allow_recreation: bool = False, jso
     api, name = deploy.api.Api(environment), environment.run_name
     with console.terminal.watching(f"gateway {name}") as notify, deploy.billing.billed(api, environment, notify):
         gateway = deploy.gateways.deploy(api.patient(notify), environment, notify, allow_recreation=allow_recreation)
-    deploy.views.gateway(environment.run_name, gateway, json=json)
+    deploy.views.gateway(environment, gateway, json=json)
 
 
 @command
 def gateway_status(environment: Environment, json: bool = False) -> None:
     """Show the gateway's replicas and addresses."""
-    gateway = deploy.api.Api(environment).gateway(environment.run_name)
-    deploy.views.gateway(environment.run_name, gateway, json=json)
+    gateway, others = deploy.gateway_choice.look(deploy.api.Api(environment), environment)
+    deploy.views.gateway(environment, gateway, others, json=json)
 
 
 @command
@@ -46,7 +46,7 @@ def gateway_destroy(environment: Environment, yes: bool = False, allow_outage: b
 def dns_update(environment: Environment, dry_run: bool = False, adopt: bool = False) -> None:
     """Update the DNS records to the gateway's running replicas."""
     with console.terminal.watching(f"record {environment.host}") as notify:
-        deploy.route53.publish(deploy.api.Api(environment), environment, notify, dry_run=dry_run, adopt=adopt)
+        deploy.gateways.publish(deploy.api.Api(environment), environment, notify, dry_run=dry_run, adopt=adopt)
 
 
 @command

@@ -18,7 +18,9 @@
 | rollout.py | applies the plan of fleet and service, and follows the service until it is ready |
 | readiness.py | says how far a rollout is |
 | reaching.py | asks a gateway replica by its address for the service |
-| gateways.py | applies the plan of gateway, records and alarms; deletes the gateway |
+| gateway_choice.py | chooses which of an environment's two gateway names is used |
+| gateways.py | applies the plan of gateway, records and alarms: creates, replaces and deletes the gateway |
+| gateway_answers.py | asks a gateway by its addresses whether it knows the service |
 | records.py | decides who owns records, and which changes they need |
 | route53.py | reads and writes the records in Route 53 |
 | alarms.py | decides which alarms the gateway's instances need |
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
     from deploy import documents as documents
     from deploy import environments as environments
     from deploy import existing as existing
+    from deploy import gateway_choice as gateway_choice
     from deploy import gateways as gateways
     from deploy import git as git
     from deploy import guards as guards

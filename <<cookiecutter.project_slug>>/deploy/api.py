@@ -7,7 +7,7 @@ run that it can't update. dstack/answers.py reads the answers; what goes back to
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -81,17 +81,10 @@ class Api:
         return self._find("fleets/get", Fleet, name=name)
 
     def plan_run(
-        self,
-        service: Document,
-        current: Run | None,
-        *,
-        any_fleet: bool = False,
-        known: Mapping[str, Gateway | None] | None = None,
-        back_to: Run | None = None,
+        self, service: Document, current: Run | None, *, any_fleet: bool = False, back_to: Run | None = None
     ) -> RunPlan:
         """Return what applying `service` would do, and the offers for it. With `any_fleet`, only the offers.
 
-        `known`: gateways by name that are known already. Another gateway that the service names is looked up.
         `back_to`: the run before the failed deployment that this rolls back.
 
         The `ssh_key_pub` of an active run is sent again. Without it, the server takes the key of the token's user. Then
@@ -99,7 +92,7 @@ class Api:
         """
         configuration = {key: value for key, value in service.items() if not (any_fleet and key == "fleets")}
         if isinstance(service.get("gateway"), str) and not any_fleet:
-            configuration["gateway"] = self._reference(service["gateway"], current, known or {})
+            configuration["gateway"] = self._reference(service["gateway"], current)
         if not service.get("gateway") and "https" not in service and current and current.active:
             # without a gateway `https` has no effect, but dstack restarts a service when it changes
             configuration["https"] = current.run_spec["configuration"].get("https")
@@ -116,20 +109,17 @@ class Api:
         """Return the path to store with the service: its mark, and what was deployed. Only a deploy adds itself."""
         now, new = current.now if current else None, self._environment.deployment
         if now and back_to:
-            listed = restored(now, back_to.now.path, datetime.now(UTC).isoformat(timespec="seconds"))
+            listed = restored(now, back_to.now.path, datetime.now(UTC).isoformat(timespec="milliseconds"))
         else:
             listed = following(now, new) if new else read(now.path) if now else []
         return write(self._environment.marked("dstack/service.dstack.yml"), listed)
 
-    def _reference(self, written: str, current: Run | None, known: Mapping[str, Gateway | None]) -> str:
-        """Return the reference to the service's gateway: as the gateway's tag says (gateways.py), or as the run has it.
+    def _reference(self, written: str, current: Run | None) -> str:
+        """Return the reference to the service's gateway as the run has it, if the run is behind that gateway.
 
         `NAME` and `<project>/NAME` are the same gateway, but for dstack the other one is a change.
         """
         name = written.removeprefix(f"{self.project}/")
-        gateway = known[name] if name in known else self.gateway(name)
-        if gateway and gateway.reference:
-            return gateway.reference
         kept = current.gateway if current and current.active else None
         return kept if kept in (name, f"{self.project}/{name}") else written
 

@@ -6,6 +6,7 @@ from deploy.changes import Change, Part
 from deploy.dstack.answers import Machine
 from deploy.dstack.client import Notify
 from deploy.environments import Environment
+from deploy.gateway_choice import replacement_interrupts
 from deploy.plans import Plan
 from deploy.reaching import ask_gateway, dead, resolve
 
@@ -80,8 +81,10 @@ def refuse_outage(environment: Environment, *, allowed: bool) -> None:
 
 
 def refuse_recreation(part: Part, environment: Environment, *, allow_recreation: bool) -> None:
-    """Fail with GATEWAY_RECREATION_REFUSED when the gateway would be recreated and no flag allows that."""
-    if part.change == Change.RESTART and not allow_recreation:
-        why = f"changing {part.keys} recreates the gateway, and {environment.host} does not answer for minutes"
+    """Fail with GATEWAY_RECREATION_REFUSED when callers would notice a new gateway and no flag allows that."""
+    interruption = replacement_interrupts(environment)
+    if part.change == Change.REPLACE and interruption and not allow_recreation:
+        keys = ", ".join(one.key for one in part.differences if one.key != "name")
+        why = f"changing {keys or 'the gateway'} needs a new gateway: {interruption}"
         remedy = f"undo the change, or allow it with `inv gateway.deploy --env {environment.name} --allow-recreation`"
         raise Failure(ExitCode.GATEWAY_RECREATION_REFUSED, why, remedy)

@@ -12,6 +12,7 @@ from deploy.documents.files import Document
 from deploy.dstack.answers import Machine, ResourcePlan, RunPlan
 from deploy.environments import Environment
 from deploy.existing import Resource
+from deploy.gateway_choice import GatewayPlan, replacement_interrupts
 from deploy.outdated import NOTHING, Seen
 from deploy.records import RecordPlan
 
@@ -32,7 +33,7 @@ class Plan:
     price: float
     fleet_plan: ResourcePlan
     run_plan: RunPlan
-    gateway_plan: ResourcePlan | None = None
+    gateway_plan: GatewayPlan | None = None
     records_plan: RecordPlan | None = None
     alarms_plan: AlarmPlan | None = None
     seen: Seen = NOTHING
@@ -54,8 +55,10 @@ class Plan:
     @property
     def interrupts(self) -> bool:
         """Whether callers get no answer for a while, or never again under the name that they use."""
+        changes = {part.change for part in self.parts.values()}
+        moved = Change.REPLACE in changes and bool(replacement_interrupts(self.environment))
         removes = any(resource.kind != "alarms" for resource in self.removals)
-        return removes or any(part.change == Change.RESTART for part in self.parts.values())
+        return removes or Change.RESTART in changes or moved
 
     @property
     def replans_service(self) -> bool:
@@ -69,8 +72,8 @@ class Plan:
 
     @property
     def registers(self) -> bool:
-        """Whether its recreated gateway registers the service before it is applied."""
-        made = "gateway" in self.parts and self.parts["gateway"].change in (Change.CREATE, Change.RESTART)
+        """Whether the service moves to a new gateway before it is applied."""
+        made = "gateway" in self.parts and self.parts["gateway"].change in (Change.CREATE, Change.REPLACE)
         return made or "gateway" in self.service.fields
 
     @property

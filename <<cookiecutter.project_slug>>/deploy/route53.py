@@ -17,7 +17,6 @@ from botocore.exceptions import BotoCoreError, ClientError, ConnectionError, HTT
 
 from console.errors import ExitCode, Failure
 from console.prompts import ask_code
-from deploy.api import Api
 from deploy.documents.files import Document
 from deploy.dstack.client import Notify
 from deploy.environments import Environment
@@ -133,18 +132,6 @@ def apply(planned: RecordPlan, targets: Sequence[str], notify: Notify) -> None:
         planned.zone.write(planned.changes, planned.read, planned.wanted)
     done = "written" if planned.changes else "unchanged"
     notify(f"record {planned.zone.host} -> {' '.join(targets)}: {done}")
-
-
-def publish(api: Api, environment: Environment, notify: Notify, *, dry_run: bool = False, adopt: bool = False) -> None:
-    """Point the service's name at its gateway, unless it does already. Wait until Route 53 answers with it."""
-    if environment.dns is None:
-        return notify(f"{environment.file} has no dns: nothing to do")
-    gateway = api.gateway(environment.run_name)
-    targets = gateway.targets if gateway else ()
-    planned = plan(environment, targets, adopt=adopt).pointing_at(targets)
-    if dry_run and planned.changes:
-        return notify(f"record {planned.zone.host} -> {' '.join(targets)}: would be written")
-    apply(planned, targets, notify)
 
 
 def delete(zone: Zone, notify: Notify) -> None:

@@ -18,6 +18,7 @@ from deploy.dstack.answers import Run
 from deploy.dstack.gateway import Gateway
 from deploy.environments import Environment
 from deploy.existing import Resource
+from deploy.gateway_choice import GatewayPlan, replacement_interrupts
 from deploy.guards import no_offer
 from deploy.plans import Plan
 
@@ -39,15 +40,25 @@ def plan(planned: Plan, *, json: bool = False) -> None:
 def _parts(planned: Plan) -> None:
     for kind, part in planned.parts.items():
         colour = COLOURS.get(part.change, "bold")
-        console.print(f"{kind} {planned.environment.run_name}: [{colour}]{part.change.value}[/]")
+        name = planned.environment.gateway_name if kind == "gateway" else planned.environment.run_name
+        console.print(f"{kind} {name}: [{colour}]{part.change.value}[/]")
         for difference in part.differences:
             console.print(f"  {difference_line(difference)}")
     for resource in planned.removals:
         console.print(f"[bold red]remove[/] {escape(str(resource))}")
     if planned.restarts:
         console.print("[bold red]This interrupts the service: it is stopped, and started again with the change.[/]")
-    elif any(part.change == Change.RESTART for part in planned.parts.values()):
-        console.print("[bold red]This interrupts the service: its gateway is deleted, and recreated.[/]")
+    if planned.gateway_plan and planned.gateway_plan.part.change == Change.REPLACE:
+        _replacement(planned.gateway_plan)
+
+
+def _replacement(planned: GatewayPlan) -> None:
+    """Say how a gateway is replaced, and what callers notice."""
+    old = planned.leaving.name if planned.leaving else "the old one"
+    interruption = replacement_interrupts(planned.environment)
+    console.print(f"A second gateway is billed for some minutes: the service moves to it, then {old} is deleted.")
+    if interruption:
+        console.print(f"[bold red]This interrupts the service: {interruption}.[/]")
 
 
 def difference_line(difference: Difference) -> str:
@@ -85,12 +96,18 @@ def documents(*merged: Document | None, json: bool = False) -> None:
     console.out(text.rstrip(), highlight=False)
 
 
-def gateway(name: str, found: Gateway | None, *, json: bool = False) -> None:
+def gateway(
+    environment: Environment, found: Gateway | None, others: Iterable[Gateway] = (), *, json: bool = False
+) -> None:
+    """Show the gateway in use, and others that are billed: one that replaces it, or one that it replaced."""
+    name, others = found.name if found else environment.run_name, list(others)
     if json:
         absent = {"status": "absent", "targets": []}
         shown = {"status": found.status, "targets": found.targets, "replicas": found.replicas} if found else absent
-        return views.data({"name": name} | shown)
+        return views.data({"name": name} | shown | {"others": [other.name for other in others]})
     console.print(f"gateway {name}: {found.summary if found else 'none'}")
+    for other in others:
+        console.print(f"gateway {other.name}: {other.summary}, not in use")
 
 
 def records(host: str, found: list[Document], *, json: bool = False) -> None:

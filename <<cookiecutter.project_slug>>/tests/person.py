@@ -113,11 +113,11 @@ class Person:
         path.write_text(yaml.safe_dump(merge(read_yaml(path), changed)), "utf-8")
 
     def resolve(self, domain: str) -> None:
-        """Let every name below `domain` lead to the server; "" none but this machine's."""
+        """Let gateways and every name below `domain` lead to the server; "" none but this machine's."""
         usual, port = socket.getaddrinfo, self.dstack.server_port
 
         def resolved(host: Any, *asked: Any, **more: Any) -> Any:
-            if domain and str(host).endswith(f".{domain}"):
+            if domain and (str(host).endswith(f".{domain}") or str(host).startswith("10.")):
                 return usual("127.0.0.1", port, *asked[1:], **more)
             if str(host) != "127.0.0.1":
                 raise socket.gaierror(f"{host} does not resolve")

@@ -14,6 +14,7 @@ from deploy import cloudwatch, existing, route53
 from deploy.dstack.answers import Fleet, Run
 from deploy.dstack.gateway import Gateway
 from deploy.environments import Environment
+from deploy.gateway_choice import gateways_of
 
 MARK = "dstack/service.dstack.yml#nemo/prod"
 
@@ -105,7 +106,7 @@ def fleet(name: str, mark: str = MARK) -> Fleet:
 
 
 def forgotten(server: Any, service: Environment, name: str = "nemo") -> list[str]:
-    return words(existing.forgotten(server, service, server.run(name), server.gateway(name), lambda line: None))
+    return words(existing.forgotten(server, service, server.run(name), gateways_of(server, service), lambda line: None))
 
 
 def test_a_gateway_that_the_file_no_longer_has_is_removed_with_its_records(service: Environment, zones: Zones) -> None:
@@ -161,6 +162,19 @@ def test_gpus_go_first_and_records_before_the_address_is_freed(service: Environm
     assert words(found) == ["run nemo", "fleet nemo", "records nemo.ai.internal", "gateway nemo"]
     existing.remove(server, service, found, lambda line: None)
     assert (server.done, zones.deleted) == (["run nemo", "fleet nemo", "gateway nemo"], ["nemo.ai.internal"])
+
+
+def test_both_gateways_of_a_replacement_are_found_also_under_an_earlier_name(
+    service: Environment, zones: Zones
+) -> None:
+    both = {"nemo": gateway(), "nemo-gw-b": gateway()}
+    server: Any = Server({"talk": named("talk")}, {}, both | {"talk-gw-b": gateway()})
+    gateways = ["gateway nemo", "gateway nemo-gw-b", "gateway talk-gw-b"]
+    found = words(existing.existing_resources(server, service))
+    assert found == ["run talk", "records nemo.ai.internal", "records talk.ai.internal", *gateways]
+    assert forgotten(server, service) == found
+    found = words(existing.resources_of(server, service, lambda line: None, "records", "gateway"))
+    assert found == ["records nemo.ai.internal", "gateway nemo", "gateway nemo-gw-b"]
 
 
 def test_what_can_not_be_removed_keeps_none_of_the_others(service: Environment, zones: Zones) -> None:

@@ -188,15 +188,38 @@ def test_a_deploy_outside_of_the_vpc_is_done_and_not_verified(person: Person) ->
     assert person.dstack.changes == BEHIND_A_GATEWAY
 
 
-def test_another_gateway_has_to_be_allowed(in_production: Person) -> None:
+def test_another_gateway_replaces_the_one_in_use(in_production: Person) -> None:
+    name, before = in_production.environment("prod").run_name, list(in_production.dstack.runs.values())
     in_production.write("prod", gateway={"instance_type": "t3.large"})
-    assert in_production.inv("deploy", "--yes", "--env", "prod").code == ExitCode.GATEWAY_RECREATION_REFUSED
-    assert not in_production.dstack.changes
-    done = in_production.inv("deploy", "--yes", "--env", "prod", "--allow-recreation")
+    planned = in_production.inv("plan", "--env", "prod", "--detailed-exitcode")
+    assert planned.code == ExitCode.CHANGES
+    assert f"gateway {name}-gw-b: replace" in planned.output
+    done = in_production.inv("deploy", "--yes", "--env", "prod")
     assert done.code == 0, done.errors
-    assert in_production.dstack.changes[:2] == ["gateways/delete", "gateways/apply"]
-    [address] = in_production.records.values(f"{in_production.environment('prod').run_name}.{DOMAIN}.", "A")
-    assert address != "10.0.0.10"
+    assert in_production.dstack.changes == ["gateways/apply", "runs/apply", "gateways/delete"]
+    assert in_production.dstack.gateways.keys() == {f"{name}-gw-b"}
+    assert in_production.records.values(f"{name}.{DOMAIN}.", "A") == ["10.0.0.20"]
+    assert list(in_production.dstack.runs.values()) == before  # in place
+    assert in_production.inv("plan", "--env", "prod", "--detailed-exitcode").code == 0
+
+
+def test_a_gateway_whose_replacement_callers_notice_has_to_be_allowed(in_production: Person) -> None:
+    in_production.write("prod", gateway={"instance_type": "t3.large"}, dns=None)
+    assert in_production.inv("plan", "--env", "prod", "--detailed-exitcode").code == ExitCode.INTERRUPTING_CHANGES
+    allowed = ("--yes", "--env", "prod", "--allow-removal")
+    assert in_production.inv("deploy", *allowed).code == ExitCode.GATEWAY_RECREATION_REFUSED
+    assert not in_production.dstack.changes
+    assert in_production.inv("deploy", *allowed, "--allow-recreation").code == 0
+
+
+def test_a_gateway_that_somebody_deleted_is_replaced_under_the_other_name(in_production: Person) -> None:
+    name = in_production.environment("prod").run_name
+    in_production.dstack.gateways.clear()
+    done = in_production.inv("deploy", "--yes", "--env", "prod")
+    assert done.code == 0, done.errors
+    assert in_production.dstack.gateways.keys() == {f"{name}-gw-b"}
+    assert in_production.dstack.changes == ["gateways/apply", "runs/apply"]
+    assert in_production.records.values(f"{name}.{DOMAIN}.", "A") == ["10.0.0.20"]
 
 
 def test_a_removal_has_to_be_allowed_and_comes_after_the_service(in_production: Person) -> None:
