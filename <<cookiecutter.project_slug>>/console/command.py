@@ -19,7 +19,7 @@ HELP = {
     "yes": "do not ask for confirmation",
     "dry_run": "show what would happen, change nothing",
     "allow_removal": "also remove what the files of a protected environment no longer name",
-    "allow_recreation": "also when the gateway must be deleted and recreated",
+    "allow_recreation": "also when callers get no answer while the gateway is replaced",
     "allow_restart": "also when a protected service is interrupted",
     "allow_outage": "also when the environment is protected",
     "allow_dirty": "also deploy uncommitted changes to a protected environment",

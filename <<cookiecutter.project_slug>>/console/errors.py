@@ -29,7 +29,7 @@ class ExitCode(IntEnum):
     DECLINED = 34  # nobody said yes
     CLOUD_MISSING = 35  # the project has no key for a cloud that the service rents from
     GATEWAY_FAILED = 36  # the gateway did not start, dstack gave it up, or it is dead
-    GATEWAY_RECREATION_REFUSED = 37  # the change would recreate the gateway; nothing was changed
+    GATEWAY_RECREATION_REFUSED = 37  # callers would get no answer while the gateway is replaced; nothing was changed
     DNS_REFUSED = 38  # the records could not be read or written, or have another owner
     NOT_VERIFIED = 39  # deployed, but the endpoint can't be reached from this machine
     BENCH_FAILED = 40  # the load test's tool is missing, or ended without numbers

@@ -62,6 +62,7 @@ def apply(api: Api, plan: Plan, notify: Notify) -> None:
 
             cloudwatch.apply(plan.alarms_plan, gateway, notify)
 
+
 def replace_gateway(api: Api, environment: Environment, broken: str, notify: Notify) -> Gateway:
     """Replace the gateway named `broken`, which does not work or does not exist any more, and return the new one.
 

@@ -74,7 +74,7 @@ class Behind(Environment):
         return [replica for replica in self.status()["replicas"] if replica["probes"] == "passing"]
 
     def _owns(self, tags: dict[str, str]) -> bool:
-        return tags.get("dstack_name", "").rpartition("-")[0] == self.run_name
+        return tags.get("dstack_name", "").rpartition("-")[0] in (self.run_name, f"{self.run_name}-gw-b")
 
 
 @dataclass
@@ -91,7 +91,7 @@ class Shared:
         """Return the environment, deployed again where a test has changed it."""
         if self.changed:
             self.environment.settle()
-            self.environment.deploy("--allow-recreation")
+            self.environment.deploy()
             self.changed = False
         return self.environment
 

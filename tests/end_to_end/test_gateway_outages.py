@@ -198,19 +198,3 @@ def test_a_terminated_gateway_is_replaced_as_the_runbook_says(serving: Behind) -
     assert list(serving.gateways) not in ([], [dead])
     assert "stand-in" in serving.ask_by_name()
     assert len(serving.machines()) == 1
-
-
-@changing
-def test_a_recreated_gateway_gets_service_and_record_back(serving: Behind) -> None:
-    [old], [pod], name = serving.gateways, serving.machines(), serving.run_name
-    serving.settle(gateway={"instance_type": "t3.small"})
-    for moment in (f"gateway {name}: deleted", f"gateway {name}: running"):
-        deploy = broken_off(serving, containing(moment), signal.SIGKILL, "--allow-recreation")
-        assert deploy.code == -signal.SIGKILL, deploy.said
-    assert f"service {name}: in place" in serving.inv("plan").stdout  # it runs, and the gateway does not know it
-    serving.deploy()
-    [new] = serving.gateways
-    assert new != old
-    assert "stand-in" in serving.ask_by_name()
-    assert serving.machines() == [pod]  # no GPU was released for it
-    assert serving.inv("plan", "--detailed-exitcode").returncode == 0

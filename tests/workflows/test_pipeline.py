@@ -102,7 +102,7 @@ def test_environment_and_token_go_into_the_parts_url_and_deployment_come_out(dep
     needs = json.loads(execution.job("after").log)
     url = f"{deployed.sandbox.url}/proxy/services/{deployed.sandbox.project}/{RUN}/v1"
     assert needs["service"]["outputs"] == {"url": url, "deployment": "0"}
-    assert needs["gateway"]["outputs"] == {"addresses": ""}
+    assert needs["gateway"]["outputs"] == {"addresses": "", "others": ""}
 
 
 def test_a_pull_request_has_one_comment_with_its_plan(deployed: Team) -> None:

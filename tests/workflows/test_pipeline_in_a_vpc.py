@@ -79,7 +79,7 @@ def start_deploy(team: Team, **allowed: str) -> Execution:
 
 
 def enlarge_gateway(team: Team) -> None:
-    """Push a gateway file whose change recreates the gateway."""
+    """Push a gateway file whose change needs another gateway."""
     path = "dstack/gateway.dstack.yml"
     text = (team.forge.work / path).read_text("utf-8")
     assert "t3.medium" in text
@@ -134,22 +134,13 @@ def test_a_runner_outside_the_vpc_warns_that_the_service_is_not_verified(deploye
     assert [one for one in execution.annotations if one.startswith("warning: deployed, but this runner can't reach")]
 
 
-def test_a_gateway_that_would_be_replaced_stops_the_pipeline_before_it_is_touched(deployed: Team) -> None:
-    enlarge_gateway(deployed)
-    before = writes(deployed.sandbox)
-    execution = start_deploy(deployed)
-    assert not execution.ok
-    assert execution.job("plan").result == "failure"
-    assert "error: changing instance_type recreates the gateway" in execution.summary
-    assert writes(deployed.sandbox) == before
-
-
-def test_a_gateway_is_replaced_when_that_is_allowed(deployed: Team) -> None:
+def test_a_gateway_is_replaced_by_the_jobs_of_the_pipeline(deployed: Team) -> None:
     pods = [pod.id for pod in deployed.sandbox.pods() if pod.running]
     enlarge_gateway(deployed)
     deployed.deployed_other = True
-    execution = start_deploy(deployed, **{"allow-recreation": "true"})
+    execution = start_deploy(deployed)
     assert execution.ok, str(execution)
-    assert "gateway mistral-nemo: restart" in execution.job("plan").summary
+    assert "gateway mistral-nemo-gw-b: replace" in execution.job("plan").summary
+    assert "gateway mistral-nemo: deleted" in execution.job("old-gateway").summary
     assert f"http://mistral-nemo.{deployed.sandbox.aws.zone}/v1 answers as" in execution.job("smoke").summary
     assert [pod.id for pod in deployed.sandbox.pods() if pod.running] == pods
