@@ -263,7 +263,6 @@ def test_every_dstack_command_is_one_that_its_parser_takes(baked: Bake, console:
     helped = re.findall(r"`dstack ([^`]+)`", "\n".join(console.command.HELP.values()))
     typed = [command for command in typed if command not in helped]  # the page of flags quotes their help
     assert typed
-    assert helped
     run = [f"{command} NAME" for command in helped]
     for command in [*typed, *run, "logs NAME", "attach NAME", "metrics NAME", "server"]:
         _parser().parse_args(command.split())

@@ -26,7 +26,10 @@ def status(environment: Environment, json: bool = False) -> None:
     Ends with 46 while nothing serves, and says what happened, since when, and what to type.
     """
     api = deploy.api.Api(environment)
-    now = operate.status.summarize(environment, api.run(environment.run_name))
+    run = api.run(environment.run_name)
+    now = operate.status.summarize(environment, run)
+    if now.incident and run:
+        now = operate.status.summarize(environment, run, deploy.observing.events(api, "run", run.id))
     gateway, records = operate.surroundings.gateway_replicas(api, environment, now.url)
     now = replace(now, gateway=gateway, records=records)
     operate.views.status(now, json=json)

@@ -1,45 +1,64 @@
 """Says why nothing serves: what happened last, since when, and what to type next."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from console.connection import quoted
 from console.errors import ExitCode, Failure
 from deploy.documents.files import Document
 from deploy.dstack.answers import JOB_OVER, SLEEPING, Run, Submission
+from deploy.dstack.observations import Event
 from deploy.readiness import NO_CAPACITY
 from operate.times import span
 
+READY = "Service replica ready to receive requests"  # dstack's event when the probes of a replica have passed
+FORGOTTEN = timedelta(days=1)  # of a replica as old as that, the event may be gone
 BRIEF = timedelta(minutes=10)  # a container that ended so soon has probably never served
 CRASHED = {"container_exited_with_error", "creating_container_error", "ports_binding_failed"}
 
 
 @dataclass(frozen=True)
 class Incident:
-    """Why nothing serves: `happened` quotes dstack, `remedy` says what to type."""
+    """Why nothing serves: `happened` quotes dstack, `remedy` says what to type. `since` is None when nobody knows."""
 
     happened: str
-    since: datetime
+    since: datetime | None
     remedy: str
 
     def as_json(self) -> Document:
-        return {"happened": self.happened, "since": self.since.isoformat(), "remedy": self.remedy}
+        return {
+            "happened": self.happened,
+            "since": self.since.isoformat() if self.since else None,
+            "remedy": self.remedy,
+        }
 
     def failure(self, run_name: str, now: datetime) -> Failure:
         """Return the Failure that ends `inv status`."""
-        lasted = span((now - self.since).total_seconds())
-        when = f"since {self.since:%Y-%m-%d %H:%M} UTC ({lasted})"
+        when = "now"
+        if self.since:
+            when = f"since {self.since:%Y-%m-%d %H:%M} UTC ({span((now - self.since).total_seconds())})"
         return Failure(ExitCode.NOT_SERVING, f"nothing of {run_name} serves {when}: {self.happened}", self.remedy)
 
 
-def incident(run: Run, env: str) -> Incident | None:
-    """Return why an active run serves nothing. None while a replica serves, and while it sleeps as it should."""
+def incident(run: Run, events: Collection[Event], env: str, now: datetime) -> Incident | None:
+    """Return why an active run serves nothing. None while a replica serves, and while it sleeps as it should.
+
+    `events` of the run tell which replicas were ready once.
+    """
     if not run.active or run.asleep or any(job.ready for job in run.replicas):
         return None
     last = _last_end(run)
-    reason = f"{_reason(last)}" if last else ""
+    served = [job.number for job in run.replicas if _failed_later(job.latest, events, now)]
+    if served:
+        which = ", ".join(map(str, served))
+        happened = f"replica {which} served before, and its probes fail: its machine is lost, or its engine hangs"
+        remedy = f"see `inv logs --env {env}`; dstack replaces a lost machine after about three minutes"
+        return Incident(happened, None, remedy)
+    reason = _reason(last) if last else ""
     starting = [f"replica {job.number} is {_state(job.latest)}" for job in run.replicas]
     happened = "; before that: ".join(part for part in (", ".join(starting), reason) if part)
-    return Incident(happened or run.status_message or run.status, _since(run), _remedy(run, last, env))
+    return Incident(happened or run.status_message or run.status, _since(run, events), _remedy(run, last, env))
 
 
 def ending(run: Run | None, now: datetime) -> str:
@@ -77,7 +96,7 @@ def _reason(attempt: Submission) -> str:
     if attempt.exit_status and attempt.termination_reason in CRASHED:
         words += f" (code {attempt.exit_status})"
     detail = attempt.termination_reason_message or attempt.error
-    return f"{words}: {detail}" if detail and detail != words else words
+    return quoted(f"{words}: {detail}" if detail and detail != words else words, most=300)
 
 
 def _state(attempt: Submission) -> str:
@@ -86,7 +105,19 @@ def _state(attempt: Submission) -> str:
     return attempt.status_message or attempt.status
 
 
-def _since(run: Run) -> datetime:
+def _failed_later(attempt: Submission, events: Collection[Event], now: datetime) -> bool:
+    """Return whether a replica that runs was ready once. dstack keeps its event for 30 days, and lists the latest."""
+    old = now - attempt.submitted_at > FORGOTTEN
+    return attempt.status == "running" and (old or _ready_in(attempt, events))
+
+
+def _ready_in(attempt: Submission, events: Collection[Event]) -> bool:
+    """Return whether a replica became ready while this attempt lasted."""
+    ready = [event.recorded_at for event in events if event.message == READY]
+    return any(attempt.submitted_at <= at and not (attempt.finished_at and at > attempt.finished_at) for at in ready)
+
+
+def _since(run: Run, events: Collection[Event]) -> datetime:
     """Return when the last container ended that has probably served; without one, when the run was submitted.
 
     In a loop of crashes each container ends soon after its start, so the loop does not move the time.
@@ -95,7 +126,7 @@ def _since(run: Run) -> datetime:
     since = datetime.fromisoformat(run.submitted_at)
     for one in sorted(placed, key=_ended_at, reverse=True):
         since = _ended_at(one)
-        if one.termination_reason in SLEEPING or since - one.submitted_at >= BRIEF:
+        if one.termination_reason in SLEEPING or since - one.submitted_at >= BRIEF or _ready_in(one, events):
             break
     return since
 

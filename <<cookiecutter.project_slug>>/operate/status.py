@@ -1,6 +1,7 @@
 """Describes how the service runs: its replicas, their machines, what they cost, where the service answers."""
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from urllib.parse import urljoin
@@ -8,6 +9,7 @@ from urllib.parse import urljoin
 from console.errors import ExitCode, Failure
 from deploy.documents.files import Document
 from deploy.dstack.answers import Job, Machine, Run
+from deploy.dstack.observations import Event
 from deploy.environments import Environment
 from deploy.reaching import Reached
 from operate.incidents import Incident, ending, incident, remedy_after
@@ -104,8 +106,8 @@ def deployed(environment: Environment, run: Run | None) -> tuple[Run, str]:
     return run, urljoin(f"{environment.server_url}/", run.url).rstrip("/") + "/v1"
 
 
-def summarize(environment: Environment, found: Run | None) -> Status:
-    """Return the status of a run. Fails with NOT_DEPLOYED."""
+def summarize(environment: Environment, found: Run | None, events: Collection[Event] = ()) -> Status:
+    """Return the status of a run. Fails with NOT_DEPLOYED. `events` of the run explain an incident better."""
     run, url = deployed(environment, found)
     now = datetime.now(UTC)
     return Status(
@@ -118,7 +120,7 @@ def summarize(environment: Environment, found: Run | None) -> Status:
         replicas=tuple(_replica(job, now) for job in run.replicas),
         age=(now - datetime.fromisoformat(run.submitted_at)).total_seconds(),
         commit=commit_of(run),
-        incident=incident(run, environment.name),
+        incident=incident(run, events, environment.name, now),
     )
 
 
