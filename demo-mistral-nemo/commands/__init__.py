@@ -4,8 +4,9 @@
 |---|---|
 | command.py | what turns a function of an environment into a task |
 | preparing.py | what a deploy needs, what it would change, what fits and what it costs |
-| deploying.py | deploy and destroy |
-| operating.py | what runs, what it writes, how fast it answers |
-| gateway.py | the gateway and its DNS records |
+| deploying.py | deploy, roll back and destroy |
+| seeing.py | what runs, what was deployed, what it writes, what happened |
+| operating.py | how the endpoint answers, and how fast |
+| gateway.py | the gateway, its DNS records and its alarms |
 | setup.py | what the service needs in an AWS account and on GitHub |
 """

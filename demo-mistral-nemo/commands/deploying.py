@@ -21,26 +21,61 @@ def deploy_all(
     allow_restart: bool = False,
     allow_recreation: bool = False,
     allow_removal: bool = False,
+    allow_dirty: bool = False,
     json: bool = False,
 ) -> None:
     """Deploy, and wait until the service answers.
 
-    Brings fleet, gateway, DNS records and service to what the files say. Shows the plan and asks first.
+    Brings fleet, gateway, DNS records, alarms and service to what the files say. Shows the plan and asks first.
     """
     allowed = {"allow_restart": allow_restart, "allow_recreation": allow_recreation, "allow_removal": allow_removal}
-    _deploy(environment, yes=yes, dry_run=dry_run, json=json, gateway=True, **allowed)
+    signed = operate.history.recorded(environment, console.terminal.progress.print, allow_dirty=allow_dirty)
+    _deploy(signed, yes=yes, dry_run=dry_run, json=json, gateway=True, **allowed)
+
+
+@command
+def rollback(
+    environment: Environment,
+    to: str = "",
+    only_service: bool = False,
+    yes: bool = False,
+    dry_run: bool = False,
+    allow_restart: bool = False,
+    allow_recreation: bool = False,
+    allow_removal: bool = False,
+    json: bool = False,
+) -> None:
+    """Go back to the files of an earlier deployment.
+
+    Takes dstack/ and environments/ of its commit from git, shows the plan and asks first, like a deploy.
+    """
+    api = deploy.api.Api(environment)
+    run = api.run(environment.run_name)
+    rows = operate.history.of(api, run)
+    wanted = operate.rollback.target(rows, to, environment.name)
+    earlier = operate.rollback.earlier(environment, wanted)
+    if not json:
+        operate.views.going_back(earlier)
+    allowed = {"allow_restart": allow_restart, "allow_recreation": allow_recreation, "allow_removal": allow_removal}
+    _deploy(earlier, yes=yes, dry_run=dry_run, json=json, gateway=not only_service, **allowed)
 
 
 @command
 def service_deploy(
-    environment: Environment, yes: bool = False, dry_run: bool = False, allow_restart: bool = False, json: bool = False
+    environment: Environment,
+    yes: bool = False,
+    dry_run: bool = False,
+    allow_restart: bool = False,
+    allow_dirty: bool = False,
+    json: bool = False,
 ) -> None:
-    """Deploy fleet and service, but not gateway and records."""
+    """Deploy fleet and service, but not gateway, records and alarms."""
+    environment = operate.history.recorded(environment, console.terminal.progress.print, allow_dirty=allow_dirty)
     _deploy(environment, yes=yes, dry_run=dry_run, json=json, gateway=False, allow_restart=allow_restart)
 
 
 def _deploy(environment: Environment, *, yes: bool, dry_run: bool, json: bool, gateway: bool, **allowed: bool) -> None:
-    """Plan, show, agree, apply what was shown, and ask the endpoint. `gateway`: gateway and records too."""
+    """Plan, show, agree, apply what was shown, and ask the endpoint. `gateway`: gateway, records and alarms too."""
     api = deploy.api.Api(environment)
     with console.terminal.watching(f"planning {environment.run_name}") as notify:
         planned = deploy.planning.make(api, environment, notify, gateway=gateway)
@@ -48,6 +83,8 @@ def _deploy(environment: Environment, *, yes: bool, dry_run: bool, json: bool, g
     if dry_run or not json:
         deploy.views.plan(planned, json=json)
     deploy.guards.refuse(planned, **allowed)
+    with console.terminal.watching(f"looking at the gateway of {environment.run_name}") as notify:
+        deploy.guards.refuse_dead_gateway(api, planned, notify)
     if dry_run:
         return
     console.prompts.confirm("Deploy this?", yes=yes or not planned.changes)
@@ -70,7 +107,7 @@ def _deploy(environment: Environment, *, yes: bool, dry_run: bool, json: bool, g
 def destroy(environment: Environment, yes: bool = False, dry_run: bool = False, allow_outage: bool = False) -> None:
     """Stop the service and delete everything that belongs to it.
 
-    Releases the machines, deletes fleet, records and gateway, also those of earlier names of the service. Asks first.
+    Releases the machines, deletes fleet, records, alarms and gateway, also those of earlier names. Asks first.
     """
     with console.terminal.watching(f"looking for {environment.run_name}") as notify:
         api = deploy.api.Api(environment).patient(notify)

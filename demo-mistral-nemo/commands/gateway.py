@@ -1,4 +1,4 @@
-"""The gateway and its DNS records."""
+"""The gateway, its DNS records and its alarms."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ def gateway_deploy(environment: Environment, allow_recreation: bool = False, jso
     api, name = deploy.api.Api(environment), environment.run_name
     with console.terminal.watching(f"gateway {name}") as notify, deploy.billing.billed(api, environment, notify):
         gateway = deploy.gateways.deploy(api.patient(notify), environment, notify, allow_recreation=allow_recreation)
-    deploy.views.gateway(environment.run_name, gateway, json=json)
+    deploy.views.gateway(environment, gateway, json=json)
 
 
 @command
 def gateway_status(environment: Environment, json: bool = False) -> None:
     """Show the gateway's replicas and addresses."""
-    gateway = deploy.api.Api(environment).gateway(environment.run_name)
-    deploy.views.gateway(environment.run_name, gateway, json=json)
+    gateway, others = deploy.gateway_choice.look(deploy.api.Api(environment), environment)
+    deploy.views.gateway(environment, gateway, others, json=json)
 
 
 @command
 def gateway_destroy(environment: Environment, yes: bool = False, allow_outage: bool = False) -> None:
-    """Delete the gateway and its DNS records.
+    """Delete the gateway, its DNS records and its alarms.
 
     Callers can't reach the service by name afterwards. The service itself keeps running.
     """
     deploy.guards.refuse_outage(environment, allowed=allow_outage)
-    console.prompts.confirm(f"Delete the gateway {environment.run_name} and its records?", yes=yes)
+    console.prompts.confirm(f"Delete the gateway {environment.run_name} with its records and alarms?", yes=yes)
     with console.terminal.watching(f"gateway {environment.run_name}") as notify:
         deploy.gateways.destroy(deploy.api.Api(environment).patient(notify), environment, notify)
 
@@ -46,7 +46,7 @@ def gateway_destroy(environment: Environment, yes: bool = False, allow_outage: b
 def dns_update(environment: Environment, dry_run: bool = False, adopt: bool = False) -> None:
     """Update the DNS records to the gateway's running replicas."""
     with console.terminal.watching(f"record {environment.host}") as notify:
-        deploy.route53.publish(deploy.api.Api(environment), environment, notify, dry_run=dry_run, adopt=adopt)
+        deploy.gateways.publish(deploy.api.Api(environment), environment, notify, dry_run=dry_run, adopt=adopt)
 
 
 @command
@@ -65,3 +65,26 @@ def dns_delete(environment: Environment, yes: bool = False, allow_outage: bool =
         api = deploy.api.Api(environment).patient(notify)
         records = deploy.existing.resources_of(api, environment, notify, "records")
         deploy.existing.remove(api, environment, records, notify)
+
+
+@command
+def alarms_apply(environment: Environment, dry_run: bool = False) -> None:
+    """Bring the alarms to what the gateway's instances need."""
+    with console.terminal.watching(f"alarms of {environment.run_name}") as notify:
+        deploy.cloudwatch.publish(deploy.api.Api(environment), environment, notify, dry_run=dry_run)
+
+
+@command
+def alarms_show(environment: Environment, json: bool = False) -> None:
+    """Show the alarms of the gateway's instances with their states."""
+    deploy.views.alarms(environment.run_name, deploy.cloudwatch.store_of(environment).shown(), json=json)
+
+
+@command
+def alarms_delete(environment: Environment, yes: bool = False) -> None:
+    """Delete the alarms of the gateway's instances."""
+    console.prompts.confirm(f"Delete the alarms of {environment.run_name}?", yes=yes)
+    with console.terminal.watching(f"alarms of {environment.run_name}") as notify:
+        api = deploy.api.Api(environment).patient(notify)
+        alarms = deploy.existing.resources_of(api, environment, notify, "alarms")
+        deploy.existing.remove(api, environment, alarms, notify)

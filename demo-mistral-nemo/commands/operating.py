@@ -1,4 +1,4 @@
-"""Every day: what runs, what it writes, how fast it answers."""
+"""Every day: how the endpoint answers, and how fast."""
 
 from __future__ import annotations
 
@@ -13,26 +13,6 @@ from commands.command import command, command_with_secrets
 
 if TYPE_CHECKING:
     from deploy.environments import Environment
-
-
-@command
-def status(environment: Environment, json: bool = False) -> None:
-    """Show the replicas, where they run, and what they cost."""
-    run = deploy.api.Api(environment).run(environment.run_name)
-    operate.views.status(operate.status.summarize(environment, run), json=json)
-
-
-@command
-def logs(environment: Environment, replica: int = -1, lines: int = 200) -> None:
-    """Show the end of a replica's log.
-
-    Without --replica, it is the newest container that wrote anything, whether it runs or has crashed.
-    """
-    api = deploy.api.Api(environment)
-    run, which = api.run(environment.run_name), None if replica < 0 else replica
-    for number, attempt in operate.status.attempts(environment, run, which):
-        if written := api.log_tail(environment.run_name, attempt.id, lines):
-            return operate.views.logs(number, attempt, written)
 
 
 @command

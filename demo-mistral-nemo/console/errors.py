@@ -23,20 +23,23 @@ class ExitCode(IntEnum):
     CRASHED = 28  # the container of a new replica exited twice
     NOT_READY = 29  # new replicas run, but did not pass their probes within timeouts.ready
     SMOKE_FAILED = 30  # the endpoint did not answer as a model should
-    PLAN_OUTDATED = 31  # somebody else changed service, fleet, gateway or records after the plan was made
+    PLAN_OUTDATED = 31  # somebody else changed service, fleet, gateway, records or alarms after the plan was made
     SERVER_REFUSED = 32  # the dstack server refused for a reason of its own, which the message quotes
     NOT_DEPLOYED = 33  # there is no such run
     DECLINED = 34  # nobody said yes
     CLOUD_MISSING = 35  # the project has no key for a cloud that the service rents from
-    GATEWAY_FAILED = 36  # the gateway did not start, or dstack gave it up
-    GATEWAY_RECREATION_REFUSED = 37  # the change would recreate the gateway; nothing was changed
+    GATEWAY_FAILED = 36  # the gateway did not start, dstack gave it up, or it is dead
+    GATEWAY_RECREATION_REFUSED = 37  # callers would get no answer while the gateway is replaced; nothing was changed
     DNS_REFUSED = 38  # the records could not be read or written, or have another owner
     NOT_VERIFIED = 39  # deployed, but the endpoint can't be reached from this machine
     BENCH_FAILED = 40  # the load test's tool is missing, or ended without numbers
     STILL_THERE = 41  # what was stopped or deleted still exists after timeouts.stop, and may still be billed
     REMOVAL_REFUSED = 42  # deploying would remove something in a protected environment; nothing was changed
     ACCOUNT_INCOMPLETE = 43  # something that the service needs is missing in AWS or on GitHub
-    ACCOUNT_REFUSED = 44  # AWS or GitHub refused, or did not answer, while `inv setup` worked; run it again
+    ACCOUNT_REFUSED = 44  # AWS or GitHub refused, or did not answer, for `inv setup` or about alarms; run it again
+    UNCOMMITTED_CHANGES = 45  # a protected environment deploys only what is committed; nothing was changed
+    NOT_SERVING = 46  # inv status: deployed, and no replica serves, although one should
+    ROLLBACK_REFUSED = 50  # the files of that deployment are not to be had, or belong elsewhere; nothing was changed
     INTERRUPTED = 130  # Ctrl-C; nothing was rolled back, running it again continues
     TERMINATED = 143  # SIGTERM, as a shell counts it: 128 + 15; as after Ctrl-C, nothing was rolled back
 

@@ -7,11 +7,13 @@ run that it can't update. dstack/answers.py reads the answers; what goes back to
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 from console.errors import ExitCode, Failure
 from deploy.changes import Change, classify_fleet, classify_gateway, differences
+from deploy.deployments import following, read, restored, write
 from deploy.documents.files import Document
 from deploy.dstack.answers import Fleet, Logs, Named, Project, ResourcePlan, Run, RunPlan, ServerInfo
 from deploy.dstack.client import Client, Notify, T
@@ -79,44 +81,45 @@ class Api:
         return self._find("fleets/get", Fleet, name=name)
 
     def plan_run(
-        self,
-        service: Document,
-        current: Run | None,
-        *,
-        any_fleet: bool = False,
-        known: Mapping[str, Gateway | None] | None = None,
+        self, service: Document, current: Run | None, *, any_fleet: bool = False, back_to: Run | None = None
     ) -> RunPlan:
         """Return what applying `service` would do, and the offers for it. With `any_fleet`, only the offers.
 
-        `known`: gateways by name that are known already. Another gateway that the service names is looked up.
+        `back_to`: the run before the failed deployment that this rolls back.
 
         The `ssh_key_pub` of an active run is sent again. Without it, the server takes the key of the token's user. Then
         the same file, applied by a colleague, would be a change and restart the run.
         """
         configuration = {key: value for key, value in service.items() if not (any_fleet and key == "fleets")}
         if isinstance(service.get("gateway"), str) and not any_fleet:
-            configuration["gateway"] = self._reference(service["gateway"], current, known or {})
+            configuration["gateway"] = self._reference(service["gateway"], current)
         if not service.get("gateway") and "https" not in service and current and current.active:
             # without a gateway `https` has no effect, but dstack restarts a service when it changes
             configuration["https"] = current.run_spec["configuration"].get("https")
         spec: Document = {
             "run_name": service["name"],
             "configuration": configuration,
-            "configuration_path": self._environment.marked("dstack/service.dstack.yml"),
+            "configuration_path": self._service_path(current, back_to),
             "profile": PROFILE,
             "ssh_key_pub": current.run_spec["ssh_key_pub"] if current and current.active else None,
         }
         return self._read("runs/get_plan", RunPlan, run_spec=spec, max_offers=100, for_offers_only=any_fleet)
 
-    def _reference(self, written: str, current: Run | None, known: Mapping[str, Gateway | None]) -> str:
-        """Return the reference to the service's gateway: as the gateway's tag says (gateways.py), or as the run has it.
+    def _service_path(self, current: Run | None, back_to: Run | None) -> str:
+        """Return the path to store with the service: its mark, and what was deployed. Only a deploy adds itself."""
+        now, new = current.now if current else None, self._environment.deployment
+        if now and back_to:
+            listed = restored(now, back_to.now.path, datetime.now(UTC).isoformat(timespec="milliseconds"))
+        else:
+            listed = following(now, new) if new else read(now.path) if now else []
+        return write(self._environment.marked("dstack/service.dstack.yml"), listed)
+
+    def _reference(self, written: str, current: Run | None) -> str:
+        """Return the reference to the service's gateway as the run has it, if the run is behind that gateway.
 
         `NAME` and `<project>/NAME` are the same gateway, but for dstack the other one is a change.
         """
         name = written.removeprefix(f"{self.project}/")
-        gateway = known[name] if name in known else self.gateway(name)
-        if gateway and gateway.reference:
-            return gateway.reference
         kept = current.gateway if current and current.active else None
         return kept if kept in (name, f"{self.project}/{name}") else written
 
@@ -211,6 +214,10 @@ class Api:
             return self._read(path, shape, **body)
         except Missing:
             return None
+
+    def ask(self, path: str, shape: Any, body: Document | None = None) -> Any:
+        """Return the answer to a question about the whole server or a project; without a body, to a GET."""
+        return self._client.read(path, body, shape, method="GET" if body is None else "POST")
 
     def _read(self, path: str, shape: type[T], **body: Any) -> T:
         answer: T = self._client.read(self._path + path, body, shape)

@@ -1,6 +1,6 @@
 """Shows what runs or is left, and what it costs, when a command ends early."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from deploy.api import Api
@@ -9,11 +9,12 @@ from deploy.dstack.client import Notify
 from deploy.dstack.gateway import Gateway
 from deploy.environments import Environment
 from deploy.existing import existing_resources
+from deploy.gateway_choice import gateways_of
 
 LAST_SECONDS = 10.0  # how long a server that answers badly is asked again
 
 
-def bill(name: str, run: Run | None, gateway: Gateway | None) -> str:
+def bill(name: str, run: Run | None, gateways: Mapping[str, Gateway]) -> str:
     """Return in one line what is billed: GPUs in USD per hour, and the gateway's instances."""
     machines = [job for job in run.replicas if job.latest.machine] if run and run.active else []
     if run and run.active and machines:
@@ -28,9 +29,9 @@ def bill(name: str, run: Run | None, gateway: Gateway | None) -> str:
     releasing = [job for job in run.jobs if job.latest.status == "terminating" and job.latest.machine] if run else []
     if releasing:
         line += f"; {len(releasing)} more being released, and billed until the cloud has released it"
-    if gateway:
+    for called, gateway in gateways.items():
         kind = gateway.configuration.get("instance_type") or "instance"
-        line += f"; gateway {name} is billed by {gateway.configuration.get('backend')}: {gateway.wanted} x {kind}"
+        line += f"; gateway {called} is billed by {gateway.configuration.get('backend')}: {gateway.wanted} x {kind}"
     return line
 
 
@@ -69,7 +70,9 @@ def _rest_of(api: Api, environment: Environment) -> str:
 def _bill_of(api: Api, environment: Environment) -> str:
     name = environment.run_name
     try:
-        return f"{bill(name, api.run(name), api.gateway(name))}; inv destroy --env {environment.name} ends it"
+        return (
+            f"{bill(name, api.run(name), gateways_of(api, environment))}; inv destroy --env {environment.name} ends it"
+        )
     except Exception as failure:  # whatever it is, it must not hide what ended the deploy
         remedy = f"run `inv status --env {environment.name}` to see it"
         return f"not known what runs of {name} and is billed: {failure}; {remedy}"

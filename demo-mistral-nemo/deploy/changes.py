@@ -8,6 +8,7 @@ from typing import Any
 
 from deploy.documents.checks import bounds
 from deploy.documents.files import Document
+from deploy.documents.monitor import FILE, VARIABLE, fingerprint
 from deploy.dstack.answers import ResourcePlan, Run, RunPlan
 
 # The fields that dstack calls "in-place" (dstack._internal.server.services.runs.spec); other fields that it can update
@@ -15,7 +16,7 @@ from deploy.dstack.answers import ResourcePlan, Run, RunPlan
 # What happens to replicas when `groups` changes, `classify_groups` says.
 IN_PLACE = frozenset({"groups", "gateway", "priority", "replicas", "scaling"})
 MARK = "configuration_path"  # of every spec, see Environment.marked: dstack changes it in place
-GATEWAY_IN_PLACE = frozenset({"default", "domain", "replicas"})  # likewise; any other change recreates the gateway
+GATEWAY_IN_PLACE = frozenset({"default", "domain", "replicas"})  # likewise; any other change needs a new gateway
 
 
 class Change(StrEnum):
@@ -26,6 +27,7 @@ class Change(StrEnum):
     IN_PLACE = "in place"  # no new replica
     ROLLING = "rolling"  # new replicas take over one by one
     RESTART = "restart"  # an outage: it is stopped and started again
+    REPLACE = "replace"  # of a gateway: another one is created, the service moves there, the old one is deleted
     REMOVE = "remove"  # the files name it no longer
 
 
@@ -58,7 +60,7 @@ class Part:
 def classify_host(service: Part, current: Run | None, host: str) -> Part:
     """Return `service`, but as a restart when it would otherwise keep an old host name.
 
-    dstack does not rename a running service after a new domain, except when it registers it at a recreated gateway.
+    dstack does not rename a running service after a new domain, except when it registers it at another gateway.
     """
     if not host or not current or not current.active or current.host in (None, host) or "gateway" in service.fields:
         return service
@@ -136,7 +138,7 @@ def classify_fleet(plan: ResourcePlan, *, serving: bool = True) -> Part:
 
 
 def classify_gateway(plan: ResourcePlan) -> Part:
-    """Return the change of the gateway. RESTART: it is deleted and recreated."""
+    """Return the change of the gateway. RESTART: dstack can't change it in place."""
     current = plan.current_resource
     return _classify(plan, plan.effective_spec | {"configuration": current["configuration"]} if current else None)
 
@@ -159,6 +161,8 @@ def differences(before: Document, after: Document, prefix: str = "") -> Iterator
             continue
         if name == "groups" and isinstance(old, list) and isinstance(new, list):
             old, new = ({str(group["name"]): group for group in groups} for groups in (old, new))
+        if name == f"env.{VARIABLE}":
+            name, old, new = FILE, fingerprint(old), fingerprint(new)
         if isinstance(old, dict) and isinstance(new, dict):
             yield from differences(old, new, f"{name}." if name else "")
         elif old != new:

@@ -8,18 +8,21 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from console.errors import ExitCode, Failure
 from console.variables import read_variables
+from deploy.deployments import Deployment
 from deploy.documents.checks import first_problem
 from deploy.documents.files import Document, invalid, read
+from deploy.documents.monitor import with_monitor
 from deploy.documents.references import referred as referred
-from deploy.settings import Dns, Timeouts, read_settings
+from deploy.settings import Alarms, Dns, Timeouts, read_settings
 
 ROOT = Path(__file__).parent.parent
 DSTACK_NAME = re.compile(r"[a-z][a-z0-9-]{1,40}")  # dstack's rule for names of runs, fleets and gateways
+OTHER = "-gw-b"  # ends the name of a gateway that replaces one; no instance has such a name
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,9 @@ class Environment:
     gateway: Document | None = None
     max_price_per_hour: float | None = None
     dns: Dns | None = None
+    alarms: Alarms | None = None
     service_id: str = ""  # this repository's name for its service, whatever the service is called in dstack
+    deployment: Deployment | None = None  # what a deploy writes down about itself; None: this command is no deploy
 
     @property
     def file(self) -> str:
@@ -64,31 +69,54 @@ class Environment:
         return f"{self.run_name}.{self.gateway['domain']}" if self.gateway else ""
 
     @property
+    def gateway_names(self) -> tuple[str, str]:
+        """The two names that this environment's gateway may have, see gateway_choice.py."""
+        return self.run_name, f"{self.run_name}{OTHER}"
+
+    @property
+    def gateway_name(self) -> str:
+        """The name of the gateway in the documents that are sent."""
+        return str((self.gateway or {}).get("name", self.run_name))
+
+    def behind(self, name: str | None) -> "Environment":
+        """Return the environment with documents that name this gateway; without a gateway, the environment as it is."""
+        if self.gateway is None or name is None:
+            return self
+        return replace(self, gateway=self.gateway | {"name": name}, service=self.service | {"gateway": name})
+
+    @property
     def secrets(self) -> tuple[str, ...]:
         """Names of the dstack secrets that the service refers to, sorted."""
         return referred(self.service)
 
 
-def load(name: str, root: Path = ROOT, variables: Mapping[str, str] = os.environ) -> Environment:
-    """Return the checked environment. Fails with SETTINGS_INVALID and names the file and the key."""
-    path = root / "environments" / f"{name}.yml"
+def load(
+    name: str, root: Path = ROOT, variables: Mapping[str, str] = os.environ, files: Path | None = None
+) -> Environment:
+    """Return the checked environment. Fails with SETTINGS_INVALID and names the file and the key.
+
+    `files`: a folder with dstack/ and environments/ of an earlier commit. Everything else comes from `root`.
+    """
+    files = files or root
+    path = files / "environments" / f"{name}.yml"
     settings = read_settings(path)
     variables = variables_of(name, root, variables)
-    service, fleet = (read(root / "dstack" / f"{kind}.dstack.yml") for kind in ("service", "fleet"))
+    service, fleet = (read(files / "dstack" / f"{kind}.dstack.yml") for kind in ("service", "fleet"))
     run_name = f"{service.get('name', '')}" + ("" if name == "prod" else f"-{name}")
     if not DSTACK_NAME.fullmatch(run_name):
         why = f"the name of the run would be {run_name!r}, and dstack takes {DSTACK_NAME.pattern}"
         raise invalid(path, why, "change the file's name, or the name in dstack/service.dstack.yml")
+    _refuse_other_gateways_name(path, run_name, behind_gateway=settings.gateway is not None)
     names: Document = {"name": run_name, "fleets": [run_name]}
     gateway = None
     if settings.gateway is not None:
         names |= {"gateway": run_name, "https": "auto"}
-        gateway = merge(read(root / "dstack" / "gateway.dstack.yml") | {"name": run_name}, settings.gateway)
-    service = merge(service | names, settings.service)
+        gateway = merge(read(files / "dstack" / "gateway.dstack.yml") | {"name": run_name}, settings.gateway)
+    service = with_monitor(merge(service | names, settings.service), root)
     fleet = merge(fleet | {"name": run_name}, settings.fleet)
     _limit_price(fleet, settings.max_price_per_hour)
     _refuse_other_names(path, run_name, service, fleet, gateway)
-    if problem := first_problem(service, fleet, gateway, settings.dns):
+    if problem := first_problem(service, fleet, gateway, settings.dns, settings.alarms):
         raise invalid(path, f"merged over dstack/*.dstack.yml: {problem.place_and_text}", problem.remedy)
     return Environment(
         name=name,
@@ -103,6 +131,7 @@ def load(name: str, root: Path = ROOT, variables: Mapping[str, str] = os.environ
         gateway=gateway,
         max_price_per_hour=settings.max_price_per_hour,
         dns=settings.dns,
+        alarms=settings.alarms,
         service_id=_service_id(root),
     )
 
@@ -122,6 +151,17 @@ def _refuse_other_names(
     if names != [run_name, [run_name], run_name, run_name]:
         problem = f"service, fleet and gateway must be named {run_name}: another name would be another service"
         raise invalid(path, problem, "remove the name")
+
+
+def _refuse_other_gateways_name(path: Path, run_name: str, *, behind_gateway: bool) -> None:
+    """Fail with SETTINGS_INVALID when the gateway could not be replaced under another name, or is another one's."""
+    if run_name.endswith(OTHER):
+        problem = f"the run would be named {run_name}, and {OTHER} ends the name of a gateway that replaces another one"
+        raise invalid(path, problem, "change the file's name, or the name in dstack/service.dstack.yml")
+    if behind_gateway and not DSTACK_NAME.fullmatch(run_name + OTHER):
+        most = 41 - len(OTHER)
+        problem = f"the run would be named {run_name}, and a service behind a gateway may have {most} characters"
+        raise invalid(path, problem, "shorten the file's name, or the name in dstack/service.dstack.yml")
 
 
 def _server_url(written: str | None, variables: Mapping[str, str], path: Path) -> str:

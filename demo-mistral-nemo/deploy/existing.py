@@ -5,13 +5,13 @@ old file still exist, and its runs and gateways are billed. They are found here.
 `inv deploy` removes them after the service answers, and `inv destroy` removes them at any time.
 
 Runs and fleets of an earlier name are known by the mark that is stored with them (Environment.marked), a gateway by the
-name that it shares with its run, records by the TXT beside them that names their owner.
+names that go with its run's, records by the TXT beside them that names their owner.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from console.errors import Failure
@@ -21,24 +21,28 @@ from deploy.dstack.answers import Run
 from deploy.dstack.client import Notify
 from deploy.dstack.gateway import Gateway
 from deploy.environments import Environment
+from deploy.gateway_choice import gateways_of
 
 if TYPE_CHECKING:
+    from deploy.cloudwatch import AlarmStore
     from deploy.route53 import Zone
 
-ORDER = ("run", "fleet", "records", "gateway")  # GPUs first; records before the address that they point at is freed
+# GPUs first; records before the address that they point at is freed, and alarms before the instances are gone
+ORDER = ("run", "fleet", "records", "alarms", "gateway")
 
 
 @dataclass(frozen=True)
 class Resource:
-    """Something that exists in dstack or Route 53. `kind`: one of ORDER; `name`: the host for records."""
+    """Something that exists in dstack or AWS. `kind`: one of ORDER; `name`: the host for records."""
 
     kind: str
     name: str
     detail: str
     zone: Zone | None = field(default=None, compare=False)  # of the records; None: Route 53 gave no answer
+    store: AlarmStore | None = field(default=None, compare=False)  # of the alarms; None: CloudWatch gave no answer
 
     def __str__(self) -> str:
-        return f"{'records of' if self.kind == 'records' else self.kind} {self.name} ({self.detail})"
+        return f"{self.kind}{' of' if self.kind in ('records', 'alarms') else ''} {self.name} ({self.detail})"
 
     def as_json(self) -> Document:
         return {"kind": self.kind, "name": self.name, "detail": self.detail}
@@ -46,26 +50,27 @@ class Resource:
 
 def existing_resources(api: Api, environment: Environment, notify: Notify = lambda line: None) -> list[Resource]:
     """Return the resources of the service, under its name and earlier ones, in the order in which they are removed."""
-    run, gateway = api.run(environment.run_name), api.gateway(environment.run_name)
-    found = [*_of_name(api, environment.run_name, run, gateway)]
-    return _in_order(found + _records(environment, run, gateway, notify) + earlier(api, environment, notify))
+    run, gateways, name = api.run(environment.run_name), gateways_of(api, environment), environment.run_name
+    found = [*_of_name(api, name, run, gateways), *_alarms(environment, name, gateways, notify)]
+    return _in_order(found + _records(environment, run, gateways, notify) + earlier(api, environment, notify))
 
 
 def resources_of(api: Api, environment: Environment, notify: Notify, *kinds: str) -> list[Resource]:
     """Return the resources of these kinds under the service's present name, in the order in which they are removed."""
     found = [one for one in existing_resources(api, environment, notify) if one.kind in kinds]
-    return [one for one in found if one.name.partition(".")[0] == environment.run_name]
+    return [one for one in found if one.name.partition(".")[0] in environment.gateway_names]
 
 
 def forgotten(
-    api: Api, environment: Environment, run: Run | None, gateway: Gateway | None, notify: Notify
+    api: Api, environment: Environment, run: Run | None, gateways: Mapping[str, Gateway], notify: Notify
 ) -> tuple[Resource, ...]:
     """Return the resources of the service that its files do not name any more."""
     found = []
-    if gateway and environment.gateway is None:
+    if environment.gateway is None:
         why = f"{environment.file} has no gateway"
-        found.append(Resource("gateway", environment.run_name, f"{gateway.summary}; {why}"))
-    return tuple(_in_order(found + _stale(environment, run, gateway, notify) + earlier(api, environment, notify)))
+        found += [Resource("gateway", name, f"{gateway.summary}; {why}") for name, gateway in gateways.items()]
+    found += _alarms(environment, environment.run_name, gateways, notify, stale=True)
+    return tuple(_in_order(found + _stale(environment, run, gateways, notify) + earlier(api, environment, notify)))
 
 
 def _in_order(found: list[Resource]) -> list[Resource]:
@@ -78,9 +83,11 @@ def earlier(api: Api, environment: Environment, notify: Notify) -> list[Resource
     names = {*runs, *(fleet.name for fleet in api.fleets() if _marked(environment, fleet.spec))}
     found: list[Resource] = []
     for name in sorted(names - {environment.run_name}):
-        run, gateway = api.run(name), api.gateway(name)
-        found += _of_name(api, name, run, gateway)
-        found += [records for domain in _domains(run, gateway) for records in _held(environment, name, *domain, notify)]
+        run, gateways = api.run(name), gateways_of(api, replace(environment, run_name=name))
+        found += [*_of_name(api, name, run, gateways), *_alarms(environment, name, gateways, notify)]
+        found += [
+            records for domain in _domains(run, gateways) for records in _held(environment, name, *domain, notify)
+        ]
     return found
 
 
@@ -88,17 +95,19 @@ def _marked(environment: Environment, spec: Document) -> bool:
     return environment.owns(spec.get("configuration_path"))
 
 
-def _of_name(api: Api, name: str, run: Run | None, gateway: Gateway | None) -> Iterator[Resource]:
+def _of_name(api: Api, name: str, run: Run | None, gateways: Mapping[str, Gateway]) -> Iterator[Resource]:
     if run and run.active:
         yield Resource("run", name, f"{run.status}, ${run.price:.2f} an hour")
     if api.exists("fleet", name):
         yield Resource("fleet", name, "rents nothing by itself")
-    if gateway:
+    for called, gateway in gateways.items():
         cloud = gateway.configuration.get("backend", "its cloud")
-        yield Resource("gateway", name, f"{gateway.summary}, billed by {cloud}")
+        yield Resource("gateway", called, f"{gateway.summary}, billed by {cloud}")
 
 
-def _records(environment: Environment, run: Run | None, gateway: Gateway | None, notify: Notify) -> list[Resource]:
+def _records(
+    environment: Environment, run: Run | None, gateways: Mapping[str, Gateway], notify: Notify
+) -> list[Resource]:
     """Return the records of the service's present name: those that its file asks for, and stale ones."""
     found: list[Resource] = []
     if environment.dns is not None:
@@ -109,24 +118,27 @@ def _records(environment: Environment, run: Run | None, gateway: Gateway | None,
             found += [Resource("records", environment.host, "in Route 53", zone)] if zone.read() else []
         except Failure as failure:  # the GPUs go first: by the time of the records the reason is shown
             found.append(Resource("records", environment.host, f"not known whether they exist: {failure.problem}"))
-    return found + _stale(environment, run, gateway, notify)
+    return found + _stale(environment, run, gateways, notify)
 
 
-def _stale(environment: Environment, run: Run | None, gateway: Gateway | None, notify: Notify) -> list[Resource]:
+def _stale(
+    environment: Environment, run: Run | None, gateways: Mapping[str, Gateway], notify: Notify
+) -> list[Resource]:
     """Return records of the service in zones that its file does not name, found by their owner."""
     wanted = environment.gateway["domain"] if environment.gateway and environment.dns else None
-    domains = [found for found in _domains(run, gateway) if found[0] != wanted]
+    domains = [found for found in _domains(run, gateways) if found[0] != wanted]
     return [records for domain in domains for records in _held(environment, environment.run_name, *domain, notify)]
 
 
-def _domains(run: Run | None, gateway: Gateway | None) -> list[tuple[str, str]]:
-    """Return domain and region of each zone in which a run may have records: its gateway's, and its own address's."""
-    if gateway is None:
-        return []
-    region = str(gateway.configuration["region"])
-    domains = [str(gateway.configuration.get("domain") or "")]
-    domains += [run.host.partition(".")[2]] if run and run.active and run.gateway and run.host else []
-    return [(domain, region) for domain in dict.fromkeys(domains) if "." in domain]
+def _domains(run: Run | None, gateways: Mapping[str, Gateway]) -> list[tuple[str, str]]:
+    """Return domain and region of each zone in which a run may have records: its gateways', and its own address's."""
+    found: dict[str, str] = {}
+    for gateway in gateways.values():
+        domains = [str(gateway.configuration.get("domain") or "")]
+        domains += [run.host.partition(".")[2]] if run and run.active and run.gateway and run.host else []
+        for domain in domains:
+            found.setdefault(domain, str(gateway.configuration["region"]))
+    return [(domain, region) for domain, region in found.items() if "." in domain]
 
 
 def _held(environment: Environment, name: str, domain: str, region: str, notify: Notify) -> Iterable[Resource]:
@@ -138,6 +150,31 @@ def _held(environment: Environment, name: str, domain: str, region: str, notify:
         notify(f"records of {name}.{domain} were not looked for: {failure}")
         return []
     return [Resource("records", zone.host, f"in a zone {domain} that no file names", zone) for zone in zones]
+
+
+def _alarms(
+    environment: Environment, name: str, gateways: Mapping[str, Gateway], notify: Notify, *, stale: bool = False
+) -> Iterator[Resource]:
+    """Yield the alarms of the service called `name`, by the regions of the file's gateway and of the existing ones.
+
+    `stale`: only those that the file does not ask for.
+    """
+    file = environment.gateway or {}
+    asked = file.get("region") if environment.alarms and name == environment.run_name else None
+    documents = [file, *(gateway.configuration for gateway in gateways.values())]
+    regions = {str(one["region"]) for one in documents if one.get("backend") == "aws"}
+    for region in sorted(regions - {asked} if stale else regions):
+        from deploy import cloudwatch
+
+        try:
+            store = cloudwatch.store_of(environment, region, name)
+            if found := store.read():
+                yield Resource("alarms", name, f"{len(found)} in {region}", store=store)
+        except Failure as failure:  # who has no alarms may have no access to CloudWatch at all
+            if region == asked:
+                yield Resource("alarms", name, f"not known whether they exist: {failure.problem}")
+            else:
+                notify(f"alarms of {name} in {region} were not looked for: {failure}")
 
 
 def remove(api: Api, environment: Environment, resources: Iterable[Resource], notify: Notify) -> None:
@@ -164,6 +201,10 @@ def _remove(api: Api, environment: Environment, resource: Resource, notify: Noti
         from deploy import route53
 
         route53.delete(resource.zone or route53.zone_of(environment), notify)
+    elif resource.kind == "alarms":
+        from deploy import cloudwatch
+
+        cloudwatch.delete(resource.store or cloudwatch.store_of(environment), notify)
     else:
         api.delete(resource.kind, resource.name, notify)
 

@@ -1,100 +1,181 @@
 """The service's own gateway: an instance in AWS that answers under the service's name and forwards to its replicas.
 
-dstack changes `domain`, `default` and `replicas` of a gateway in place. For any other change it recreates the gateway.
-`dstack apply -y` does that without asking. Here it is refused without --allow-recreation: the service does not answer
-until it is registered at the new gateway and the records point there.
+dstack changes `domain`, `default` and `replicas` of a gateway in place. For any other change, `dstack apply -y` deletes
+the gateway and creates it again, and callers get no answer for minutes. Here the gateway is replaced: another one is
+created beside it, under the other name of gateway_choice.py. The service's `gateway` is changed, which dstack does in
+place: it registers the service at the new gateway within seconds. The records move there. Then the old one is deleted.
 
-dstack registers a running service when its `gateway` changes, but not when a gateway of that name is recreated. For
-dstack, `<project>/NAME` and `NAME` are different values, though both name the same gateway. To write the other one is a
-change in place, without a new replica. So a gateway that is created while its service runs gets a tag: which of the two
-the service has to write from now on. The next deploy reads the tag and sees whether the service is registered, however
-the deploy that created the gateway ended.
+dstack registers a running service only when its `gateway` changes. So a gateway that somebody deleted is replaced under
+the other name too.
 """
+
+import time
 
 from console.errors import ExitCode, Failure
 from deploy.api import Api
 from deploy.changes import Change, classify_gateway, classify_service
-from deploy.dstack.answers import ResourcePlan
 from deploy.dstack.client import Notify
 from deploy.dstack.gateway import Gateway
 from deploy.dstack.polling import poll
 from deploy.environments import Environment
 from deploy.existing import remove, resources_of
+from deploy.gateway_answers import wait_for_answers
+from deploy.gateway_choice import GatewayPlan, gateway_in_use, gateways_of, needs_record_first, plan_gateways, used_by
 from deploy.guards import refuse_recreation
 from deploy.outdated import AGAIN, refuse_unseen
-from deploy.planning import other_reference, plan_gateway, tagged
 from deploy.plans import Plan
+from deploy.records import TTL_SECONDS, RecordPlan
 
 
 def deploy(api: Api, environment: Environment, notify: Notify, *, allow_recreation: bool = False) -> Gateway | None:
     """Plan and apply the environment's gateway, and return it. Return None when the environment has no gateway.
 
-    A gateway that exists although the file has none is not deleted here: the service may still be behind it.
+    A gateway that exists although the file has none is not deleted here: the service may still be behind it. With
+    records, a service that leaves its gateway moves together with them, in `publish`. A later call deletes the old one.
     """
-    file = environment.file
+    file, existing = environment.file, gateways_of(api, environment)
     if environment.gateway is None:
-        if api.exists("gateway", environment.run_name):
-            why = f"{file} has no gateway, but gateway {environment.run_name} exists and is billed"
+        if existing:
+            why = f"{file} has no gateway, but gateway {', '.join(existing)} exists and is billed"
             remedy = f"run `inv deploy --env {environment.name}`, which removes it after the service has left it"
             raise Failure(ExitCode.REMOVAL_REFUSED, why, remedy)
         notify(f"{file} has no gateway: nothing to do")
         return None
-    name = environment.run_name
-    plan = plan_gateway(api, environment, api.gateway(name), api.run(name))
-    refuse_recreation(classify_gateway(plan), environment, allow_recreation=allow_recreation)
-    return _apply(api, environment, plan, notify)
-
-
-def apply(api: Api, plan: Plan, notify: Notify) -> None:
-    """Apply exactly the plans of gateway and records that are in `plan`."""
-    if plan.gateway_plan:
-        gateway = _apply(api, plan.environment, plan.gateway_plan, notify)
-        if plan.records_plan:
-            from deploy import route53  # boto3 takes longer to import than the rest takes to run
-
-            route53.apply(plan.records_plan, gateway.targets, notify)
-
-
-def destroy(api: Api, environment: Environment, notify: Notify) -> None:
-    """Delete the records, then the gateway. In the other order, callers could reach the next owner of its address."""
-    remove(api, environment, resources_of(api, environment, notify, "records", "gateway"), notify)
-
-
-def _apply(api: Api, environment: Environment, planned: ResourcePlan, notify: Notify) -> Gateway:
-    """Apply exactly that plan of the gateway, and wait until all its replicas run.
-
-    Only a gateway that is deleted and recreated is planned again.
-    """
-    name, part = environment.run_name, classify_gateway(planned)
-    if part.change == Change.RESTART:
-        api.delete("gateway", name, notify)
-    if part.change == Change.RESTART or (part.change != Change.UNCHANGED and not planned.spec):
-        reference = other_reference(api.run(name), environment)
-        planned = api.plan("gateway", tagged(environment.gateway or {}, reference))  # fails for users who are no admins
-        refuse_unseen("gateway", name, part, classify_gateway(planned))
-    if classify_gateway(planned).change != Change.UNCHANGED:
-        api.apply("gateway", planned)
-        notify(f"gateway {name}: {part.change}")
-    gateway = _watch(api, environment, notify)
-    _register(api, gateway, name, notify)
+    planned = plan_gateways(api, environment, api.run(environment.run_name), existing)
+    refuse_recreation(planned.part, environment, allow_recreation=allow_recreation)
+    gateway = _bring_up(api, planned, notify)
+    if planned.part.change == Change.REPLACE and planned.leaving and environment.dns is not None:
+        then = "`inv dns.update` moves the service and its records there, and `inv gateway.deploy` then deletes"
+        notify(f"gateway {planned.name} runs: {then} {planned.leaving.name}")
+    else:
+        _move(api, planned, gateway, None, notify)
     return gateway
 
 
-def _register(api: Api, gateway: Gateway, name: str, notify: Notify) -> None:
-    """Register the run at its gateway, if the gateway was recreated. Nothing else of the run changes."""
-    run = api.run(name)
-    if run and run.active and run.gateway:
-        plan = api.plan_run(run.run_spec["configuration"] | {"gateway": name}, run, known={name: gateway})
-        if classify_service(plan).change == Change.IN_PLACE:
-            api.apply_run(plan)
-            notify(f"{name}: registered at the new gateway")
+def apply(api: Api, plan: Plan, notify: Notify) -> None:
+    """Apply exactly the plans of gateway, records and alarms that are in `plan`."""
+    if plan.gateway_plan:
+        gateway = _bring_up(api, plan.gateway_plan, notify)
+        _move(api, plan.gateway_plan, gateway, plan.records_plan, notify)
+        if plan.alarms_plan:
+            from deploy import cloudwatch
+
+            cloudwatch.apply(plan.alarms_plan, gateway, notify)
 
 
-def _watch(api: Api, environment: Environment, notify: Notify) -> Gateway:
-    """Wait until the gateway runs as many replicas as it should. Fails with GATEWAY_FAILED and dstack's reason."""
-    here, limit = f"gateway {environment.run_name}", environment.timeouts.gateway
+def replace_gateway(api: Api, environment: Environment, broken: str, notify: Notify) -> Gateway:
+    """Replace the gateway named `broken`, which does not work or does not exist any more, and return the new one.
+
+    Creates another gateway as the file says, moves service and records there, and deletes the broken one. Running it
+    again with the same `broken` continues.
+    """
+    planned = plan_gateways(
+        api, environment, api.run(environment.run_name), gateways_of(api, environment), broken=broken
+    )
+    records = None
+    if environment.dns is not None:
+        from deploy import route53  # boto3 takes longer to import than the rest takes to run
+
+        records = route53.plan(planned.environment, ())
+    gateway = _bring_up(api, planned, notify)
+    _move(api, planned, gateway, records, notify)
+    return gateway
+
+
+def publish(api: Api, environment: Environment, notify: Notify, *, dry_run: bool = False, adopt: bool = False) -> None:
+    """Point the service's name at its gateway, unless it does already. Wait until Route 53 answers with it.
+
+    When a gateway that replaces the one in use is ready, the service moves there first.
+    """
+    if environment.dns is None:
+        return notify(f"{environment.file} has no dns: nothing to do")
+    from deploy import route53  # boto3 takes longer to import than the rest takes to run
+
+    run, existing = api.run(environment.run_name), gateways_of(api, environment)
+    planned = plan_gateways(api, environment, run, existing) if existing and environment.gateway else None
+    ready = planned is not None and planned.name in existing and existing[planned.name].ready
+    name = planned.name if planned and ready else gateway_in_use(run, environment, existing)
+    gateway, behind = existing.get(name or ""), environment.behind(name)
+    targets = gateway.targets if gateway else ()
+    records = route53.plan(behind, targets, adopt=adopt).pointing_at(targets)
+    if dry_run and records.changes:
+        return notify(f"record {records.zone.host} -> {' '.join(targets)}: would be written")
+    if planned and ready and gateway and not dry_run and planned.part.change == Change.REPLACE:
+        return _serve(api, behind, gateway, records, notify)
+    route53.apply(records, targets, notify)
+
+
+def destroy(api: Api, environment: Environment, notify: Notify) -> None:
+    """Delete the records and the alarms, then the gateway.
+
+    In another order, callers could reach the next owner of its address, and an alarm would say that it is gone.
+    """
+    remove(api, environment, resources_of(api, environment, notify, "records", "alarms", "gateway"), notify)
+
+
+def _bring_up(api: Api, planned: GatewayPlan, notify: Notify) -> Gateway:
+    """Apply exactly that plan of the gateway, and wait until all its replicas run.
+
+    Only a gateway that nobody uses is deleted and planned again.
+    """
+    name, plan, part = planned.name, planned.plan, classify_gateway(planned.plan)
+    if planned.recreates:
+        api.delete("gateway", name, notify)
+    if planned.recreates or (part.change != Change.UNCHANGED and not plan.spec):
+        plan = api.plan("gateway", planned.environment.gateway or {})  # fails for users who are no admins
+        refuse_unseen("gateway", name, planned.part, classify_gateway(plan))
+    if (change := classify_gateway(plan).change) != Change.UNCHANGED:
+        api.apply("gateway", plan)
+        notify(f"gateway {name}: {change}")
+    return _watch(api, planned.environment, notify, instead=planned.part.change == Change.REPLACE)
+
+
+def _move(api: Api, planned: GatewayPlan, gateway: Gateway, records: RecordPlan | None, notify: Notify) -> None:
+    """Let service and records move to `gateway`, and delete the gateway that they leave."""
+    _serve(api, planned.environment, gateway, records, notify)
+    if planned.leaving:
+        if records and records.pointing_at(gateway.targets).changes:
+            notify(f"waiting {TTL_SECONDS} s: callers may still know the address of {planned.leaving.name}")
+            time.sleep(TTL_SECONDS)
+        api.delete("gateway", planned.leaving.name, notify)
+
+
+def _serve(api: Api, environment: Environment, gateway: Gateway, records: RecordPlan | None, notify: Notify) -> None:
+    """Register the service at `gateway`, and point its records there."""
+    record_first = needs_record_first(environment)
+    if not record_first:
+        _switch(api, environment, gateway, notify)
+    if records:
+        from deploy import route53  # boto3 takes longer to import than the rest takes to run
+
+        route53.apply(records, gateway.targets, notify)
+    if record_first:
+        _switch(api, environment, gateway, notify)
+
+
+def _switch(api: Api, environment: Environment, gateway: Gateway, notify: Notify) -> None:
+    """Register the run at `gateway`, if it is behind another one, and wait until it answers there.
+
+    Nothing else of the run changes, and no replica.
+    """
+    run, name = api.run(environment.run_name), environment.gateway_name
+    if run is None or not run.active or not run.gateway or used_by(run, environment) == name:
+        return
+    plan = api.plan_run(run.run_spec["configuration"] | {"gateway": name}, run)
+    if classify_service(plan).change == Change.IN_PLACE:
+        run = api.apply_run(plan)
+        notify(f"{environment.run_name}: moved to gateway {name}")
+        wait_for_answers(environment, gateway, run, notify)
+
+
+def _watch(api: Api, environment: Environment, notify: Notify, *, instead: bool) -> Gateway:
+    """Wait until the gateway runs as many replicas as it should. Fails with GATEWAY_FAILED and dstack's reason.
+
+    `instead`: it replaces a gateway that still exists, which a gateway.destroy would delete too.
+    """
+    here, limit = f"gateway {environment.gateway_name}", environment.timeouts.gateway
     for _ in poll(limit):
-        found = api.gateway(environment.run_name)
+        found = api.gateway(environment.gateway_name)
         if found is None:
             raise Failure(ExitCode.PLAN_OUTDATED, f"somebody deleted {here}", AGAIN)
         gateway = found
@@ -107,5 +188,8 @@ def _watch(api: Api, environment: Environment, notify: Notify) -> Gateway:
     if gateway.running:  # a gateway.destroy would end it
         why += f": {gateway.reason} ({gateway.summary}, and what runs keeps serving)"
         raise Failure(ExitCode.GATEWAY_FAILED, why, f"fix it, or undo the change of gateway.replicas, then {again}")
+    if instead:
+        why += f": {gateway.reason} ({gateway.summary}, and the service stays where it is)"
+        raise Failure(ExitCode.GATEWAY_FAILED, why, f"fix it, then {again}, which creates it once more")
     remedy = f"fix it, then run `inv gateway.destroy --env {environment.name}` and {again}"
     raise Failure(ExitCode.GATEWAY_FAILED, f"{why}: {gateway.reason} ({gateway.summary})", remedy)

@@ -1,10 +1,14 @@
 """Refuses a plan that must not be applied. Each function returns, or raises a Failure before anything is changed."""
 
 from console.errors import ExitCode, Failure
+from deploy.api import Api
 from deploy.changes import Change, Part
 from deploy.dstack.answers import Machine
+from deploy.dstack.client import Notify
 from deploy.environments import Environment
+from deploy.gateway_choice import replacement_interrupts
 from deploy.plans import Plan
+from deploy.reaching import ask_gateway, dead, resolve
 
 
 def refuse(plan: Plan, *, allow_restart: bool, allow_recreation: bool = False, allow_removal: bool = False) -> None:
@@ -25,6 +29,23 @@ def refuse(plan: Plan, *, allow_restart: bool, allow_recreation: bool = False, a
         remedy = f"write it into the file again, or allow it with `inv deploy --env {environment.name} --allow-removal`"
         raise Failure(ExitCode.REMOVAL_REFUSED, why, remedy)
     refuse_offers(plan, plan.offers)
+
+
+def refuse_dead_gateway(api: Api, plan: Plan, notify: Notify) -> None:
+    """Fail with GATEWAY_FAILED when a rolling change meets a dead gateway replica: dstack would wait for ever."""
+    run = plan.run_plan.current
+    replaced = "gateway" in plan.parts and plan.parts["gateway"].change in (Change.CREATE, Change.RESTART)
+    if plan.service.change != Change.ROLLING or replaced or not run or not run.gateway or not run.host:
+        return
+    gateway = api.gateway(run.gateway.rpartition("/")[2])
+    if gateway is None or not gateway.running or gateway.hostname:  # behind a load balancer nobody else gets to them
+        return
+    found = ask_gateway(plan.environment, gateway, f"{run.url}/v1")
+    notify(f"gateway: {'; '.join(map(str, found))}")
+    if broken := dead(found, resolve(run.host)):
+        why = f"a gateway replica is dead ({'; '.join(map(str, broken))}), and a rolling update would wait for it"
+        remedy = f"run `inv gateway.recover --env {plan.environment.name}`, then deploy again"
+        raise Failure(ExitCode.GATEWAY_FAILED, why, remedy)
 
 
 def refuse_offers(plan: Plan, offers: list[Machine]) -> None:
@@ -60,8 +81,10 @@ def refuse_outage(environment: Environment, *, allowed: bool) -> None:
 
 
 def refuse_recreation(part: Part, environment: Environment, *, allow_recreation: bool) -> None:
-    """Fail with GATEWAY_RECREATION_REFUSED when the gateway would be recreated and no flag allows that."""
-    if part.change == Change.RESTART and not allow_recreation:
-        why = f"changing {part.keys} recreates the gateway, and {environment.host} does not answer for minutes"
+    """Fail with GATEWAY_RECREATION_REFUSED when callers would notice a new gateway and no flag allows that."""
+    interruption = replacement_interrupts(environment)
+    if part.change == Change.REPLACE and interruption and not allow_recreation:
+        keys = ", ".join(one.key for one in part.differences if one.key != "name")
+        why = f"changing {keys or 'the gateway'} needs a new gateway: {interruption}"
         remedy = f"undo the change, or allow it with `inv gateway.deploy --env {environment.name} --allow-recreation`"
         raise Failure(ExitCode.GATEWAY_RECREATION_REFUSED, why, remedy)

@@ -7,15 +7,18 @@ the deploy itself changed something that it depends on, is compared with the par
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from console.errors import ExitCode, Failure
+from deploy.alarms import Alarm
 from deploy.api import Api
 from deploy.changes import Change, Part
 from deploy.dstack.answers import Fleet, Run
 from deploy.dstack.gateway import Gateway
 from deploy.environments import Environment
+from deploy.gateway_choice import gateways_of
 from deploy.records import RecordSet
 
 if TYPE_CHECKING:
@@ -30,16 +33,18 @@ class Seen:
 
     run: Run | None = None
     fleet: Fleet | None = None
-    gateway: Gateway | None = None
+    gateways: Mapping[str, Gateway] = field(default_factory=dict)  # by name
     records: frozenset[RecordSet] | None = None
+    alarms: frozenset[Alarm] | None = None
 
     def changed(self, now: Seen) -> list[str]:
         """Return the kinds that somebody changed, created or removed between this and `now`."""
         changes = {
             "service": _deployment(self.run) != _deployment(now.run),
             "fleet": _fleet_spec(self.fleet) != _fleet_spec(now.fleet),
-            "gateway": _gateway_configuration(self.gateway) != _gateway_configuration(now.gateway),
+            "gateway": _gateway_configurations(self.gateways) != _gateway_configurations(now.gateways),
             "records": self.records != now.records,
+            "alarms": self.alarms != now.alarms,
         }
         return [kind for kind, changed in changes.items() if changed]
 
@@ -48,18 +53,19 @@ NOTHING = Seen()
 
 
 def look(api: Api, environment: Environment, *, gateway: bool) -> Seen:
-    """Return the existing run and fleet, and with `gateway` the existing gateway too."""
+    """Return the existing run and fleet, and with `gateway` the existing gateways too."""
     name = environment.run_name
-    return Seen(api.run(name), api.fleet(name), api.gateway(name) if gateway else None)
+    return Seen(api.run(name), api.fleet(name), gateways_of(api, environment) if gateway else {})
 
 
 def refuse_changed(api: Api, plan: Plan) -> None:
     """Fail when anything has changed since `plan` was made. Nothing has been applied yet."""
     records = plan.records_plan.zone.read() if plan.records_plan else None
+    alarms = plan.alarms_plan.store.read() if plan.alarms_plan else None
     found = look(api, plan.environment, gateway="gateway" in plan.parts)
-    gateway = plan.seen.gateway if "gateway" in plan.parts else None
-    before = Seen(plan.seen.run, plan.seen.fleet, gateway, plan.seen.records)
-    now = Seen(found.run, found.fleet, found.gateway, records)
+    gateways = plan.seen.gateways if "gateway" in plan.parts else {}
+    before = Seen(plan.seen.run, plan.seen.fleet, gateways, plan.seen.records, plan.seen.alarms)
+    now = Seen(found.run, found.fleet, found.gateways, records, alarms)
     if changed := before.changed(now):
         what = " and ".join(f"the {kind}" for kind in changed)
         name = plan.environment.run_name
@@ -77,10 +83,10 @@ def refuse_changed_fleet(api: Api, plan: Plan) -> None:
 def refuse_unseen(kind: str, name: str, shown: Part, now: Part) -> None:
     """Fail when a part that was planned again does anything that was not shown.
 
-    A part that was shown as a restart is a creation now. It is also right when nothing is left to do: then somebody
-    else made the same change.
+    A part that was shown as a restart or a replacement is a creation now. It is also right when nothing is left to do:
+    then somebody else made the same change.
     """
-    expected = Change.CREATE if shown.change == Change.RESTART else shown.change
+    expected = Change.CREATE if shown.change in (Change.RESTART, Change.REPLACE) else shown.change
     unseen = [difference.key for difference in now.differences if difference not in shown.differences]
     if now.change == Change.UNCHANGED or (now.change == expected and not unseen):
         return
@@ -98,5 +104,5 @@ def _fleet_spec(fleet: Fleet | None) -> tuple[str, object] | None:
     return (fleet.id, fleet.spec) if fleet and fleet.status in ("submitted", "active") else None
 
 
-def _gateway_configuration(gateway: Gateway | None) -> tuple[str, object] | None:
-    return (gateway.id, gateway.configuration) if gateway else None
+def _gateway_configurations(gateways: Mapping[str, Gateway]) -> dict[str, tuple[str, object]]:
+    return {name: (gateway.id, gateway.configuration) for name, gateway in gateways.items()}

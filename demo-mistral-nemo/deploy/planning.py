@@ -1,27 +1,19 @@
-"""Asks dstack and Route 53 what a deploy would change. The answer is a Plan (plans.py), which guards.py may refuse."""
+"""Asks dstack and AWS what a deploy would change. The answer is a Plan (plans.py), which guards.py may refuse."""
 
 from dataclasses import replace
 
-from console.errors import ExitCode, Failure
+from deploy.alarms import AlarmPlan
 from deploy.api import Api
-from deploy.changes import (
-    GATEWAY_IN_PLACE,
-    Change,
-    Part,
-    classify_fleet,
-    classify_gateway,
-    classify_host,
-    classify_service,
-)
-from deploy.documents.files import Document
-from deploy.dstack.answers import ResourcePlan, Run
+from deploy.changes import Change, Part, classify_fleet, classify_host, classify_service
+from deploy.dstack.answers import Run
 from deploy.dstack.client import Notify
-from deploy.dstack.gateway import REFERENCE, Gateway
+from deploy.dstack.gateway import Gateway
 from deploy.dstack.polling import poll
 from deploy.environments import Environment
 from deploy.existing import forgotten
+from deploy.gateway_choice import GatewayPlan, gateway_in_use, plan_gateways
 from deploy.offers import machines
-from deploy.outdated import look
+from deploy.outdated import Seen, look
 from deploy.plans import Plan
 from deploy.records import RecordPlan
 
@@ -29,7 +21,7 @@ RELEASE_SECONDS = 120.0  # how long a machine that is being released is waited f
 
 
 def make(api: Api, environment: Environment, notify: Notify, *, gateway: bool = True) -> Plan:
-    """Plan a deploy of `environment`, with `gateway` also of gateway and records. Changes nothing.
+    """Plan a deploy of `environment`, with `gateway` also of gateway, records and alarms. Changes nothing.
 
     Refuses files that dstack would refuse, now or when it makes a replica. A machine that is being released takes a
     place of the fleet until it is gone, and a full fleet has no offers. So this waits for it.
@@ -46,23 +38,30 @@ def make(api: Api, environment: Environment, notify: Notify, *, gateway: bool = 
         notify("waiting for a machine that is being released")
     if not gateway:
         return plan
-    return replace(plan, removals=forgotten(api, environment, plan.run_plan.current, plan.seen.gateway, notify))
+    return replace(plan, removals=forgotten(api, environment, plan.run_plan.current, plan.seen.gateways, notify))
 
 
 def _ask(api: Api, environment: Environment, *, gateway: bool) -> Plan:
-    """Ask dstack, and Route 53, once for each part."""
-    seen = look(api, environment, gateway=gateway)
-    known = {environment.run_name: seen.gateway} if gateway else {}
+    """Ask dstack, and AWS, once for each part."""
+    seen = look(api, environment, gateway=gateway or environment.gateway is not None)
+    gateway_plan = None
+    if gateway and environment.gateway is not None:
+        gateway_plan = plan_gateways(api, environment, seen.run, seen.gateways)
+        environment = gateway_plan.environment
+    else:
+        environment = environment.behind(gateway_in_use(seen.run, environment, seen.gateways))
     fleet_plan = api.plan("fleet", environment.fleet)
-    run_plan = api.plan_run(environment.service, seen.run, known=known)
-    gateway_plan = plan_gateway(api, environment, seen.gateway, seen.run) if gateway and environment.gateway else None
-    records_plan = _plan_records(environment, seen.gateway, gateway_plan) if gateway and environment.dns else None
+    run_plan = api.plan_run(environment.service, seen.run)
+    records_plan = _plan_records(environment, gateway_plan, seen) if gateway_plan and environment.dns else None
+    alarms_plan = _plan_alarms(environment, gateway_plan, seen) if gateway_plan and environment.alarms else None
     serving = bool(seen.run and seen.run.active)
     parts = {"fleet": classify_fleet(fleet_plan, serving=serving)}
     if gateway_plan:
-        parts["gateway"] = classify_gateway(gateway_plan)
+        parts["gateway"] = gateway_plan.part
     if records_plan:
         parts["records"] = records_plan.part
+    if alarms_plan:
+        parts["alarms"] = alarms_plan.part
     parts["service"] = _service_part(environment, parts, classify_service(run_plan), seen.run)
     plan = Plan(
         environment=environment,
@@ -73,7 +72,12 @@ def _ask(api: Api, environment: Environment, *, gateway: bool) -> Plan:
         run_plan=run_plan,
         gateway_plan=gateway_plan,
         records_plan=records_plan,
-        seen=replace(seen, records=records_plan.read if records_plan else None),
+        alarms_plan=alarms_plan,
+        seen=replace(
+            seen,
+            records=records_plan.read if records_plan else None,
+            alarms=alarms_plan.read if alarms_plan else None,
+        ),
     )
     return _with_offers(api, plan)
 
@@ -102,42 +106,22 @@ def _with_offers(api: Api, plan: Plan) -> Plan:
     return plan
 
 
-def _plan_records(environment: Environment, found: Gateway | None, gateway_plan: ResourcePlan | None) -> RecordPlan:
+def _plan_records(environment: Environment, gateway_plan: GatewayPlan, seen: Seen) -> RecordPlan:
     """Return the plan of the records, without addresses while the gateway is being changed or is not ready."""
     from deploy import route53  # boto3 takes longer to import than the rest takes to run
 
-    unchanged = gateway_plan is not None and classify_gateway(gateway_plan).change == Change.UNCHANGED
-    return route53.plan(environment, found.targets if found and found.ready and unchanged else ())
+    settled = _settled(gateway_plan, seen)
+    return route53.plan(environment, settled.targets if settled else ())
 
 
-def plan_gateway(api: Api, environment: Environment, found: Gateway | None, run: Run | None) -> ResourcePlan:
-    """Return dstack's own plan of the gateway; a new one gets the tag that registers `run`, see gateways.py.
+def _plan_alarms(environment: Environment, gateway_plan: GatewayPlan, seen: Seen) -> AlarmPlan:
+    """Return the plan of the alarms, without instances while the gateway is being changed or is not ready."""
+    from deploy import cloudwatch
 
-    dstack plans gateways only for admins of the project. For other users, the plan is made here: the gateway as it is,
-    with the keys of the file over it. It misses a key that was removed from the file. It has no `spec`.
-    """
-    wanted = tagged(environment.gateway or {}, found.reference if found else other_reference(run, environment))
-    try:
-        return api.plan("gateway", wanted)
-    except Failure as failure:
-        if failure.code != ExitCode.TOKEN_REFUSED:
-            raise
-    before = found.configuration if found else {}
-    after = before | wanted
-    in_place = all(before.get(key) == after[key] for key in after.keys() - GATEWAY_IN_PLACE)
-    current = {"configuration": before} if found else None
-    action, effective = "update" if in_place else "create", {"configuration": after}
-    return ResourcePlan(action=action, spec={}, effective_spec=effective, current_resource=current)
+    return cloudwatch.plan(environment, _settled(gateway_plan, seen))
 
 
-def tagged(gateway: Document, reference: str | None) -> Document:
-    """Return the gateway's document with `reference`, which runs have to write, as its tag; see gateways.py."""
-    return gateway | {"tags": (gateway.get("tags") or {}) | {REFERENCE: reference}} if reference else gateway
-
-
-def other_reference(run: Run | None, environment: Environment) -> str | None:
-    """Return the reference to the gateway that an active run does not use; None where no run has to be registered."""
-    if run is None or not run.active or run.gateway is None:
-        return None
-    name = environment.run_name
-    return f"{environment.project}/{name}" if run.gateway == name else name
+def _settled(gateway_plan: GatewayPlan, seen: Seen) -> Gateway | None:
+    """Return the gateway if it is ready, and this deploy does not change it."""
+    found = seen.gateways.get(gateway_plan.name)
+    return found if found and found.ready and not gateway_plan.changes else None

@@ -5,34 +5,37 @@ from functools import cached_property
 
 from capacity.offers import Evaluation, evaluate
 from console.errors import ExitCode
+from deploy.alarms import AlarmPlan
 from deploy.changes import Change, Part
 from deploy.documents.checks import replica_bounds
 from deploy.documents.files import Document
 from deploy.dstack.answers import Machine, ResourcePlan, RunPlan
 from deploy.environments import Environment
 from deploy.existing import Resource
+from deploy.gateway_choice import GatewayPlan, replacement_interrupts
 from deploy.outdated import NOTHING, Seen
 from deploy.records import RecordPlan
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a deploy does to fleet, gateway, records and service, as dstack's own plans and a batch of record changes.
+    """What a deploy does to fleet, gateway, records, alarms and service: dstack's own plans, and changes in AWS.
 
-    `parts` is what is shown of them; gateway and records are None where they are not planned. `seen` is what existed
-    when it was planned. `offers` are in the order in which dstack tries them; `price` is what the run costs now, in USD
-    per hour. `removals`: resources that the files do not name any more. `cheapest_over_limit`: USD per hour of the
-    cheapest offer that only the price limit excludes, when there is no other offer.
+    `parts` is what is shown of them. A plan of gateway, records or alarms is None where none is made. `seen` is what
+    existed when it was planned. `offers` are in the order in which dstack tries them; `price` is what the run costs
+    now, in USD per hour. `removals`: resources that the files do not name any more. `cheapest_over_limit`: USD per hour
+    of the cheapest offer that only the price limit excludes, when there is no other offer.
     """
 
     environment: Environment
-    parts: dict[str, Part]  # what is planned: fleet, gateway, records, service
+    parts: dict[str, Part]  # what is planned: fleet, gateway, records, alarms, service
     offers: list[Machine]
     price: float
     fleet_plan: ResourcePlan
     run_plan: RunPlan
-    gateway_plan: ResourcePlan | None = None
+    gateway_plan: GatewayPlan | None = None
     records_plan: RecordPlan | None = None
+    alarms_plan: AlarmPlan | None = None
     seen: Seen = NOTHING
     removals: tuple[Resource, ...] = ()
     cheapest_over_limit: float | None = None
@@ -52,7 +55,10 @@ class Plan:
     @property
     def interrupts(self) -> bool:
         """Whether callers get no answer for a while, or never again under the name that they use."""
-        return bool(self.removals) or any(part.change == Change.RESTART for part in self.parts.values())
+        changes = {part.change for part in self.parts.values()}
+        moved = Change.REPLACE in changes and bool(replacement_interrupts(self.environment))
+        removes = any(resource.kind != "alarms" for resource in self.removals)
+        return removes or Change.RESTART in changes or moved
 
     @property
     def replans_service(self) -> bool:
@@ -66,8 +72,8 @@ class Plan:
 
     @property
     def registers(self) -> bool:
-        """Whether its recreated gateway registers the service before it is applied."""
-        made = "gateway" in self.parts and self.parts["gateway"].change in (Change.CREATE, Change.RESTART)
+        """Whether the service moves to a new gateway before it is applied."""
+        made = "gateway" in self.parts and self.parts["gateway"].change in (Change.CREATE, Change.REPLACE)
         return made or "gateway" in self.service.fields
 
     @property

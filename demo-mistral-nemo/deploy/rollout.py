@@ -18,6 +18,7 @@ from deploy.dstack.polling import POLL_SECONDS
 from deploy.dstack.refusals import Passing
 from deploy.environments import Environment
 from deploy.existing import stop
+from deploy.gateway_choice import used_by
 from deploy.guards import refuse_offers
 from deploy.outdated import AGAIN, refuse_changed_fleet, refuse_unseen
 from deploy.plans import Plan
@@ -165,8 +166,11 @@ def _roll_back(api: Api, plan: Plan, submitted: Run, notify: Notify) -> str:
     if _overtaken(run, submitted):
         return f"nothing was rolled back: what runs now is somebody else's deployment {run.deployment_num}"
     if before and before.id == run.id:
-        configuration = before.run_spec["configuration"] | ({"gateway": before.gateway} if before.gateway else {})
-        api.apply_run(api.plan_run(configuration, run))
+        gateway = before.gateway
+        if used_by(before, plan.environment):  # this deploy may have moved the service to another gateway
+            gateway = plan.environment.service["gateway"] or gateway
+        configuration = before.run_spec["configuration"] | ({"gateway": gateway} if gateway else {})
+        api.apply_run(api.plan_run(configuration, run, back_to=before))
         if before.asleep:
             return "rolled back, and asleep as before"
         if not any(job.ready for job in before.replicas):

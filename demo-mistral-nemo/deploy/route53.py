@@ -17,7 +17,6 @@ from botocore.exceptions import BotoCoreError, ClientError, ConnectionError, HTT
 
 from console.errors import ExitCode, Failure
 from console.prompts import ask_code
-from deploy.api import Api
 from deploy.documents.files import Document
 from deploy.dstack.client import Notify
 from deploy.environments import Environment
@@ -54,7 +53,7 @@ class Zone:
         """
         found = set()
         for name, types in ((f"{self.host}.", {"A", "CNAME"}), (f"{OWNER_PREFIX}.{self.host}.", {"TXT"})):
-            with _explained(f"reading {name}"):
+            with explained(f"reading {name}"):
                 page = self.client.list_resource_record_sets(HostedZoneId=self.id, StartRecordName=name, MaxItems="20")
             sets = page["ResourceRecordSets"]
             found |= {RecordSet.of_aws(one) for one in sets if one["Name"] == name and one["Type"] in types}
@@ -66,7 +65,7 @@ class Zone:
         Fails with PLAN_OUTDATED and writes nothing when somebody changed the records since they were read.
         """
         batch = {"Changes": [change.to_aws() for change in changes]}
-        with _explained(f"changing {self.host}"):
+        with explained(f"changing {self.host}"):
             try:
                 answer = self.client.change_resource_record_sets(HostedZoneId=self.id, ChangeBatch=batch)
             except ClientError as error:
@@ -91,7 +90,7 @@ def zone_of(environment: Environment) -> Zone:
     domain, region = environment.gateway["domain"], environment.gateway["region"]
     vpc = environment.dns.vpc_id if environment.dns else None
     where = f" of {vpc} in {region}" if vpc else ""
-    with _explained(f"looking for the zone {domain}{where}"):
+    with explained(f"looking for the zone {domain}{where}"):
         client = client_of("route53", region)
         named, of_vpc = listed_zones(client, domain, region, vpc)
     chosen = chosen_zone(named, of_vpc, f"{domain}.", vpc)
@@ -103,7 +102,7 @@ def holding(domain: str, region: str, run_name: str, project: str) -> list[Zone]
 
     Leaves out zones that these credentials may not read: they did not write the records there.
     """
-    with _explained(f"looking for zones {domain}"):
+    with explained(f"looking for zones {domain}"):
         client = client_of("route53", region)
         ids = [zone["Id"].rsplit("/", 1)[-1] for zone in _named(client, domain)]
     zones = [Zone(client, found, f"{run_name}.{domain}", f"{project}/{run_name}") for found in ids]
@@ -133,18 +132,6 @@ def apply(planned: RecordPlan, targets: Sequence[str], notify: Notify) -> None:
         planned.zone.write(planned.changes, planned.read, planned.wanted)
     done = "written" if planned.changes else "unchanged"
     notify(f"record {planned.zone.host} -> {' '.join(targets)}: {done}")
-
-
-def publish(api: Api, environment: Environment, notify: Notify, *, dry_run: bool = False, adopt: bool = False) -> None:
-    """Point the service's name at its gateway, unless it does already. Wait until Route 53 answers with it."""
-    if environment.dns is None:
-        return notify(f"{environment.file} has no dns: nothing to do")
-    gateway = api.gateway(environment.run_name)
-    targets = gateway.targets if gateway else ()
-    planned = plan(environment, targets, adopt=adopt).pointing_at(targets)
-    if dry_run and planned.changes:
-        return notify(f"record {planned.zone.host} -> {' '.join(targets)}: would be written")
-    apply(planned, targets, notify)
 
 
 def delete(zone: Zone, notify: Notify) -> None:
@@ -181,8 +168,8 @@ def _named(client: Any, domain: str) -> list[Document]:
 
 
 @contextmanager
-def _explained(doing: str) -> Iterator[None]:
-    """Turn what boto3 raises inside the block into a Failure that names the step `doing`."""
+def explained(doing: str, code: ExitCode = ExitCode.DNS_REFUSED, policy: str = "dns") -> Iterator[None]:
+    """Turn what boto3 raises inside the block into a Failure that names the step `doing` and policies/<policy>.json."""
     try:
         yield
     except (ClientError, BotoCoreError) as error:
@@ -190,5 +177,5 @@ def _explained(doing: str) -> Iterator[None]:
         status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode")
         remedy = "fix it or wait, then run it again"
         if status == 403 or not (status or isinstance(error, PASSING)):
-            remedy = "set valid AWS credentials that have policies/dns.json: AWS_PROFILE, a role or a key"
-        raise Failure(ExitCode.DNS_REFUSED, f"AWS refused {doing}: {error}", remedy) from None
+            remedy = f"set valid AWS credentials that have policies/{policy}.json: AWS_PROFILE, a role or a key"
+        raise Failure(code, f"AWS refused {doing}: {error}", remedy) from None

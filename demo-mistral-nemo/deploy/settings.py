@@ -36,6 +36,12 @@ class Dns(_Strict):
     vpc_id: str | None = None  # the VPC of the private zone; None: the zone is public
 
 
+class Alarms(_Strict):
+    """The alarms of the gateway's instances."""
+
+    topic: str | None = None  # the SNS topic that they tell; None: nobody, and their states are in CloudWatch
+
+
 class EnvironmentFile(_Strict):
     """One file of environments/. docs/reference.md has every key."""
 
@@ -45,6 +51,7 @@ class EnvironmentFile(_Strict):
     timeouts: Timeouts = Timeouts()
     gateway: dict[str, Any] | None = None  # None: requests pass through the dstack server
     dns: Dns | None = None  # None: no records are made
+    alarms: Alarms | None = None  # None: nothing watches the gateway's instances
     fleet: dict[str, Any] = {}
     service: dict[str, Any] = {}
 
@@ -65,7 +72,7 @@ def _refusal(path: Path, error: Any) -> Failure:
     key, last = ".".join(map(str, error["loc"])), str(error["loc"][-1])
     remedy = "docs/reference.md, Environment keys, has every key"
     if error["type"] == "extra_forbidden":
-        models = (EnvironmentFile, Server, Timeouts, Dns)
+        models = (EnvironmentFile, Server, Timeouts, Dns, Alarms)
         near = get_close_matches(last, [name for model in models for name in model.model_fields], n=1)
         return invalid(path, f"{key}: an environment has no such key", f"did you mean {near[0]}?" if near else remedy)
     if error["type"] == "missing":

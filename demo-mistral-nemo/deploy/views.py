@@ -1,4 +1,4 @@
-"""What a person sees of plans, documents, gateways, records and resources; JSON for machines instead of tables."""
+"""What a person sees of plans, documents, gateways, records, alarms and resources; for machines, JSON."""
 
 from collections.abc import Iterable
 from json import dumps
@@ -10,13 +10,15 @@ from rich.markup import escape
 from capacity.views import offer_table
 from console import views
 from console.terminal import console
-from deploy.changes import Change
+from deploy.changes import Change, Difference
 from deploy.documents.checks import replica_bounds
 from deploy.documents.files import Document
+from deploy.documents.monitor import FILE, shortened
 from deploy.dstack.answers import Run
 from deploy.dstack.gateway import Gateway
 from deploy.environments import Environment
 from deploy.existing import Resource
+from deploy.gateway_choice import GatewayPlan, replacement_interrupts
 from deploy.guards import no_offer
 from deploy.plans import Plan
 
@@ -38,15 +40,33 @@ def plan(planned: Plan, *, json: bool = False) -> None:
 def _parts(planned: Plan) -> None:
     for kind, part in planned.parts.items():
         colour = COLOURS.get(part.change, "bold")
-        console.print(f"{kind} {planned.environment.run_name}: [{colour}]{part.change.value}[/]")
+        name = planned.environment.gateway_name if kind == "gateway" else planned.environment.run_name
+        console.print(f"{kind} {name}: [{colour}]{part.change.value}[/]")
         for difference in part.differences:
-            console.print(f"  {difference.key}: {_value(difference.before)} -> {_value(difference.after)}")
+            console.print(f"  {difference_line(difference)}")
     for resource in planned.removals:
         console.print(f"[bold red]remove[/] {escape(str(resource))}")
     if planned.restarts:
         console.print("[bold red]This interrupts the service: it is stopped, and started again with the change.[/]")
-    elif any(part.change == Change.RESTART for part in planned.parts.values()):
-        console.print("[bold red]This interrupts the service: its gateway is deleted, and recreated.[/]")
+    if planned.gateway_plan and planned.gateway_plan.part.change == Change.REPLACE:
+        _replacement(planned.gateway_plan)
+
+
+def _replacement(planned: GatewayPlan) -> None:
+    """Say how a gateway is replaced, and what callers notice."""
+    old = planned.leaving.name if planned.leaving else "the old one"
+    interruption = replacement_interrupts(planned.environment)
+    console.print(f"A second gateway is billed for some minutes: the service moves to it, then {old} is deleted.")
+    if interruption:
+        console.print(f"[bold red]This interrupts the service: {interruption}.[/]")
+
+
+def difference_line(difference: Difference) -> str:
+    """Return a changed value as a line of the plan; of the monitor, that it changed."""
+    if difference.key == FILE:
+        verb = "changed" if difference.before and difference.after else "added" if difference.after else "removed"
+        return f"{FILE} {verb}"
+    return f"{difference.key}: {_value(difference.before)} -> {_value(difference.after)}"
 
 
 def _offers(planned: Plan) -> None:
@@ -72,16 +92,22 @@ def documents(*merged: Document | None, json: bool = False) -> None:
     configurations = [configuration for configuration in merged if configuration]
     if json:
         return views.data({configuration["type"]: configuration for configuration in configurations})
-    text = yaml.safe_dump_all(configurations, sort_keys=False, allow_unicode=True, width=120)
+    text = yaml.safe_dump_all(map(shortened, configurations), sort_keys=False, allow_unicode=True, width=120)
     console.out(text.rstrip(), highlight=False)
 
 
-def gateway(name: str, found: Gateway | None, *, json: bool = False) -> None:
+def gateway(
+    environment: Environment, found: Gateway | None, others: Iterable[Gateway] = (), *, json: bool = False
+) -> None:
+    """Show the gateway in use, and others that are billed: one that replaces it, or one that it replaced."""
+    name, others = found.name if found else environment.run_name, list(others)
     if json:
         absent = {"status": "absent", "targets": []}
         shown = {"status": found.status, "targets": found.targets, "replicas": found.replicas} if found else absent
-        return views.data({"name": name} | shown)
+        return views.data({"name": name} | shown | {"others": [other.name for other in others]})
     console.print(f"gateway {name}: {found.summary if found else 'none'}")
+    for other in others:
+        console.print(f"gateway {other.name}: {other.summary}, not in use")
 
 
 def records(host: str, found: list[Document], *, json: bool = False) -> None:
@@ -91,6 +117,17 @@ def records(host: str, found: list[Document], *, json: bool = False) -> None:
         console.print(f"{record['name']} {record['ttl']} {record['type']} {' '.join(record['values'])}")
     if not found:
         console.print(f"{host}: no records")
+
+
+def alarms(run_name: str, found: list[Document], *, json: bool = False) -> None:
+    if json:
+        return views.data(found)
+    for alarm in found:
+        colour = {"OK": "green", "ALARM": "bold red"}.get(alarm["state"], "dim")
+        state = f"[{colour}]{alarm['state']}[/] since {alarm['since']}"
+        console.print(f"{alarm['name']}: {state} ({escape(alarm['alarm'])})")
+    if not found:
+        console.print(f"{run_name}: no alarms")
 
 
 def existing(run_name: str, found: list[Resource]) -> None:

@@ -3,7 +3,16 @@
 | file | what it does |
 |---|---|
 | doctor.py | checks that server, token, project, clouds and secrets are in place |
-| status.py | describes the replicas, their attempts, what they cost |
+| status.py | describes the replicas, and what they cost |
+| history.py | what was deployed, by whom, and what became of it |
+| rollback.py | takes the files of an earlier deployment from git |
+| incidents.py | says why nothing serves, since when, and what to type |
+| logs.py | reads what the containers wrote |
+| surroundings.py | looks at gateway and records |
+| metrics.py, metrics_view.py | numbers of machines and engines |
+| events.py | lists what happened |
+| pages.py | opens dstack's page of the service |
+| times.py | reads and writes spans of time |
 | calling.py | variables for a shell, and a request to paste |
 | smoke.py, endpoint.py | asks the endpoint like a caller |
 | kind.py | the kind of model that this service serves |
@@ -25,11 +34,20 @@ if TYPE_CHECKING:
     from operate import calling as calling
     from operate import doctor as doctor
     from operate import dstack_cli as dstack_cli
+    from operate import events as events
+    from operate import history as history
+    from operate import logs as logs
     from operate import measurements as measurements
+    from operate import metrics as metrics
+    from operate import metrics_view as metrics_view
+    from operate import pages as pages
+    from operate import rollback as rollback
     from operate import server as server
     from operate import sizes as sizes
     from operate import smoke as smoke
     from operate import status as status
+    from operate import surroundings as surroundings
+    from operate import times as times
     from operate import views as views
 else:
     __getattr__ = modules_of(__name__)

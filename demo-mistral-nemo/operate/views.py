@@ -14,11 +14,18 @@ from account.findings import Finding
 from capacity.offers import HOURS_A_MONTH
 from console import views
 from console.terminal import console, progress
-from deploy.dstack.answers import Submission
-from operate import calling
+from deploy.dstack.observations import Event
+from deploy.environments import Environment
+from deploy.reaching import LIVING
+from operate import calling, events
 from operate.endpoint import Answer
+from operate.history import Row
+from operate.logs import Line, Source
 from operate.measurements import Report
 from operate.status import Status
+from operate.times import span
+
+COLOURS = ("cyan", "green", "magenta", "yellow", "blue")  # of replicas, in turn
 
 
 def findings(found: Iterable[Finding], *, json: bool = False) -> None:
@@ -47,25 +54,80 @@ def _finding(finding: Finding) -> None:
         console.print(f"[dim]? {finding.check}: {escape(finding.text)}[/]")
 
 
+def history(environment: Environment, found: list[Row], *, json: bool = False) -> None:
+    """Show the deployments, the newest first."""
+    if json:
+        return views.data([row.as_json() for row in found])
+    if not found:
+        console.print(f"{environment.run_name}: no deployment is known")
+        return
+    shown = views.table("", "number", "when (UTC)", "who", "commit", "subject", "changed", "result")
+    for row in found:
+        one = row.deployment
+        commit = (one.commit[:7] or "no commit") + (" and uncommitted changes" if one.dirty else "")
+        back = f" (back to {one.back_to})" if one.back_to else ""
+        who = f"{one.by}, inv deploy itself" if one.automatic else one.by
+        words = str(one.number), one.at[:16].replace("T", " "), who, f"{commit}{back}", one.subject, row.changed
+        shown.add_row(*map(escape, words), row.result)
+    console.table(shown)
+
+
+def going_back(environment: Environment) -> None:
+    """Say which commit is deployed, and what brings the newer one back."""
+    if one := environment.deployment:
+        console.print(f"back to commit [bold]{one.commit[:7]}[/] {escape(one.subject)}")
+        console.print(
+            "[dim]The branch stays as it is: revert the newer commits there, or the next deploy repeats them.[/]"
+        )
+
+
 def status(now: Status, *, json: bool = False) -> None:
     """Show the run, its replicas and their prices."""
     if json:
         return views.data(now.as_json())
-    console.print(f"{now.run}: [bold]{now.status}[/], deployment {now.deployment}, {now.url}")
-    shown = views.table("", "replica", "deployment", "status", "probes", "cloud", "region", "GPU", "$/h")
+    commit = f", commit {now.commit[:12]}" if now.commit else ""
+    console.print(f"{now.run}: [bold]{now.status}[/], deployment {now.deployment}{commit}, {now.url}")
+    shown = views.table("", "replica", "deployment", "status", "probes", "age", "cloud", "region", "GPU", "$/h")
     for one in now.replicas:
-        words = str(one.number), str(one.deployment), one.status, one.probes, one.cloud, one.region, one.gpu
-        shown.add_row(*words, f"{one.price_per_hour:.2f}")
+        words = str(one.number), str(one.deployment), one.status, one.probes, span(one.age), one.cloud, one.region
+        shown.add_row(*words, one.gpu, f"{one.price_per_hour:.2f}")
     console.table(shown)
+    for reached in now.gateway:
+        colour = "bold red" if reached.verdict not in LIVING else "default"
+        console.print(f"gateway replica [{colour}]{escape(str(reached))}[/]")
+    if now.records:
+        console.print(f"records: {escape(now.records)}")
     price = now.price_per_hour
     console.print(f"${price:.2f} an hour (${price * HOURS_A_MONTH:,.0f} a month), ${now.cost:.2f} so far")
+    console.print(f"started {span(now.age)} ago")
 
 
-def logs(replica: int, attempt: Submission, lines: list[str]) -> None:
-    ended = f", {attempt.termination_reason}".replace("_", " ") if attempt.termination_reason else ""
-    progress.print(f"[dim]replica {replica} of deployment {attempt.deployment_num}, {attempt.status}{ended}:[/]")
-    for line in lines:
-        console.out(line, highlight=False)
+def sources(found: list[Source]) -> None:
+    """Say on standard error which containers the lines come from."""
+    for source in found:
+        attempt = source.attempt
+        ended = f", {attempt.termination_reason}".replace("_", " ") if attempt.termination_reason else ""
+        where = f"replica {source.replica} of deployment {attempt.deployment_num}, {attempt.status}{ended}"
+        progress.print(f"[dim]{escape(where)}:[/]")
+
+
+def lines(found: Iterable[Line], *, prefixed: bool) -> None:
+    """Print lines of containers as they are, behind the number of their replica if they are of several."""
+    for line in found:
+        if prefixed:
+            console.out(f"{line.replica} | ", end="", style=COLOURS[line.replica % len(COLOURS)], highlight=False)
+        console.out(line.text, highlight=False)
+
+
+def happened(found: list[Event], *, json: bool = False) -> None:
+    """Show events, the newest last."""
+    if json:
+        return views.data([events.as_json(event) for event in found])
+    shown = views.table("", "time (UTC)", "actor", "about", "what happened")
+    for event in found:
+        words = f"{event.recorded_at:%Y-%m-%d %H:%M:%S}", event.actor_user or "dstack", events.subject(event)
+        shown.add_row(*map(escape, (*words, event.message)))
+    console.table(shown)
 
 
 def smoke(answer: Answer, *, json: bool = False) -> None:

@@ -34,6 +34,7 @@ class Server(ThreadingHTTPServer):
         self.bodies: dict[str, Any] = {}
         self.faults: list[Fault] = []
         self.asked: list[tuple[str, Any, str | None]] = []
+        self.hosts: list[str | None] = []
 
     @property
     def url(self) -> str:
@@ -64,6 +65,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def _answer(self, body: Any) -> None:
         self.server.asked.append((self.path, body, self.headers["Authorization"]))
+        self.server.hosts.append(self.headers["Host"])
         fault = self.server.faults.pop(0) if self.server.faults else None
         answer = self.server.answer(self.path, body) if fault is None or fault.lost else fault
         if fault and fault.lost:

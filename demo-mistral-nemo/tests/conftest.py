@@ -32,6 +32,8 @@ def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("deploy.dstack.polling.POLL_SECONDS", 0.01)
     monkeypatch.setattr("deploy.dstack.client.PAUSES", (0.01,))
     monkeypatch.setattr("deploy.rollout.POLL_SECONDS", 0.01)
+    monkeypatch.setattr("deploy.gateways.TTL_SECONDS", 0.01)
+    monkeypatch.setattr("deploy.gateway_answers.UNSEEN_SECONDS", 0.01)
 
 
 def copied(folder: Path) -> Path:

@@ -83,7 +83,8 @@ class Person:
         monkeypatch.setenv("DSTACK_SERVER_URL", dstack.url)
         monkeypatch.setenv("DSTACK_TOKEN", TOKEN)
         monkeypatch.chdir(folder)
-        monkeypatch.setattr("deploy.environments.load", lambda name: load(name, folder))
+        monkeypatch.setattr("deploy.environments.load", lambda name, **more: load(name, folder, **more))
+        monkeypatch.setattr("deploy.environments.ROOT", folder)
         monkeypatch.setattr("account.files.ROOT", folder)
         which = shutil.which  # nobody asks GitHub here
         monkeypatch.setattr(shutil, "which", lambda program: None if program == "gh" else which(program))
@@ -112,11 +113,11 @@ class Person:
         path.write_text(yaml.safe_dump(merge(read_yaml(path), changed)), "utf-8")
 
     def resolve(self, domain: str) -> None:
-        """Let every name below `domain` lead to the server; "" none but this machine's."""
+        """Let gateways and every name below `domain` lead to the server; "" none but this machine's."""
         usual, port = socket.getaddrinfo, self.dstack.server_port
 
         def resolved(host: Any, *asked: Any, **more: Any) -> Any:
-            if domain and str(host).endswith(f".{domain}"):
+            if domain and (str(host).endswith(f".{domain}") or str(host).startswith("10.")):
                 return usual("127.0.0.1", port, *asked[1:], **more)
             if str(host) != "127.0.0.1":
                 raise socket.gaierror(f"{host} does not resolve")

@@ -44,7 +44,7 @@ REPLICA = {"status": "running", "hostname": "10.0.0.7", "status_message": None}
 def gateway(id: str = "gateway-1", **configuration: Any) -> Gateway:
     """A gateway that runs at 10.0.0.7."""
     configuration = {"region": "us-east-1", "replicas": 1} | configuration
-    answer = {"id": id, "status": "running", "configuration": configuration, "replicas": [REPLICA]}
+    answer = {"id": id, "name": "x", "status": "running", "configuration": configuration, "replicas": [REPLICA]}
     return Gateway.model_validate(answer)
 
 
@@ -63,7 +63,7 @@ class Server:
     """A dstack server with a run, a fleet and a gateway; keeps what it is sent to apply."""
 
     def __init__(self, run: Run | None, fleet: Fleet | None = FLEET, gateway: Gateway | None = None) -> None:
-        self.now = Seen(run, fleet, gateway)
+        self.now = Seen(run, fleet, {gateway.name: gateway} if gateway else {})
         self.planned: ResourcePlan | RunPlan | None = None
         self.sent: list[Any] = []
 
@@ -74,7 +74,7 @@ class Server:
         return self.now.fleet
 
     def gateway(self, name: str) -> Gateway | None:
-        return self.now.gateway
+        return self.now.gateways.get(name)
 
     def delete(self, kind: str, name: str, notify: Any) -> None:
         self.sent.append(f"delete {kind}")

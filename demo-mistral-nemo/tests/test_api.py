@@ -12,7 +12,6 @@ from conftest import job, run, run_json
 
 from console.errors import ExitCode, Failure
 from deploy.api import Api
-from deploy.dstack.gateway import REFERENCE
 from deploy.environments import Environment
 from deploy.existing import stop
 from deploy.settings import Timeouts
@@ -158,23 +157,18 @@ def test_a_service_that_leaves_its_gateway_keeps_https_which_means_nothing_then(
 
 
 @pytest.mark.parametrize(
-    ("tags", "current", "written"),
+    ("current", "written"),
     [
-        (None, None, "x"),
-        (None, "x", "x"),
-        (None, "main/x", "main/x"),  # the same gateway, registered there long ago
-        (None, "other", "x"),
-        ({"team": "chat"}, "main/x", "main/x"),
-        ({REFERENCE: "main/x"}, "x", "main/x"),  # recreated, and the run is not registered yet
-        ({REFERENCE: "x"}, "main/x", "x"),
-        ({REFERENCE: "main/x"}, None, "main/x"),
-    ],
+        (None, "x"),
+        ("x", "x"),
+        ("main/x", "main/x"),
+        ("other", "x"),
+    ],  # for dstack, `main/x` is not `x`
 )
-def test_a_run_writes_its_gateway_as_the_gateway_asks_for(
-    server: Server, api: Api, environment: Environment, tags: dict[str, str] | None, current: str | None, written: str
+def test_a_run_keeps_the_reference_to_its_gateway(
+    server: Server, api: Api, environment: Environment, current: str | None, written: str
 ) -> None:
     server.bodies["runs/get_plan"] = PLAN
-    server.bodies["gateways/get"] = {"name": "x", "status": "running", "configuration": {"tags": tags}}
     was = run(job())
     was.run_spec["configuration"]["gateway"] = current
     api.plan_run(environment.service | {"gateway": "x"}, was)

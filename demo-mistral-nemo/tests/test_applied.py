@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from conftest import job, run, run_json
@@ -12,8 +13,8 @@ from console.errors import ExitCode, Failure
 from deploy.changes import Change, Difference, Part, classify_gateway
 from deploy.dstack.answers import ResourcePlan
 from deploy.environments import Environment
+from deploy.gateway_choice import GatewayPlan
 from deploy.gateways import apply as apply_gateway
-from deploy.plans import Plan
 from deploy.rollout import deploy
 
 
@@ -45,29 +46,26 @@ def test_a_service_that_was_changed_while_its_fleet_was_updated_is_left_alone(en
     assert (refused.value.code, server.sent) == (ExitCode.PLAN_OUTDATED, [plan.fleet_plan])
 
 
-def recreation(environment: Environment, server: Server) -> Plan:
-    """A plan that recreates the gateway in another region."""
-    effective, current = {"configuration": {"region": "us-east-2"}}, {"configuration": {"region": "us-east-1"}}
-    asked = ResourcePlan(action="create", spec={"a": 1}, effective_spec=effective, current_resource=current)
-    return plan_of(environment, server, gateway_plan=asked)
+def gateway_plan(environment: Environment, plan: ResourcePlan, **values: Any) -> GatewayPlan:
+    behind = replace(environment, gateway={"region": "us-east-2"}).behind("x")
+    return GatewayPlan(behind, plan, classify_gateway(plan), **values)
 
 
-def test_a_gateway_that_a_colleague_recreated_otherwise_is_left_alone(environment: Environment) -> None:
-    server = Server(None)
-    plan = recreation(environment, server)
-    assert plan.gateway_plan is not None
-    assert classify_gateway(plan.gateway_plan).change == Change.RESTART
+def test_a_replacement_that_a_colleague_created_otherwise_is_left_alone(environment: Environment) -> None:
+    server, effective = Server(None), {"configuration": {"region": "us-east-2"}}
+    asked = ResourcePlan(action="create", spec={"a": 1}, effective_spec=effective)
     theirs = {"configuration": {"region": "eu-west-1"}}
-    server.planned = plan.gateway_plan.model_copy(update={"current_resource": theirs})
+    server.planned = asked.model_copy(update={"current_resource": theirs})
+    plan = plan_of(environment, server, gateway_plan=gateway_plan(environment, asked, recreates=True))
     with pytest.raises(Failure, match="somebody changed the gateway") as refused:
         apply_gateway(server, plan, print)  # type: ignore[arg-type]
     assert (refused.value.code, server.sent) == (ExitCode.PLAN_OUTDATED, ["delete gateway"])
 
 
 def test_a_gateway_plan_is_sent_as_it_was_shown(environment: Environment) -> None:
-    server = Server(None, gateway=gateway(replicas=2))
+    server = Server(None, gateway=gateway(replicas=1))
     effective, current = {"configuration": {"replicas": 2}}, {"configuration": {"replicas": 1}}
     shown = ResourcePlan(action="update", spec={"a": 1}, effective_spec=effective, current_resource=current)
-    server.now = replace(server.now, gateway=gateway(replicas=1))
-    apply_gateway(server, plan_of(environment, server, gateway_plan=shown), print)  # type: ignore[arg-type]
+    planned = gateway_plan(environment, shown)
+    apply_gateway(server, plan_of(environment, server, gateway_plan=planned), print)  # type: ignore[arg-type]
     assert server.sent == [shown]

@@ -16,20 +16,21 @@ GATEWAY = Gateway(
 
 
 @pytest.mark.parametrize(
-    ("now", "gateway", "said"),
+    ("now", "gateways", "said"),
     [
-        (run(job(), job(replica=1)), None, "x is running on 2 machines, $0.80 an hour"),
-        (run(job(status="pulling")), None, "x is running on 1 machine, $0.40 an hour"),
-        (run(job(status="submitted", placed=False), status="submitted"), None, "no GPU is billed until a cloud"),
-        (run(status="pending"), None, "x is asleep: no GPU is billed"),
-        (run(status="terminated"), None, "x does not run: no GPU is billed"),
-        (run(job(status="terminating"), status="pending"), None, "; 1 more being released, and billed until"),
-        (None, None, "x does not run: no GPU is billed"),
-        (None, GATEWAY, "x does not run: no GPU is billed; gateway x is billed by aws: 2 x t3.medium"),
+        (run(job(), job(replica=1)), {}, "x is running on 2 machines, $0.80 an hour"),
+        (run(job(status="pulling")), {}, "x is running on 1 machine, $0.40 an hour"),
+        (run(job(status="submitted", placed=False), status="submitted"), {}, "no GPU is billed until a cloud"),
+        (run(status="pending"), {}, "x is asleep: no GPU is billed"),
+        (run(status="terminated"), {}, "x does not run: no GPU is billed"),
+        (run(job(status="terminating"), status="pending"), {}, "; 1 more being released, and billed until"),
+        (None, {}, "x does not run: no GPU is billed"),
+        (None, {"x": GATEWAY}, "x does not run: no GPU is billed; gateway x is billed by aws: 2 x t3.medium"),
+        (None, {"x": GATEWAY, "x-gw-b": GATEWAY}, "; gateway x-gw-b is billed by aws: 2 x t3.medium"),
     ],
 )
-def test_what_is_billed_is_said_in_a_line(now: Run | None, gateway: Gateway | None, said: str) -> None:
-    assert said in bill("x", now, gateway)
+def test_what_is_billed_is_said_in_a_line(now: Run | None, gateways: dict[str, Gateway], said: str) -> None:
+    assert said in bill("x", now, gateways)
 
 
 class Server:

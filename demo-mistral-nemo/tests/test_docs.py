@@ -11,7 +11,7 @@ from reference import FLAGS, spelled
 
 from console.errors import ExitCode
 from deploy.environments import ROOT
-from deploy.settings import Dns, EnvironmentFile, Server, Timeouts
+from deploy.settings import Alarms, Dns, EnvironmentFile, Server, Timeouts
 from tasks import namespace
 
 PAGES = pages()
@@ -95,7 +95,7 @@ def test_every_exit_code_is_in_the_reference_and_nothing_else_is() -> None:
 
 def test_every_environment_key_is_in_the_reference_with_its_default() -> None:
     said = dict(re.findall(r"^\| `([\w.]+)` \| `?(.+?)`? \| .+ \|$", section("Environment keys"), re.M))
-    parts: dict[str, type[BaseModel]] = {"server": Server, "timeouts": Timeouts, "dns": Dns}
+    parts: dict[str, type[BaseModel]] = {"server": Server, "timeouts": Timeouts, "dns": Dns, "alarms": Alarms}
     keys = {name: field for name, field in EnvironmentFile.model_fields.items() if name not in ("server", "timeouts")}
     keys |= {f"{part}.{name}": field for part, model in parts.items() for name, field in model.model_fields.items()}
     assert said.keys() == keys.keys()

@@ -268,3 +268,32 @@ def test_a_service_is_registered_at_its_own_gateway(root: Path, write: Write) ->
     assert environment.gateway is not None
     assert environment.gateway["name"] == environment.service["gateway"] == environment.run_name
     assert environment.host == f"{environment.run_name}.ai.test"
+
+
+@pytest.mark.parametrize(
+    ("name", "gateway", "problem"),
+    [
+        ("gw-b", "null", "-gw-b ends the name of a gateway that replaces another one"),
+        ("dev-gw-b", "{domain: ai.test}", "-gw-b ends the name of a gateway that replaces another one"),
+    ],
+)
+def test_a_name_whose_gateway_could_not_be_replaced_is_refused(
+    root: Path, write: Write, name: str, gateway: str, problem: str
+) -> None:
+    write(f"environments/{name}.yml", f"{{server: {{project: p}}, gateway: {gateway}, dns: {{vpc_id: v}}}}")
+    with pytest.raises(Failure, match=problem) as refused:
+        load(name, root, VARIABLES)
+    assert refused.value.code == ExitCode.SETTINGS_INVALID
+
+
+@pytest.mark.parametrize(("length", "accepted"), [(36, True), (37, False), (41, False)])
+def test_a_name_leaves_room_for_that_of_the_gateway_that_replaces_one(
+    root: Path, write: Write, length: int, accepted: bool
+) -> None:
+    name = "a" * (length - len(load("prod", root, VARIABLES).run_name) - 1)
+    write(f"environments/{name}.yml", "{server: {project: p}, gateway: {domain: ai.test}, dns: {vpc_id: v}}")
+    if accepted:
+        assert max(map(len, load(name, root, VARIABLES).gateway_names)) == 41
+        return
+    with pytest.raises(Failure, match="a service behind a gateway may have 36 characters"):
+        load(name, root, VARIABLES)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from conftest import job, run, run_json
 
 from console.errors import ExitCode, Failure
-from deploy import existing, route53
+from deploy import cloudwatch, existing, route53
 from deploy.dstack.answers import Fleet, Run
 from deploy.dstack.gateway import Gateway
 from deploy.environments import Environment
+from deploy.gateway_choice import gateways_of
 
 MARK = "dstack/service.dstack.yml#nemo/prod"
 
@@ -80,9 +82,11 @@ class Zones:
 
 
 @pytest.fixture
-def service(environment: Environment) -> Environment:
-    """An environment `prod` of the repository `nemo`, whose file has neither gateway nor records."""
-    return replace(environment, run_name="nemo", project="main", service_id="nemo", gateway=None, dns=None)
+def service(environment: Environment, monkeypatch: pytest.MonkeyPatch) -> Environment:
+    """An environment `prod` of the repository `nemo`, whose file has neither gateway nor records nor alarms."""
+    monkeypatch.setattr(cloudwatch, "store_of", lambda *_: SimpleNamespace(read=frozenset))
+    bare = replace(environment, gateway=None, dns=None, alarms=None)
+    return replace(bare, run_name="nemo", project="main", service_id="nemo")
 
 
 @pytest.fixture
@@ -102,7 +106,7 @@ def fleet(name: str, mark: str = MARK) -> Fleet:
 
 
 def forgotten(server: Any, service: Environment, name: str = "nemo") -> list[str]:
-    return words(existing.forgotten(server, service, server.run(name), server.gateway(name), lambda line: None))
+    return words(existing.forgotten(server, service, server.run(name), gateways_of(server, service), lambda line: None))
 
 
 def test_a_gateway_that_the_file_no_longer_has_is_removed_with_its_records(service: Environment, zones: Zones) -> None:
@@ -158,6 +162,19 @@ def test_gpus_go_first_and_records_before_the_address_is_freed(service: Environm
     assert words(found) == ["run nemo", "fleet nemo", "records nemo.ai.internal", "gateway nemo"]
     existing.remove(server, service, found, lambda line: None)
     assert (server.done, zones.deleted) == (["run nemo", "fleet nemo", "gateway nemo"], ["nemo.ai.internal"])
+
+
+def test_both_gateways_of_a_replacement_are_found_also_under_an_earlier_name(
+    service: Environment, zones: Zones
+) -> None:
+    both = {"nemo": gateway(), "nemo-gw-b": gateway()}
+    server: Any = Server({"talk": named("talk")}, {}, both | {"talk-gw-b": gateway()})
+    gateways = ["gateway nemo", "gateway nemo-gw-b", "gateway talk-gw-b"]
+    found = words(existing.existing_resources(server, service))
+    assert found == ["run talk", "records nemo.ai.internal", "records talk.ai.internal", *gateways]
+    assert forgotten(server, service) == found
+    found = words(existing.resources_of(server, service, lambda line: None, "records", "gateway"))
+    assert found == ["records nemo.ai.internal", "gateway nemo", "gateway nemo-gw-b"]
 
 
 def test_what_can_not_be_removed_keeps_none_of_the_others(service: Environment, zones: Zones) -> None:

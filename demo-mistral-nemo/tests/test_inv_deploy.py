@@ -10,6 +10,8 @@ from person import DOMAIN, Person
 from test_inv_plan import NEXT, changes
 
 from console.errors import ExitCode
+from deploy.api import Api
+from deploy.gateways import replace_gateway
 
 RESTART = {"stop_duration": "7m"}
 CREATED = ["fleets/apply", "runs/apply"]
@@ -27,10 +29,17 @@ def test_a_first_deploy_ends_when_the_endpoint_answers(person: Person) -> None:
     assert "deployment 0 submitted (create)" in done.errors
 
 
+def _without_ages(value: Any) -> Any:
+    """Return a status without what grows from one second to the next."""
+    if isinstance(value, dict):
+        return {key: _without_ages(inner) for key, inner in value.items() if key != "age_seconds"}
+    return [_without_ages(inner) for inner in value] if isinstance(value, list) else value
+
+
 def test_a_deploy_prints_the_status_as_json(person: Person) -> None:
     done = person.inv("deploy", "--yes", "--json")
     assert done.code == 0, done.errors
-    assert done.json == person.inv("status", "--json").json
+    assert _without_ages(done.json) == _without_ages(person.inv("status", "--json").json)
     assert f"/proxy/services/main/{done.json['run']}/v1/models" in person.dstack.paths
 
 
@@ -181,15 +190,48 @@ def test_a_deploy_outside_of_the_vpc_is_done_and_not_verified(person: Person) ->
     assert person.dstack.changes == BEHIND_A_GATEWAY
 
 
-def test_another_gateway_has_to_be_allowed(in_production: Person) -> None:
+def test_another_gateway_replaces_the_one_in_use(in_production: Person) -> None:
+    name, before = in_production.environment("prod").run_name, list(in_production.dstack.runs.values())
     in_production.write("prod", gateway={"instance_type": "t3.large"})
-    assert in_production.inv("deploy", "--yes", "--env", "prod").code == ExitCode.GATEWAY_RECREATION_REFUSED
-    assert not in_production.dstack.changes
-    done = in_production.inv("deploy", "--yes", "--env", "prod", "--allow-recreation")
+    planned = in_production.inv("plan", "--env", "prod", "--detailed-exitcode")
+    assert planned.code == ExitCode.CHANGES
+    assert f"gateway {name}-gw-b: replace" in planned.output
+    done = in_production.inv("deploy", "--yes", "--env", "prod")
     assert done.code == 0, done.errors
-    assert in_production.dstack.changes[:2] == ["gateways/delete", "gateways/apply"]
-    [address] = in_production.records.values(f"{in_production.environment('prod').run_name}.{DOMAIN}.", "A")
-    assert address != "10.0.0.10"
+    assert in_production.dstack.changes == ["gateways/apply", "runs/apply", "gateways/delete"]
+    assert in_production.dstack.gateways.keys() == {f"{name}-gw-b"}
+    assert in_production.records.values(f"{name}.{DOMAIN}.", "A") == ["10.0.0.20"]
+    assert list(in_production.dstack.runs.values()) == before  # in place
+    assert in_production.inv("plan", "--env", "prod", "--detailed-exitcode").code == 0
+
+
+def test_a_gateway_whose_replacement_callers_notice_has_to_be_allowed(in_production: Person) -> None:
+    in_production.write("prod", gateway={"instance_type": "t3.large"}, dns=None)
+    assert in_production.inv("plan", "--env", "prod", "--detailed-exitcode").code == ExitCode.INTERRUPTING_CHANGES
+    allowed = ("--yes", "--env", "prod", "--allow-removal")
+    assert in_production.inv("deploy", *allowed).code == ExitCode.GATEWAY_RECREATION_REFUSED
+    assert not in_production.dstack.changes
+    assert in_production.inv("deploy", *allowed, "--allow-recreation").code == 0
+
+
+def test_a_gateway_that_somebody_deleted_is_replaced_under_the_other_name(in_production: Person) -> None:
+    name = in_production.environment("prod").run_name
+    in_production.dstack.gateways.clear()
+    done = in_production.inv("deploy", "--yes", "--env", "prod")
+    assert done.code == 0, done.errors
+    assert in_production.dstack.gateways.keys() == {f"{name}-gw-b"}
+    assert in_production.dstack.changes == ["gateways/apply", "runs/apply"]
+    assert in_production.records.values(f"{name}.{DOMAIN}.", "A") == ["10.0.0.20"]
+
+
+def test_a_gateway_that_does_not_work_is_replaced_as_it_is(in_production: Person) -> None:
+    environment = in_production.environment("prod")
+    name, api = environment.run_name, Api(environment)
+    for _ in range(2):  # the second time there is nothing left to do
+        replace_gateway(api, environment, name, print)
+        assert in_production.dstack.gateways.keys() == {f"{name}-gw-b"}
+        assert in_production.dstack.changes == ["gateways/apply", "runs/apply", "gateways/delete"]
+        assert in_production.records.values(f"{name}.{DOMAIN}.", "A") == ["10.0.0.20"]
 
 
 def test_a_removal_has_to_be_allowed_and_comes_after_the_service(in_production: Person) -> None:

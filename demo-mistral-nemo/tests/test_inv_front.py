@@ -46,14 +46,32 @@ def test_a_gateway_that_the_file_no_longer_names_keeps_its_service(behind_a_gate
     assert not behind_a_gateway.dstack.changes
 
 
-def test_a_gateway_is_not_recreated_unless_allowed(behind_a_gateway: Person) -> None:
-    behind_a_gateway.write("prod", gateway={"instance_type": "t3.large"})
+def test_a_gateway_without_records_is_not_replaced_unless_allowed(behind_a_gateway: Person) -> None:
+    behind_a_gateway.write("prod", gateway={"instance_type": "t3.large"}, dns=None)
     refused = behind_a_gateway.inv("gateway.deploy", *PROD)
     assert refused.code == ExitCode.GATEWAY_RECREATION_REFUSED
     assert "instance_type" in refused.errors
     assert not behind_a_gateway.dstack.changes
     assert behind_a_gateway.inv("gateway.deploy", "--allow-recreation", *PROD).code == 0
-    assert behind_a_gateway.dstack.changes == ["gateways/delete", "gateways/apply"]
+    assert behind_a_gateway.dstack.changes == ["gateways/apply", "gateways/delete"]
+
+
+def test_a_gateway_with_records_is_replaced_in_three_steps(behind_a_gateway: Person) -> None:
+    """The gateway's job may not write records, the records' job may not delete gateways."""
+    name = behind_a_gateway.environment("prod").run_name
+    assert behind_a_gateway.inv("dns.update", *PROD).code == 0
+    behind_a_gateway.write("prod", gateway={"instance_type": "t3.large"})
+    created = behind_a_gateway.inv("gateway.deploy", *PROD)
+    assert created.code == 0, created.errors
+    assert "`inv dns.update` moves the service and its records there" in created.errors
+    assert behind_a_gateway.dstack.gateways.keys() == {name, f"{name}-gw-b"}
+    assert behind_a_gateway.inv("gateway.status", "--json", *PROD).json["others"] == [f"{name}-gw-b"]
+    assert f"gateway {name}-gw-b: running" in behind_a_gateway.inv("gateway.status", *PROD).output
+    assert behind_a_gateway.inv("dns.update", *PROD).code == 0
+    assert behind_a_gateway.records.values(f"{host(behind_a_gateway)}.", "A") == ["10.0.0.20"]
+    assert behind_a_gateway.inv("gateway.deploy", *PROD).code == 0
+    assert behind_a_gateway.dstack.gateways.keys() == {f"{name}-gw-b"}
+    assert behind_a_gateway.dstack.changes == ["gateways/apply", "gateways/delete"]
 
 
 def test_a_gateway_that_dstack_does_not_take_is_refused_before_it_is_sent(person: Person) -> None:
@@ -73,14 +91,19 @@ def test_the_status_of_a_gateway_has_its_addresses(behind_a_gateway: Person) -> 
     name = behind_a_gateway.environment("prod").run_name
     assert behind_a_gateway.inv("gateway.status", *PROD).output.endswith("1 of 1 replicas running, 10.0.0.10\n")
     found = behind_a_gateway.inv("gateway.status", "--json", *PROD).json
-    assert found.keys() == {"name", "status", "targets", "replicas"}
+    assert found.keys() == {"name", "status", "targets", "replicas", "others"}
     assert (found["name"], found["status"], found["targets"]) == (name, "running", ["10.0.0.10"])
 
 
 def test_no_gateway_has_a_status_too(person: Person) -> None:
     name = person.environment("prod").run_name
     assert person.inv("gateway.status", *PROD).output == f"gateway {name}: none\n"
-    assert person.inv("gateway.status", "--json", *PROD).json == {"name": name, "status": "absent", "targets": []}
+    assert person.inv("gateway.status", "--json", *PROD).json == {
+        "name": name,
+        "status": "absent",
+        "targets": [],
+        "others": [],
+    }
 
 
 def test_records_are_deleted_before_their_gateway_and_only_where_that_is_allowed(behind_a_gateway: Person) -> None:

@@ -48,10 +48,10 @@ MOVED = records_for(HOST, ["10.0.0.9"], OWNER)
 
 def behind(environment: Environment, server: Server, client: Client) -> Plan:
     """The same with a gateway and records that stay as they are."""
-    server.now = replace(server.now, gateway=gateway())
+    server.now = replace(server.now, gateways={"x": gateway()})
     zone = Zone(client, "Z1", HOST, OWNER)
     records = RecordPlan(zone, client.found, OURS)
-    plan = plan_of(environment, server, records_plan=records)
+    plan = plan_of(replace(environment, run_name="x"), server, records_plan=records)
     parts = {"fleet": plan.fleet, "gateway": Part(Change.UNCHANGED), "records": records.part, "service": plan.service}
     return replace(plan, parts=parts, seen=replace(plan.seen, records=client.found))
 
@@ -70,9 +70,10 @@ CHANGES: dict[str, Callable[[Seen], Seen]] = {
     "fleet": lambda seen: replace(seen, fleet=FLEET.model_copy(update={"spec": {"configuration": {"nodes": "0..9"}}})),
     "another fleet": lambda seen: replace(seen, fleet=FLEET.model_copy(update={"id": "fleet-2"})),
     "no fleet": lambda seen: replace(seen, fleet=None),
-    "gateway": lambda seen: replace(seen, gateway=gateway(replicas=2)),
-    "another gateway": lambda seen: replace(seen, gateway=gateway("gateway-2")),
-    "no gateway": lambda seen: replace(seen, gateway=None),
+    "gateway": lambda seen: replace(seen, gateways={"x": gateway(replicas=2)}),
+    "another gateway": lambda seen: replace(seen, gateways={"x": gateway("gateway-2")}),
+    "a second gateway": lambda seen: replace(seen, gateways={"x": gateway(), "x-gw-b": gateway("gateway-2")}),
+    "no gateway": lambda seen: replace(seen, gateways={}),
 }
 
 
@@ -103,5 +104,5 @@ def test_records_that_a_colleague_changed_after_they_were_shown_are_refused(
 def test_a_deploy_without_gateway_does_not_look_at_one(environment: Environment) -> None:
     server = Server(run(job()))
     plan = plan_of(environment, server)
-    server.now = replace(server.now, gateway=gateway())
+    server.now = replace(server.now, gateways={"x": gateway()})
     refuse_changed(server, plan)  # type: ignore[arg-type]

@@ -27,8 +27,9 @@ def trust(subject: str) -> dict[str, object]:
 
 
 def test_what_differs_is_named() -> None:
-    wanted = Wanted("nemo-dns", "dns", trust("repo:a@1/b@2:environment:prod"), {"Statement": [{"Effect": "Allow"}]})
-    role = Role("nemo-dns", wanted.trust, {"any name": wanted.policy}, ())
+    policies = {"dns": {"Statement": [{"Effect": "Allow"}]}}
+    wanted = Wanted("nemo-dns", "dns", trust("repo:a@1/b@2:environment:prod"), policies)
+    role = Role("nemo-dns", wanted.trust, {"any name": wanted.policies["dns"]}, ())
     assert flaws(role, wanted) == []
     other = Role("nemo-dns", trust("repo:x/y:environment:prod"), {"dns": {"Statement": []}}, ())
     first, second = flaws(other, wanted)

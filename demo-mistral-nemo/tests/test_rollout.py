@@ -13,7 +13,7 @@ from deploy.dstack.refusals import Passing
 from deploy.environments import Environment
 from deploy.plans import Plan
 from deploy.rollout import deploy
-from operate.status import attempts
+from operate.logs import attempts
 
 CRASHED_TWICE = ("container_exited_with_error",) * 2
 
@@ -75,7 +75,7 @@ class Server:
         self.done.append("apply")
         return run(job(streak=0), deployment=1)
 
-    def plan_run(self, configuration: Any, current: Run) -> RunPlan:
+    def plan_run(self, configuration: Any, current: Run, back_to: Run | None = None) -> RunPlan:
         return RunPlan.model_validate({"action": "update", "run_spec": {}, "effective_run_spec": {}})
 
     def stop_run(self, name: str) -> None:

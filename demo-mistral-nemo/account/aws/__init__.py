@@ -10,7 +10,6 @@
 | zone.py | the hosted zone |
 | security_group.py, group_steps.py | the gateways' security group: reads it, makes it |
 | roles.py, role_steps.py | the roles of GitHub's jobs: reads them, makes them |
-| ownership.py | tags that say for which service something was made |
 """
 
 from typing import TYPE_CHECKING

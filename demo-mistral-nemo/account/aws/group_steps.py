@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from functools import partial
 
-from account.aws import ownership, security_group
+from account.aws import security_group
 from account.aws.answers import Answers
 from account.aws.client import Aws, Call
 from account.aws.network import Vpc
 from account.aws.security_group import HTTP, HTTPS, SSH, Group, group_name
 from account.steps import Action, Step
+from deploy import ownership
 from deploy.documents.files import Document
 from deploy.environments import Environment
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from functools import partial
 
-from account.aws import ownership, roles
+from account.aws import roles
 from account.aws.client import Aws, Call
 from account.aws.roles import Role, Wanted
 from account.steps import Action, Step
+from deploy import ownership
 from deploy.documents.files import Document
 from deploy.environments import Environment
 
@@ -28,19 +29,25 @@ def provider(aws: Aws, environment: Environment, account: str) -> Step:
 
 def make(aws: Aws, environment: Environment, role: Role | None, wanted: Wanted) -> Step:
     """Return the step for a role. A role with other tags is not changed."""
-    subject, detail = f"role {wanted.name}", f"policies/{wanted.kind}.json, for {roles.subjects(wanted.trust)}"
-    policy = _iam("put_role_policy", RoleName=wanted.name, PolicyName=wanted.kind, PolicyDocument=_text(wanted.policy))
+    subject, detail = f"role {wanted.name}", f"{wanted.files}, for {roles.subjects(wanted.trust)}"
     if role is None:
         made = {"AssumeRolePolicyDocument": _text(wanted.trust), "Tags": ownership.tags(environment)}
-        return _step(aws, subject, Action.CREATE, detail, [_iam("create_role", RoleName=wanted.name, **made), policy])
+        calls = [_iam("create_role", RoleName=wanted.name, **made), *_puts(wanted, list(wanted.policies))]
+        return _step(aws, subject, Action.CREATE, detail, calls)
     found = roles.flaws(role, wanted)
     if not found:
         return Step(subject, Action.UNCHANGED, detail)
     if not ownership.owns(environment, role.tags):
         return Step(subject, Action.KEEP, f"it was not made for this service, and {' and '.join(found)}")
     trust = _iam("update_assume_role_policy", RoleName=wanted.name, PolicyDocument=_text(wanted.trust))
-    calls = ([] if roles.same(role.trust, wanted.trust) else [trust]) + [policy]
+    calls = ([] if roles.same(role.trust, wanted.trust) else [trust]) + _puts(wanted, roles.lacking(role, wanted))
     return _step(aws, subject, Action.CHANGE, f"it {' and '.join(found)}", calls)
+
+
+def _puts(wanted: Wanted, names: list[str]) -> list[Call]:
+    """Return the calls that give a role its policies of these names."""
+    given = [{"PolicyName": name, "PolicyDocument": _text(wanted.policies[name])} for name in names]
+    return [_iam("put_role_policy", RoleName=wanted.name, **one) for one in given]
 
 
 def removal(aws: Aws, environment: Environment, kind: str) -> list[Step]:

@@ -23,6 +23,8 @@ AUDIENCE = "sts.amazonaws.com"
 REPOSITORY_PLACEHOLDER = "ORG@ORG_ID/REPO@REPO_ID"
 REPOSITORY = re.compile(r"[\w.-]+(@\d+)?/[\w.-]+(@\d+)?")
 RECORD_NAMES = "route53:ChangeResourceRecordSetsNormalizedRecordNames"
+ALARM_ACTIONS, TOPIC_PLACEHOLDER = "cloudwatch:AlarmActions", "TOPIC_ARN"
+ALARMS = re.compile(r":alarm:[^/]+/")  # the beginning of the alarms' names
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,12 @@ class Wanted:
     name: str
     kind: str
     trust: Document
-    policy: Document
+    policies: dict[str, Document]  # by the names of their files
+
+    @property
+    def files(self) -> str:
+        """The files of its policies."""
+        return " and ".join(f"policies/{name}.json" for name in self.policies)
 
 
 @dataclass(frozen=True)
@@ -64,10 +71,10 @@ def wanted(environment: Environment, kind: str, *, account: str, zone: str, repo
     """Return a role as policies/ wants it, for this environment. `repository`: as GitHub's subject names it."""
     filled = {"ACCOUNT_ID": account, "ZONE_ID": zone, REPOSITORY_PLACEHOLDER: repository}
     trust = json.dumps(files.policy(f"{kind}-trust")).replace(":environment:prod", f":environment:{environment.name}")
-    policy = json.dumps(_with_names(files.policy(kind), environment))
+    policies = json.dumps({name: _with_names(files.policy(name), environment) for name in _policies(environment, kind)})
     for placeholder, value in filled.items():
-        trust, policy = trust.replace(placeholder, value), policy.replace(placeholder, value)
-    return Wanted(role_name(environment, kind), kind, json.loads(trust), json.loads(policy))
+        trust, policies = trust.replace(placeholder, value), policies.replace(placeholder, value)
+    return Wanted(role_name(environment, kind), kind, json.loads(trust), json.loads(policies))
 
 
 def read(aws: Aws, name: str) -> Role | None:
@@ -92,9 +99,12 @@ def repository_in(trust: Document) -> str:
 def flaws(role: Role, wanted: Wanted) -> list[str]:
     """Return what differs between a role and what policies/ want of it."""
     found = [] if same(role.trust, wanted.trust) else [f"trusts {subjects(role.trust)}, not {subjects(wanted.trust)}"]
-    if not any(same(policy, wanted.policy) for policy in role.policies.values()):
-        found.append(f"has no policy that says what policies/{wanted.kind}.json says")
-    return found
+    return [*found, *(f"has no policy that says what policies/{name}.json says" for name in lacking(role, wanted))]
+
+
+def lacking(role: Role, wanted: Wanted) -> list[str]:
+    """Return the names of the policies that a role lacks, or has with another content."""
+    return [name for name, one in wanted.policies.items() if not any(same(had, one) for had in role.policies.values())]
 
 
 def examine(role: Role | None, wanted: Wanted, environment: Environment) -> str:
@@ -105,7 +115,7 @@ def examine(role: Role | None, wanted: Wanted, environment: Environment) -> str:
         raise Failure(ExitCode.ACCOUNT_INCOMPLETE, problem, remedy)
     if found := flaws(role, wanted):
         raise Failure(ExitCode.ACCOUNT_INCOMPLETE, f"role {role.name} {' and '.join(found)}", remedy)
-    return f"{role.name} allows what policies/{wanted.kind}.json says, to {subjects(wanted.trust)}"
+    return f"{role.name} allows what {wanted.files} says, to {subjects(wanted.trust)}"
 
 
 def provider_flaw(aws: Aws, account: str) -> str:
@@ -138,12 +148,22 @@ def _normal(value: Any) -> Any:
     return value
 
 
+def _policies(environment: Environment, kind: str) -> tuple[str, ...]:
+    """Return the names of the policies of a role. Who writes the records writes the alarms, too."""
+    return (kind, "alarms") if kind == "dns" and environment.alarms else (kind,)
+
+
 def _with_names(policy: Document, environment: Environment) -> Document:
-    """Return the policy for the records of this environment. The file names those of `prod`."""
+    """Return the policy for the records and alarms of this environment. The file names those of `prod`."""
     names = [environment.host, f"_owner.{environment.host}"]
+    topic = [environment.alarms.topic] if environment.alarms and environment.alarms.topic else []
     statements: Iterable[Document] = policy["Statement"]
     for statement in statements:
         for keys in statement.get("Condition", {}).values():
             if isinstance(keys.get(RECORD_NAMES), list):
                 keys[RECORD_NAMES] = names
+            if isinstance(keys.get(ALARM_ACTIONS), list):
+                keys[ALARM_ACTIONS] = [one for one in keys[ALARM_ACTIONS] if one != TOPIC_PLACEHOLDER] + topic
+        if isinstance(named := statement.get("Resource"), str):
+            statement["Resource"] = ALARMS.sub(f":alarm:{environment.run_name}/", named)
     return policy

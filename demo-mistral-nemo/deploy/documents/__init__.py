@@ -10,6 +10,7 @@
 | references.py | `${{ … }}` in documents |
 | server_rules.py | rules that dstack's server has beyond its models |
 | combined.py | the limits of service and fleet together |
+| monitor.py | brings engine/monitor.py into the service's `env` |
 """
 
 from typing import TYPE_CHECKING

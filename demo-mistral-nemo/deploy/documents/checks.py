@@ -15,12 +15,15 @@ from deploy.documents.problems import Problem
 
 if TYPE_CHECKING:
     from deploy.documents.files import Document
-    from deploy.settings import Dns
+    from deploy.settings import Alarms, Dns
 
+TOPIC = re.compile(r"arn:aws[a-z-]*:sns:(?P<region>[a-z0-9-]+):\d{12}:[\w-]{1,256}(\.fifo)?")
 RANGE = re.compile(r"([0-9]{0,9})(?:\.\.([0-9]{1,9}))?")
 
 
-def first_problem(service: Document, fleet: Document, gateway: Document | None, dns: Dns | None) -> Problem | None:
+def first_problem(
+    service: Document, fleet: Document, gateway: Document | None, dns: Dns | None, alarms: Alarms | None = None
+) -> Problem | None:
     """Return what dstack would refuse too late, or accept to the service's harm; None if nothing is wrong."""
     documents = {"service": service, "fleet": fleet} | ({} if gateway is None else {"gateway": gateway})
     for kind, document in documents.items():
@@ -37,7 +40,7 @@ def first_problem(service: Document, fleet: Document, gateway: Document | None, 
     if kept != 0:
         why = f"must begin with 0, is {fleet['nodes']}: GPU clouds rent out no machines in advance"
         return Problem("fleet.nodes", why, f"write 0..{room}")
-    return problem or _without_gateway(service) or _with_gateway(service, gateway, dns)
+    return problem or _without_gateway(service) or _with_gateway(service, gateway, dns) or _alarms(gateway, alarms)
 
 
 def first_undeployable(service: Document, fleet: Document, gateway: Document | None) -> Problem | None:
@@ -199,4 +202,22 @@ def _gateway(gateway: Document, dns: Dns | None) -> Problem | None:
     if gateway.get("public_ip") is False and dns and dns.vpc_id is None:
         why = "is missing: the record of a private gateway belongs into the private zone of its VPC"
         return Problem("dns.vpc_id", why, "write the VPC's id")
+    return None
+
+
+def _alarms(gateway: Document | None, alarms: Alarms | None) -> Problem | None:
+    """Return why there can't be alarms: they watch the gateway's instances, in CloudWatch."""
+    if alarms is None:
+        return None
+    if gateway is None:
+        return Problem("alarms", "without a gateway there is no instance to watch", "remove it, or add `gateway: {}`")
+    if gateway["backend"] != "aws":
+        return Problem("alarms", f"are for gateways on aws, and this one is on {gateway['backend']}", "remove it")
+    topic = alarms.topic and TOPIC.fullmatch(alarms.topic)
+    if alarms.topic is not None and not topic:
+        why = f"is {alarms.topic!r}, which is not the ARN of an SNS topic"
+        return Problem("alarms.topic", why, "write e.g. arn:aws:sns:us-east-1:123456789012:pages")
+    if topic and topic["region"] != gateway["region"]:
+        why = f"is in {topic['region']}, and alarms in {gateway['region']} reach only a topic there"
+        return Problem("alarms.topic", why, f"write a topic in {gateway['region']}")
     return None

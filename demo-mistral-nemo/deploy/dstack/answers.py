@@ -8,6 +8,7 @@ from pydantic import AliasChoices, AliasPath, BaseModel, Field
 
 from capacity import machines
 from capacity.machines import Gpu
+from deploy.deployments import Now
 from deploy.documents.files import Document
 
 FINISHED = {"terminated", "failed", "done"}  # of runs
@@ -58,6 +59,7 @@ class Submission(BaseModel):
     deployment_num: int
     status: str
     submitted_at: datetime
+    finished_at: datetime | None = None
     status_message: str = ""
     termination_reason: str | None = None
     termination_reason_message: str | None = None
@@ -109,6 +111,15 @@ class Run(BaseModel):
     @property
     def active(self) -> bool:
         return self.status not in FINISHED
+
+    @property
+    def now(self) -> Now:
+        """What the next deployment has to know of this one; it became ready when any of its replicas serves."""
+        ready = self.asleep or any(
+            job.ready for job in self.replicas if job.latest.deployment_num == self.deployment_num
+        )
+        path = str(self.run_spec.get("configuration_path") or "")
+        return Now(path, self.id, self.deployment_num, ready, self.active)
 
     @property
     def gateway(self) -> str | None:

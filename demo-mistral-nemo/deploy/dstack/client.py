@@ -41,12 +41,12 @@ class Client:
         self._session = Session(environment.token)
         self._session.headers["X-API-VERSION"] = version("dstack")  # answers come in the form of that version
 
-    def read(self, path: str, body: Document | None, shape: Any) -> Any:
+    def read(self, path: str, body: Document | None, shape: Any, *, method: str = "POST") -> Any:
         """Return the answer as `shape`. Raises Passing when there was no good answer for `patience` seconds."""
         until = time.monotonic() + self._patience
         for tries in count():
             try:
-                return self._once(path, body, shape)
+                return self._once(path, body, shape, method)
             except Passing as failure:
                 if self._hopeless(failure) or time.monotonic() >= until:
                     raise
@@ -85,11 +85,12 @@ class Client:
         self._notify(f"{failure} (asking again)")
         time.sleep(PAUSES[min(tries, len(PAUSES) - 1)])
 
-    def _once(self, path: str, body: Document | None, shape: Any) -> Any:
+    def _once(self, path: str, body: Document | None, shape: Any, method: str = "POST") -> Any:
         asked = Asked(self.url, path, self.project, self._file, self._hint, self.known)
         limits = (CONNECT_SECONDS, ANSWER_SECONDS)
         try:
-            response = self._session.post(self.url + path, json=body or {}, timeout=limits, allow_redirects=False)
+            sent = None if method == "GET" else body or {}
+            response = self._session.request(method, self.url + path, json=sent, timeout=limits, allow_redirects=False)
         except requests.RequestException as error:
             self.reached = self.reached or _sent(error)
             raise failures.from_exception(asked, error) from None

@@ -4,13 +4,12 @@ from pydantic import BaseModel
 
 from deploy.documents.files import Document
 
-REFERENCE = "written-as"  # a tag of the gateway, see deploy/gateways.py
-
 
 class Gateway(BaseModel):
     """A gateway. `hostname` is that of its load balancer. Replicas that ended stay listed."""
 
     id: str = ""
+    name: str = ""
     status: str
     status_message: str | None = None
     hostname: str | None = None
@@ -20,11 +19,6 @@ class Gateway(BaseModel):
     @property
     def running(self) -> list[Document]:
         return [replica for replica in self.replicas if replica["status"] == "running" and replica["hostname"]]
-
-    @property
-    def reference(self) -> str | None:
-        """The form in which runs must write this gateway; None if both do. deploy/gateways.py says why."""
-        return (self.configuration.get("tags") or {}).get(REFERENCE)
 
     @property
     def wanted(self) -> int:

@@ -8,8 +8,9 @@
 | resources.py | fleets and gateways |
 | machines.py | the offers of the clouds, and what a rented machine looks like |
 | endpoint.py | the deployed model |
-| aws.py | the AWS account: network, security groups, roles, and route53.py |
+| aws.py | the AWS account: network, security groups, roles, and the next two |
 | route53.py | hosted zones and records, behind boto3's client |
+| cloudwatch.py | alarms, and the instances that they watch |
 
 What can be updated in place and what a written value means is decided by dstack's own functions.
 """

@@ -9,20 +9,22 @@ from botocore import xform_name
 from botocore.exceptions import ClientError
 from botocore.validate import validate_parameters
 
+from stand_in.cloudwatch import CloudWatch
 from stand_in.route53 import ACCOUNT, VPC, Route53
 
 Json = dict[str, Any]
 PROVIDER = f"arn:aws:iam::{ACCOUNT}:oidc-provider/token.actions.githubusercontent.com"
 
 
-class Aws(Route53):
+class Aws(Route53, CloudWatch):
     """The account. `made` has the names of all calls that changed something, in order.
 
     `refusing`: the names of calls that AWS refuses, with AWS's word for it.
     """
 
     def __init__(self, domain: str) -> None:
-        super().__init__(domain)
+        Route53.__init__(self, domain)
+        CloudWatch.__init__(self)
         self.vpcs: list[Json] = [{"VpcId": VPC, "CidrBlock": "10.0.0.0/16", "Tags": [{"Key": "Name", "Value": "main"}]}]
         self.groups: list[Json] = []
         self.roles: dict[str, Json] = {}

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from typing import Any, TypeAlias
 
-from dstack._internal.server.routers import fleets, gateways, logs, projects, runs, secrets, server
+from dstack._internal.server.routers import events, fleets, gateways, logs, metrics, projects, runs, secrets, server
 from fastapi.routing import APIRoute
 from pydantic import TypeAdapter
 
@@ -19,12 +20,15 @@ ROUTERS = (
     projects.router,
     server.router,
     logs.router,
+    events.root_router,
+    metrics.router,
 )
 
 
 def route(path: str) -> Route:
     """Return the models of question and answer. Raises KeyError for a call that dstack does not have."""
     project = of_project(path)
+    path = re.sub(r"/metrics/job/[^/]+$", "/metrics/job/{run_name}", path.partition("?")[0])
     return _routes()[path.replace(f"/{project}/", "/{project_name}/", 1) if project else path]
 
 

@@ -15,6 +15,7 @@ from stand_in.machines import rented
 
 Json = dict[str, Any]
 STALE = "Failed to apply plan. Resource has been changed. Try again or use force apply."
+READY = "Service replica ready to receive requests"
 FINISHED = ("terminated", "failed")
 STAGES = (("submitted", 0), ("provisioning", 0), ("running", 0), ("running", 1))  # status, probes passed in a row
 USER = SimpleNamespace(ssh_public_key="ssh-ed25519 AAAA person")
@@ -48,6 +49,7 @@ class Run:
     status: str = "submitted"
     replicas: list[list[Attempt]] = field(default_factory=list)
     id: str = field(default_factory=lambda: next(identifiers))
+    events: list[str] = field(default_factory=lambda: ["Run submitted. Status: SUBMITTED"])
 
     @property
     def bounds(self) -> tuple[int, int]:
@@ -74,6 +76,8 @@ class Run:
             return
         for attempt in self.active:
             attempt.stage = min(attempt.stage + 1, len(STAGES) - 1)
+            if attempt.ready and attempt.deployment == self.deployment and self.events[-1] != READY:
+                self.events.append(READY)
             if crashing and attempt.stage == 2 and attempt.deployment == self.deployment:
                 attempt.reason = "container_exited_with_error"
                 self.replicas[attempt.number].append(Attempt(attempt.number, attempt.deployment, attempt.machine))
@@ -87,6 +91,20 @@ class Run:
     def _end(self, attempts: list[Attempt], reason: str) -> None:
         for attempt in attempts:
             attempt.reason = reason
+
+    def happened(self) -> list[Json]:
+        """Return the events as dstack lists them, the newest first."""
+        target = {"type": "run", "id": self.id, "name": "nemo"}
+        listed = [
+            {
+                "id": next(identifiers),
+                "message": text,
+                "recorded_at": f"2026-11-01T00:00:{number:02}Z",
+                "targets": [target],
+            }
+            for number, text in enumerate(self.events)
+        ]
+        return listed[::-1]
 
     def as_json(self, project: str) -> Json:
         jobs = [
@@ -176,6 +194,7 @@ def apply(current: Run | None, asked: Any, url: str, machine: Json) -> Run:
         raise ServerClientError("Cannot override active run. Stop the run first.")
     if planned is None or str(planned.id) != current.id or planned.deployment_num != current.deployment:
         raise ServerClientError(STALE)
+    current.events.append(f"Run updated. Deployment: {current.deployment + 1}. Changed fields: configuration_path, env")
     rolling = _of_replicas(current.spec) != _of_replicas(wanted)
     current.spec, current.url, current.deployment = wanted, url, current.deployment + 1
     for attempt in [] if rolling else current.active:

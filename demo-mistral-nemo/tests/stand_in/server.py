@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from datetime import datetime
 from importlib.metadata import version
 from typing import Any
 from urllib.parse import urlsplit
@@ -36,7 +37,10 @@ class Dstack(Server):
         self.secrets: dict[str, str] = {}
         self.clouds = ["runpod", "vastai", "aws"]
         self.offers = [offer(*CHEAP), offer(*EXPENSIVE)]
-        self.written = "ValueError: no such flag\n"  # by every container
+        self.written = "ValueError: no such flag\n"  # by every container of which `logs` has nothing
+        self.logs: dict[str, list[tuple[str, str]]] = {}  # time and text of each piece, by attempt
+        self.events: dict[str, list[Json]] = {}  # by the id of what they are within
+        self.measured: list[Json] = []  # on every machine
         self.crashing, self.model = False, ""
         self._addresses = 10
 
@@ -61,7 +65,7 @@ class Dstack(Server):
         except ValidationError as error:
             return _answer({"detail": error.errors(include_url=False, include_context=False)}, 422)
         try:
-            found = self._found(path.removeprefix(PROJECT_PATH).removeprefix("/api/"), question)
+            found = self._found(path.partition("?")[0].removeprefix(PROJECT_PATH).removeprefix("/api/"), question)
             return Fault(body=answered.dump_json(answered.validate_python(found)))
         except ServerClientError as error:
             return _answer({"detail": get_server_client_error_details(error)}, 400)
@@ -90,12 +94,26 @@ class Dstack(Server):
                 listed = [{"id": next(runs.identifiers), "name": name} for name in self.secrets]
                 return listed if verb == "list" else listed[-1]
             case "logs":
-                line = base64.b64encode(self.written.encode()).decode()
-                event = {"timestamp": "2026-11-01T00:00:00Z", "log_source": "stdout", "message": line}
-                return {"logs": [event]}
+                return {"logs": self._log(asked)}
+            case "events":
+                within = _within(asked)
+                happened = [event for run in self.runs.values() if run.id == within for event in run.happened()]
+                return self.events.get(within, happened)
+            case "metrics":
+                return {"metrics": self.measured}
             case "projects":
                 return _project(self.clouds)
         return {"server_version": version("dstack")}
+
+    def _log(self, asked: Any) -> list[Json]:
+        """Return the pieces of a log as dstack does: after the start, in the order that was asked for."""
+        known = self.logs.get(str(asked.job_submission_id), [("2026-11-01T00:00:00Z", self.written)])
+        after = [piece for piece in known if not asked.start_time or _time(piece[0]) > asked.start_time]
+        first = sorted(after, reverse=asked.descending)[: asked.limit]
+        return [
+            {"timestamp": at, "log_source": "stdout", "message": base64.b64encode(text.encode()).decode()}
+            for at, text in first
+        ]
 
     def _of_runs(self, verb: str, asked: Any) -> Any:
         if verb == "list":
@@ -159,6 +177,15 @@ class Dstack(Server):
         gateway = _existing(self.gateways, asked.name)
         gateway.step()
         return gateway.as_json(PROJECT)
+
+
+def _within(asked: Any) -> str:
+    """Return the id of the run, gateway or fleet whose events are asked for."""
+    return str((asked.within_runs or asked.within_gateways or asked.within_fleets)[0])
+
+
+def _time(text: str) -> datetime:
+    return datetime.fromisoformat(text)
 
 
 def _existing(found: dict[str, Any], name: str | None) -> Any:

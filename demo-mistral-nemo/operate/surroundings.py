@@ -1,0 +1,36 @@
+"""What stands in front of the replicas: the gateway's replicas, asked by address, and the DNS records."""
+
+from console.errors import Failure
+from deploy import route53
+from deploy.api import Api
+from deploy.dstack.gateway import Gateway
+from deploy.environments import Environment
+from deploy.reaching import Reached, ask_gateway
+
+
+def gateway_replicas(api: Api, environment: Environment, url: str) -> tuple[tuple[Reached, ...], str]:
+    """Return what each replica of the gateway answers for the service at `url`, and the state of the records.
+
+    Both are empty without a gateway. The records are empty too when the environment does not keep them.
+    """
+    if environment.gateway is None:
+        return (), ""
+    gateway = api.gateway(environment.run_name)
+    if gateway is None:
+        return (), "no gateway"
+    return tuple(ask_gateway(environment, gateway, url)), _records(environment, gateway)
+
+
+def _records(environment: Environment, gateway: Gateway) -> str:
+    """Return in one line whether the records lead to the gateway. A refusal of AWS is no absence."""
+    if environment.dns is None:
+        return ""
+    try:
+        planned = route53.plan(environment, gateway.targets)
+    except Failure as failure:
+        return f"not verified: {failure.problem}"
+    if planned.wanted is None:
+        return "not verified: the gateway has no address"
+    if planned.changes:
+        return f"{environment.host} does not lead to the gateway; run `inv dns.update --env {environment.name}`"
+    return f"{environment.host} -> {' '.join(gateway.targets)}"
