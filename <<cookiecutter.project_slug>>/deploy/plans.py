@@ -103,6 +103,13 @@ class Plan:
         return len(self.run_plan.current.replicas) if self.run_plan.current else 0
 
     @property
+    def releasing(self) -> bool:
+        """Whether the fleet has a machine that no replica keeps. It takes a place of the fleet until it is gone."""
+        machines = (self.fleet_plan.current_resource or {}).get("instances", [])
+        kept = [machine for machine in machines if machine["status"] != "terminated"]
+        return len(kept) > self.replicas
+
+    @property
     def price_change(self) -> float | None:
         """The change of `price`, in USD per hour, if new replicas get the first offer; None without an offer."""
         if self.service.change == Change.UNCHANGED:

@@ -31,9 +31,7 @@ def make(api: Api, environment: Environment, notify: Notify, *, gateway: bool = 
     schema.check(environment)
     for _ in poll(RELEASE_SECONDS):
         plan = _ask(api, environment, gateway=gateway)
-        instances = (plan.fleet_plan.current_resource or {}).get("instances", [])
-        releasing = any(instance["status"] == "terminating" for instance in instances)
-        if plan.offers or not plan.needs_machine or not releasing:
+        if plan.offers or not plan.needs_machine or not plan.releasing:
             break
         notify("waiting for a machine that is being released")
     if not gateway:

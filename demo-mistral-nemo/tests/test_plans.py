@@ -6,7 +6,8 @@ from conftest import job, run_json
 from planned import fleet_plan, run_plan
 
 from console.errors import ExitCode, Failure
-from deploy import guards
+from deploy import guards, planning
+from deploy.api import Api
 from deploy.changes import Change, Difference, Part
 from deploy.environments import Environment
 from deploy.existing import Resource
@@ -167,3 +168,40 @@ def test_a_protected_service_is_destroyed_only_when_that_is_allowed(environment:
     assert refused.value.code == ExitCode.RESTART_REFUSED
     guards.refuse_outage(environment, allowed=True)
     guards.refuse_outage(replace(environment, protected=False), allowed=False)
+
+
+@pytest.mark.parametrize(
+    ("machines", "releasing"),
+    [
+        (["busy"], False),
+        (["busy", "terminated"], False),
+        (["busy", "terminating"], True),
+        (["busy", "busy"], True),  # of a replica that crashed: dstack still takes it for busy
+        ([], False),
+    ],
+)
+def test_a_machine_that_no_replica_keeps_is_being_released(
+    environment: Environment, machines: list[str], releasing: bool
+) -> None:
+    plan = planned(environment, Change.ROLLING)
+    assert plan.fleet_plan.current_resource is not None
+    plan.fleet_plan.current_resource["instances"] = [{"status": status} for status in machines]
+    assert plan.releasing == releasing
+
+
+@pytest.mark.parametrize("released", [True, False])
+def test_a_plan_waits_for_the_place_of_a_machine_that_is_being_released(
+    environment: Environment, monkeypatch: pytest.MonkeyPatch, released: bool
+) -> None:
+    """A full fleet has no offers, and a plan without offers would be refused."""
+    full = planned(environment, Change.ROLLING, offers=0)
+    assert full.fleet_plan.current_resource is not None
+    full.fleet_plan.current_resource["instances"] = [{"status": "busy"}, {"status": "busy"}]
+    answers = [full, full, planned(environment, Change.ROLLING, offers=1 if released else 0)]
+    monkeypatch.setattr(planning, "_ask", lambda *_, **__: answers.pop(0))
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    said: list[str] = []
+    plan = planning.make(Api(environment), environment, said.append, gateway=False)
+    assert said == ["waiting for a machine that is being released"] * 2
+    assert answers == []
+    assert (refusal(plan) is None) == released
