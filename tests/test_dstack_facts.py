@@ -62,7 +62,7 @@ def test_what_offers_are_held_against_is_what_dstack_asks_of_clouds(capacity: An
 
 
 def test_dstack_tries_to_release_a_machine_for_longer_than_a_destroy_waits(deploy: Any) -> None:
-    assert timedelta(minutes=15) == TERMINATION_RETRY_MAX_DURATION  # docs/incidents.md says so
+    assert timedelta(minutes=15) == TERMINATION_RETRY_MAX_DURATION  # docs/runbook/orphaned-machine.md says so
     assert timedelta(seconds=deploy.environments.Timeouts().stop) < TERMINATION_RETRY_MAX_DURATION
 
 

@@ -21,7 +21,8 @@ SHORT_FORMS = re.compile(r"\b(e\.g|i\.e|Vast\.ai|vs)\.?", re.IGNORECASE)  # have
 
 def pages(project: Path) -> dict[str, str]:
     """The README and the pages of docs/, by name."""
-    return {path.name: path.read_text("utf-8") for path in [project / "README.md", *(project / "docs").glob("*.md")]}
+    found = [project / "README.md", *(project / "docs").rglob("*.md")]
+    return {path.relative_to(project).as_posix().removeprefix("docs/"): path.read_text("utf-8") for path in found}
 
 
 def paragraphs(text: str) -> Iterator[list[str]]:
@@ -70,6 +71,8 @@ def test_each_kind_of_model_has_its_own_examples(baked: Bake) -> None:
     chats, pictures = (pages(baked(**answers)) for answers in ({}, {"model_id": PICTURES}))
     assert "chat.completions" in chats["call-it.md"]
     assert "images.generate" in pictures["call-it.md"]
-    for name in ("README.md", "call-it.md", "change.md", "configure.md", "cost.md", "incidents.md"):
+    runbook = [name for name in chats if name.startswith("runbook/")]
+    assert len(runbook) > 5
+    for name in ("README.md", "call-it.md", "change.md", "configure.md", "cost.md", *runbook):
         assert not re.search(r"\bpictures?\b|\bhare\b|\bimages/", chats[name], re.IGNORECASE), name
         assert not re.search(r"\bchats?\b|streams?\b|lora\b|tool calls?\b", pictures[name], re.IGNORECASE), name

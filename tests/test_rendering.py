@@ -152,9 +152,20 @@ FILES = {
     "docs/ci.md",
     "docs/configure.md",
     "docs/cost.md",
-    "docs/incidents.md",
     "docs/production.md",
     "docs/reference.md",
+    "docs/runbook/README.md",
+    "docs/runbook/bill.md",
+    "docs/runbook/crash-loop.md",
+    "docs/runbook/dns.md",
+    "docs/runbook/dstack-server.md",
+    "docs/runbook/gateway.md",
+    "docs/runbook/go-back.md",
+    "docs/runbook/no-answer.md",
+    "docs/runbook/no-capacity.md",
+    "docs/runbook/orphaned-machine.md",
+    "docs/runbook/slow.md",
+    "docs/runbook/waiting-deploy.md",
     "dstack/fleet.dstack.yml",
     "dstack/gateway.dstack.yml",
     "dstack/service.dstack.yml",
@@ -377,9 +388,9 @@ def test_whoever_is_on_call_finds_the_server_in_the_repository(baked: Bake, addr
     rendered = baked(dstack_server=address)
     prod = yaml.safe_load((rendered / "environments" / "prod.yml").read_text("utf-8"))
     assert prod["server"] == {"url": address, "project": "main"}
-    for page in ("incidents", "production"):
+    for page in ("runbook/README", "production"):
         assert "DSTACK_SERVER_URL" not in (rendered / "docs" / f"{page}.md").read_text("utf-8")
-    assert address in (rendered / "docs" / "incidents.md").read_text("utf-8")
+    assert address in (rendered / "docs" / "runbook" / "README.md").read_text("utf-8")
 
 
 @pytest.mark.parametrize("project", ["007", "null", "1e3", "main"])

@@ -19,7 +19,8 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 REFERENCE = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
 WORKFLOWS = "".join(path.read_text(encoding="utf-8") for path in (ROOT / ".github" / "workflows").glob("*.yml"))
 CI = ROOT / "docs" / "ci.md"
-NAMED_PAGE = r'(docs/[\w-]+\.md|README\.md)(?:, "([^"\n]+)")?'  # with the heading that follows in quotes
+RUNBOOK = ROOT / "docs" / "runbook"
+NAMED_PAGE = r'(docs/[\w/-]+\.md|README\.md)(?:, "([^"\n]+)")?'  # with the heading that follows in quotes
 
 of_every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.path.relative_to(ROOT).as_posix())
 
@@ -59,15 +60,23 @@ def test_the_tests_of_links_and_commands_find_some() -> None:
 
 
 def test_the_first_link_leads_to_the_page_for_incidents() -> None:
-    assert re.findall(r"\]\((\S+)\)", README)[0] == "docs/incidents.md"
+    assert re.findall(r"\]\((\S+)\)", README)[0] == "docs/runbook/README.md"
 
 
-def test_every_page_is_linked_in_the_readme_and_says_first_what_a_reader_can_do_afterwards() -> None:
-    for path in (ROOT / "docs").glob("*.md"):
-        assert f"](docs/{path.name})" in README, path.name
+def test_every_page_is_linked_and_says_first_what_a_reader_can_do_afterwards() -> None:
+    linked = {ROOT / link.partition("#")[0] for link in read(ROOT / "README.md").links}
+    linked |= {RUNBOOK / link.partition("#")[0] for link in read(RUNBOOK / "README.md").links}
+    for path in (ROOT / "docs").rglob("*.md"):
+        assert path in linked, path.name
         title, _, opening = path.read_text(encoding="utf-8").splitlines()[:3]
         assert title.startswith("# "), path.name
         assert opening.startswith("After reading this page you "), path.name
+
+
+def test_every_page_of_the_runbook_confirms_mitigates_diagnoses_and_says_whom_to_call() -> None:
+    for path in RUNBOOK.glob("*.md"):
+        headings = re.findall(r"^## (.+)$", path.read_text(encoding="utf-8"), re.M)
+        assert path.name == "README.md" or headings == ["Confirm", "Mitigate", "Diagnose", "Escalate"], path.name
 
 
 def test_pages_and_headings_that_the_code_names_exist() -> None:

@@ -92,8 +92,10 @@ def test_a_question_that_is_gone_is_forgotten(template: Repository, project: Rep
     template.edit("cookiecutter.json", '"__prompts__"', '"__owner": "somebody",\n  "__prompts__"')
     template.edit("cookiecutter.json", """  "__checked_owner": "<< cookiecutter | check('owner') >>",\n""", "")
     template.edit("template_answers.py", '"owner": (Rule', '"__owner": (Rule')
-    for page in ("README.md", "docs/incidents.md"):
-        template.edit(f"{TEMPLATE}/{page}", "cookiecutter.owner", "cookiecutter.__owner")
+    pages = [path for path in (ROOT / TEMPLATE).rglob("*.md") if "cookiecutter.owner" in path.read_text("utf-8")]
+    assert len(pages) > 5
+    for page in pages:
+        template.edit(page.relative_to(ROOT).as_posix(), "cookiecutter.owner", "cookiecutter.__owner")
     template.run(
         "git", "rm", "--quiet", f"{TEMPLATE}/.github/<% if cookiecutter.owner | github_owner %>CODEOWNERS<% endif %>"
     )
