@@ -187,10 +187,14 @@ def level_pins(c: Context, put: str = "") -> None:
     help={
         "json": "print JSON instead of a table",
         "fast": "skip the gateway, which needs root and 15 minutes",
+        "faults": "measure what callers lose when something fails, and write docs/faults.md: root, 40 minutes",
     }
 )
-def benchmark(c: Context, json: bool = False, fast: bool = False) -> None:
+def benchmark(c: Context, json: bool = False, fast: bool = False, faults: bool = False) -> None:
     """Measure what docs/tested.md says: bake, inv --list, sandbox, first answer, idle deploy, memory, the gateway."""
+    if faults:
+        c.run(python("tests.faults"), pty=sys.stdout.isatty())
+        return
     flags = ["--json"] * json + ["--fast"] * fast
     c.run(" ".join([python("benchmark"), *flags]), pty=sys.stdout.isatty())
 

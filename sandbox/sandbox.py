@@ -167,6 +167,10 @@ class Sandbox:
         """Let a pod's stand-in engine hang: requests get no answer, nothing is counted, and /health stays 200."""
         ask_world(self._running, "POST", f"pods/{quote(pod_id)}/hang")
 
+    def restart_server(self) -> None:
+        """Kill the dstack server and start it again, with the same database: 5-10 s."""
+        ask_world(self._running, "POST", "server/restart")
+
     def calls(self, *, cloud: str | None = None, writes: bool = False) -> list[Call]:
         """The calls that the emulated hosts received, oldest first; of one cloud, or those that ask for a change.
 

@@ -48,8 +48,8 @@ class World:
         self._log = CallLog(folder / CALLS_FILE)
         self._rentals = Rentals(folder / "pods", self._faults, settings.load_seconds, settings.engine)
         self._listener = CloudListener(Inventory.load(), self._rentals, self._faults, self._log, self._keys)
-        self._control = Control(self._rentals, self._faults, self._control_token)
         self._server = DstackServer(folder, Path(settings.sockets), self._token, self._keys)
+        self._control = Control(self._rentals, self._faults, self._server, self._control_token)
         self._front = Front(self._faults, self._log) if settings.front else None
         self._aws = AwsProcess(folder / "aws", settings.zone, PROJECT) if settings.zone else None
         self._proxy: Proxy | None = None

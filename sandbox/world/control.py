@@ -7,14 +7,17 @@ from typing import Any
 from aiohttp import web
 
 from sandbox.clouds.rentals import Rentals
+from sandbox.errors import SandboxError
+from sandbox.world.dstack_server import DstackServer
 from sandbox.world.faults import Fault, Faults
 
 
 class Control:
     """Errors are answered with status 400 or 404 and `{"error": text}`."""
 
-    def __init__(self, rentals: Rentals, faults: Faults, token: str) -> None:
+    def __init__(self, rentals: Rentals, faults: Faults, server: DstackServer, token: str) -> None:
         self._rentals = rentals
+        self._server = server
         self._faults = faults
         self._token = token
         app = web.Application(middlewares=[self._authorize])
@@ -23,6 +26,7 @@ class Control:
                 web.get("/pods", self._pods),
                 web.post("/pods/{id}/kill", self._kill),
                 web.post("/pods/{id}/hang", self._hang),
+                web.post("/server/restart", self._restart_server),
                 web.get("/faults", self._list_faults),
                 web.post("/faults", self._add_fault),
                 web.delete("/faults", self._clear_faults),
@@ -63,6 +67,13 @@ class Control:
         try:
             rental.hang()
         except ValueError as e:
+            return web.json_response({"error": str(e)}, status=400)
+        return web.json_response(None)
+
+    async def _restart_server(self, _: web.Request) -> web.Response:
+        try:
+            await self._server.restart()
+        except SandboxError as e:
             return web.json_response({"error": str(e)}, status=400)
         return web.json_response(None)
 

@@ -37,6 +37,8 @@ class DstackServer:
         self._data = folder / "server"
         self._log = folder / "server.log"
         self._process: asyncio.subprocess.Process | None = None
+        self._restarting = asyncio.Lock()
+        self._cloud_environ: dict[str, str] = {}
         self.url = ""
 
     async def start(self, cloud_environ: dict[str, str], *more_backends: dict[str, Any]) -> None:
@@ -45,11 +47,8 @@ class DstackServer:
         `more_backends` are configured beside the GPU clouds, as dstack's config.yml has them.
         """
         self._backends += more_backends
-        executable = shutil.which("dstack", path=str(Path(sys.executable).parent))
-        if executable is None:
-            raise SandboxError(
-                f"{sys.executable} has no dstack; run `{sys.executable} -m pip install 'dstack[server]'`"
-            )
+        self._cloud_environ = cloud_environ
+        _executable()
         for directory in (self._data, self._data / "data", self._folder / "home"):
             directory.mkdir()
         if (database := await migrated_database()) is not None:
@@ -57,24 +56,43 @@ class DstackServer:
         (self._data / "config.yml").write_text(
             yaml.safe_dump({"projects": [{"name": PROJECT, "backends": self._backends}]})
         )
-        with _reserve_port() as reserved, self._log.open("wb") as log:
+        with _reserve_port() as reserved:
             port = reserved.getsockname()[1]
             self.url = f"http://127.0.0.1:{port}"
+            await self._run(port)
+
+    async def restart(self) -> None:
+        """Kill the server, and start it again with the same database and port. Returns when it answers.
+
+        Raises SandboxError when it does not start.
+        """
+        assert self._process is not None
+        async with self._restarting:
+            await self.stop()
+            await self._run(int(self.url.rpartition(":")[2]))
+
+    async def wait(self) -> str:
+        """Return when the server has ended and is not being restarted, with the words that say so."""
+        while True:
+            process = self._process
+            assert process is not None
+            code = await process.wait()
+            async with self._restarting:
+                if self._process is process:
+                    return f"the dstack server ended with code {code}; its log {self._log} ends:\n{self._log_tail()}"
+
+    async def _run(self, port: int) -> None:
+        """Start the process, and return when it answers."""
+        with self._log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
-                *(executable, "server", "--host", "127.0.0.1", "--port", str(port), "--no"),
+                *(_executable(), "server", "--host", "127.0.0.1", "--port", str(port), "--no"),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env=self._environ(cloud_environ),
+                env=self._environ(self._cloud_environ),
                 preexec_fn=die_with_parent,
             )
-            await self._wait_until_ready()
-
-    async def wait(self) -> str:
-        """Return when the server has ended, with the words that say so."""
-        assert self._process is not None
-        code = await self._process.wait()
-        return f"the dstack server ended with code {code}; its log {self._log} ends:\n{self._log_tail()}"
+        await self._wait_until_ready(self._process)
 
     async def stop(self) -> None:
         """Kill it: it would take 5 s to say goodbye to pods that end as well. Its `ssh -f` would outlive it."""
@@ -96,8 +114,8 @@ class DstackServer:
             **cloud_environ,
         }
 
-    async def _wait_until_ready(self) -> None:
-        ended = asyncio.create_task(self.wait())
+    async def _wait_until_ready(self, process: asyncio.subprocess.Process) -> None:
+        ended = asyncio.create_task(process.wait())
         headers = {"Authorization": f"Bearer {self._token}"}
         try:
             async with asyncio.timeout(_START_SECONDS), aiohttp.ClientSession(headers=headers) as session:
@@ -108,7 +126,8 @@ class DstackServer:
                             return self._check_backends(await response.json())
                     except aiohttp.ClientConnectionError:
                         await asyncio.wait({ended}, timeout=_POLL_SECONDS)
-            raise SandboxError(await ended)
+            code = await ended
+            raise SandboxError(f"the dstack server ended with code {code}; its log ends:\n{self._log_tail()}")
         except TimeoutError:
             log = self._log_tail()
             raise SandboxError(f"no answer from the dstack server for {_START_SECONDS:g} s:\n{log}") from None
@@ -122,6 +141,13 @@ class DstackServer:
 
     def _log_tail(self) -> str:
         return "\n".join(self._log.read_text(errors="replace").splitlines()[-_LOG_LINES:])
+
+
+def _executable() -> str:
+    """Return the path of this environment's dstack."""
+    if found := shutil.which("dstack", path=str(Path(sys.executable).parent)):
+        return found
+    raise SandboxError(f"{sys.executable} has no dstack; run `{sys.executable} -m pip install 'dstack[server]'`")
 
 
 def _reserve_port() -> socket.socket:

@@ -1,0 +1,31 @@
+"""The table of docs/faults.md."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from tests.faults.faults import FAULTS, Fault
+from tests.faults.measuring import Loss
+
+PAGE = Path(__file__).parents[2] / "docs" / "faults.md"
+HEAD = "| fault | requests lost | seconds from the first to the last | what heals it |\n|---|---|---|---|\n"
+ROW = re.compile(r"^\| (.+?) \| (\d[\d,]*) of (\d[\d,]*) \| ([\d.]+) \| (.+?) \|$", re.MULTILINE)
+
+
+def row(fault: Fault, loss: Loss) -> str:
+    return f"| {fault.name} | {loss.lost:,} of {loss.requests:,} | {loss.seconds:g} | {fault.healed_by} |\n"
+
+
+def read(page: str) -> dict[str, str]:
+    """Return the rows of a page by the fault's name."""
+    return {found[1]: found[0] + "\n" for found in ROW.finditer(page)}
+
+
+def with_rows(page: str, measured: dict[str, Loss]) -> str:
+    """Return the page with the rows of these faults (by the names of their functions); other rows stay."""
+    rows = read(page) | {FAULTS[name].name: row(FAULTS[name], loss) for name, loss in measured.items()}
+    before, _, rest = page.partition(HEAD)
+    after = ROW.sub("", rest).lstrip("\n")
+    ordered = (rows[fault.name] for fault in FAULTS.values() if fault.name in rows)
+    return f"{before}{HEAD}{''.join(ordered)}\n{after}"
