@@ -86,6 +86,11 @@ def hang(args: argparse.Namespace) -> None:
     _attach(args).hang_engine(args.pod)
 
 
+def restart_server(args: argparse.Namespace) -> None:
+    """Kill the dstack server and start it again, with the same database."""
+    _attach(args).restart_server()
+
+
 def calls(args: argparse.Namespace) -> None:
     """List the calls that the clouds received."""
     found = _attach(args).calls(cloud=args.cloud, writes=args.writes)
@@ -199,6 +204,7 @@ def _parser() -> argparse.ArgumentParser:
     added.add_argument("--json", action="store_true")
     for action in (kill, hang):
         command(action).add_argument("pod", help="its id, see `pods`")
+    command(restart_server, "restart-server")
     added = command(calls)
     added.add_argument("--cloud", help="only this cloud; `unknown` has calls to hosts that aren't emulated")
     added.add_argument("--writes", action="store_true", help="only calls that ask for a change")

@@ -94,11 +94,13 @@ class Deployment:
         """The service's newest pod that runs."""
         return next((pod for pod in reversed(self.sandbox.pods()) if pod.run == "chat" and pod.running), None)
 
-    def ask(self, path: str = "/proxy/services/sandbox/chat/v1/chat/completions") -> requests.Response:
-        """One chat through the dstack server."""
+    def ask(
+        self, path: str = "/proxy/services/sandbox/chat/v1/chat/completions", seconds: float = 30
+    ) -> requests.Response:
+        """One chat through the dstack server; raises requests.Timeout after `seconds`."""
         body = {"model": MODEL, "messages": [{"role": "user", "content": "Are you there?"}]}
         headers = {"Authorization": f"Bearer {self.sandbox.token}"}
-        return requests.post(f"{self.sandbox.url}{path}", json=body, headers=headers, timeout=30)
+        return requests.post(f"{self.sandbox.url}{path}", json=body, headers=headers, timeout=seconds)
 
     def answer(self) -> str:
         """What the service says once it answers."""

@@ -106,6 +106,27 @@ def test_a_killed_pod_answers_no_more_and_dstack_rents_another(deployment: Deplo
     assert another.id != killed.id
 
 
+def test_a_restarted_server_knows_what_it_rented_and_a_second_restart_works_too(deployment: Deployment) -> None:
+    deployment.apply()
+    deployment.answer()
+    rented, url = wait_for(deployment.pod).id, deployment.sandbox.url
+    for _ in range(2):
+        deployment.sandbox.restart_server()
+        assert deployment.run()["status"] == "running"
+    assert deployment.sandbox.url == url
+    wait_for(lambda: deployment.ask().ok, 60)
+    assert wait_for(deployment.pod).id == rented
+
+
+def test_an_engine_that_hangs_gives_no_answers_and_says_that_it_is_well(deployment: Deployment) -> None:
+    deployment.apply()
+    deployment.answer()
+    deployment.sandbox.hang_engine(wait_for(deployment.pod).id)
+    with pytest.raises(requests.Timeout):
+        deployment.ask(seconds=5)
+    assert deployment.run()["status"] == "running"
+
+
 def test_two_sandboxes_run_side_by_side_and_one_stops_without_a_trace(deployment: Deployment, tmp_path: Path) -> None:
     second = Sandbox(load_seconds=0.5)
     with second:

@@ -248,3 +248,54 @@ def test_a_setting_that_is_no_number_is_named() -> None:
     )
     assert ended.returncode == 1
     assert ended.stderr == "SANDBOX_TOKEN_SECONDS=fast: a number is expected\n"
+
+
+def gauge(client: httpx.Client, name: str) -> float:
+    """A metric without its labels."""
+    [line] = [line for line in client.get("/metrics").text.splitlines() if line.startswith(f"vllm:{name}{{")]
+    return float(line.rpartition(" ")[2])
+
+
+def test_an_engine_that_hangs_says_that_it_is_well_and_counts_who_waits(tmp_path: Path) -> None:
+    file = tmp_path / "hang"
+    with engine("--enable-server-load-tracking", SANDBOX_HANG=str(file)) as (client, _):
+        client.post("/v1/chat/completions", json=HELLO)
+        assert client.get("/load").json() == {"server_load": 0}
+        before = gauge(client, "iteration_tokens_total_count")
+        assert before > 0
+        file.touch()
+        time.sleep(1)
+        with pytest.raises(httpx.ReadTimeout):
+            client.post("/v1/chat/completions", json=HELLO, timeout=1)
+        caller = threading.Thread(target=silent, args=(client,))
+        caller.start()
+        wait_until(lambda: client.get("/load").json()["server_load"] > 0)
+        assert client.get("/health").status_code == 200
+        assert gauge(client, "iteration_tokens_total_count") == before
+        assert gauge(client, "num_requests_running") == 0  # what it said last
+        caller.join()
+
+
+def silent(client: httpx.Client) -> None:
+    """Send a chat that gets no answer."""
+    with pytest.raises(httpx.ReadTimeout):
+        client.post("/v1/chat/completions", json=HELLO, timeout=3)
+
+
+def test_without_its_flag_an_engine_does_not_count_who_waits(tmp_path: Path) -> None:
+    file = tmp_path / "hang"
+    with engine(SANDBOX_HANG=str(file)) as (client, _):
+        file.touch()
+        time.sleep(1)
+        caller = threading.Thread(target=silent, args=(client,))
+        caller.start()
+        time.sleep(1)
+        assert client.get("/load").json() == {"server_load": 0}
+        caller.join()
+
+
+def test_a_load_that_one_sets_is_seen_in_the_metrics() -> None:
+    with engine("--max-num-seqs", "4", SANDBOX_REQUESTS="6") as (client, _):
+        wait_until(lambda: gauge(client, "num_requests_running") == 4)
+        assert gauge(client, "num_requests_waiting") == 2
+        assert gauge(client, "kv_cache_usage_perc") > 0
