@@ -264,6 +264,7 @@ FILES = {
     "tests/test_monitor.py",
     "tests/test_monitor_in_env.py",
     "tests/test_metrics.py",
+    "tests/test_observing.py",
     "tests/test_offers.py",
     "tests/test_outdated.py",
     "tests/test_output.py",

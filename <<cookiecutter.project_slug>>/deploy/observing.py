@@ -39,17 +39,20 @@ def ready_deployments(found: Iterable[Event]) -> set[int]:
     return ready
 
 
-def remembered(api: Api, run: Run | None) -> Run | None:
-    """Return the run. Of one that has ended, probes and events say whether its last deployment ever became ready.
+def served(run: Run, found: Iterable[Event]) -> bool:
+    """Return whether the last deployment of a run ever became ready, as probes and events say, also when it has ended.
 
     A deployment in place has no event of its own, and a replica that was lost has no probes.
     """
+    last = [job for job in run.jobs if job.latest.deployment_num == run.deployment_num]
+    return any(job.probes and job.passed for job in last) or run.deployment_num in ready_deployments(found)
+
+
+def remembered(api: Api, run: Run | None) -> Run | None:
+    """Return the run, which says of its last deployment whether it became ready, also when it has ended."""
     if run is None or run.now.active:
         return run
-    last = [job for job in run.jobs if job.latest.deployment_num == run.deployment_num]
-    served = any(job.probes and job.passed for job in last)
-    served = served or run.deployment_num in ready_deployments(events(api, "run", run.id))
-    return run.model_copy(update={"served": served})
+    return run.model_copy(update={"served": served(run, events(api, "run", run.id))})
 
 
 def metrics(api: Api, run_name: str, replica: int, after: datetime) -> Metrics:

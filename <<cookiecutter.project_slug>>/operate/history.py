@@ -41,13 +41,13 @@ def rows(run: Run | None, events: Iterable[Event]) -> list[Row]:
         return []
     listed, events = read(run.now.path), list(events)
     changed = {int(match[1]): match[2] for one in events if (match := observing.UPDATED.match(one.message))}
-    was_ready = observing.ready_deployments(events)
+    was_ready, served = observing.ready_deployments(events), observing.served(run, events)
     found = []
     for index, one in enumerate(listed):
         here = one.run in ("", run.id)
         fields = "first deployment of the run" if one.deployment == 0 else changed.get(one.deployment, "")
-        became_ready = one.ready or (here and one.deployment in was_ready)
         newer = listed[index - 1] if index else None
+        became_ready = one.ready or (here and one.deployment in was_ready) or (newer is None and served)
         result = _result_now(run, became_ready=became_ready) if newer is None else _result(one, newer, became_ready)
         found.append(Row(one, _changed(fields) if here or not one.deployment else "", result))
     return found

@@ -188,13 +188,16 @@ def test_nothing_deployed_is_said(person: Person) -> None:
 
 def test_the_history_survives_a_destroy_with_its_results(versions: tuple[Person, list[str]]) -> None:
     person, hashes = versions
+    path = person.folder / "dstack" / "service.dstack.yml"
+    path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text("utf-8")) | {"priority": 9}), "utf-8")
+    assert person.inv("deploy", "--yes").code == 0  # in place: no replica becomes ready
     assert person.inv("destroy", "--yes").code == 0
     assert person.inv("history", "--json").json[0]["result"] == "stopped"
     assert person.inv("deploy", "--yes").code == 0
-    path = person.dstack.runs[name_of(person)].spec.configuration_path
-    assert [(one.number, one.deployment) for one in read(path)] == [(3, 0), (2, 1), (1, 0)]
-    assert [one["result"] for one in person.inv("history", "--json").json] == ["ready"] * 3
-    assert f"back to commit {hashes[0][:7]}" in person.inv("rollback", "--dry-run").output
+    listed = read(person.dstack.runs[name_of(person)].spec.configuration_path)
+    assert [(one.number, one.deployment) for one in listed] == [(4, 0), (3, 2), (2, 1), (1, 0)]
+    assert [one["result"] for one in person.inv("history", "--json").json] == ["ready"] * 4
+    assert f"back to commit {hashes[1][:7]}" in person.inv("rollback", "--dry-run").output
 
 
 def test_what_served_before_a_restart_can_be_gone_back_to(versions: tuple[Person, list[str]]) -> None:
