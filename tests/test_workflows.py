@@ -153,7 +153,10 @@ def test_a_part_of_the_pipeline_can_be_called_and_started_by_hand(load: Load, pa
     assert called["inputs"]["environment"]["required"] == by_hand["environment"]["required"] == "true"
     assert set(called["inputs"]) <= set(by_hand)
     assert pipeline["uses"] == f"./.github/workflows/{part}.yml"
-    own = {name: f"${{{{ inputs.{name} || false }}}}" for name in called["inputs"] if name != "environment"}
+    typed = {name: value["type"] for name, value in called["inputs"].items()}
+    own = {name: f"${{{{ inputs.{name} || false }}}}" for name, kind in typed.items() if kind == "boolean"}
+    if "rollback-to" in typed:  # the commit that the plan showed
+        own["rollback-to"] = "${{ needs.plan.outputs.commit || inputs.rollback-to || '' }}"
     assert pipeline["with"] == own | {"environment": "${{ needs.target.outputs.environment }}"}
     assert pipeline["secrets"] == {name: f"${{{{ secrets.{name} }}}}" for name in called["secrets"]}
 
