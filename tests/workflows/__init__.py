@@ -2,4 +2,4 @@
 
 import pytest
 
-pytest.register_assert_rewrite("tests.workflows.drift", "tests.workflows.pull_request")
+pytest.register_assert_rewrite("tests.workflows.drift", "tests.workflows.pull_request", "tests.workflows.rollback")

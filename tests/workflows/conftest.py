@@ -107,6 +107,14 @@ class Team:
         self.environment(**settings)
         self.forge.push(message)
 
+    def ask_dstack(self, path: str, **body: Any) -> Any:
+        """Return the dstack server's answer to a call of this project, to a member."""
+        url = f"{self.sandbox.url}/api/project/{self.sandbox.project}/{path}"
+        headers = {"Authorization": f"Bearer {self.forge.secrets['DSTACK_TOKEN']}"}
+        answer = requests.post(url, json=body, headers=headers, timeout=60)
+        answer.raise_for_status()
+        return answer.json()
+
     def ask(self) -> str:
         """The answer to a chat, as a backend of the team gets it."""
         url = f"{self.sandbox.url}/proxy/services/{self.sandbox.project}/{RUN}/v1/chat/completions"

@@ -12,7 +12,7 @@ import pytest
 
 from tests.end_to_end.project import PATIENCE
 from tests.story import step
-from tests.workflows import drift, pull_request
+from tests.workflows import drift, pull_request, rollback
 from tests.workflows.act import Execution
 from tests.workflows.conftest import RESTART, RUN, Team
 
@@ -165,3 +165,11 @@ def test_a_protected_service_is_restarted_only_when_that_is_allowed(deployed: Te
     deployed.merge("a restart", **RESTART)
     refuse_the_restart(deployed)
     allow_the_restart(deployed)
+
+
+def test_the_pipeline_goes_back_to_an_earlier_deployment(deployed: Team) -> None:
+    first, deployed.deployed_other = deployed.forge.git("rev-parse", "HEAD"), True
+    second = rollback.deploy_another_commit(deployed)
+    rollback.go_back_to_the_one_before(deployed, first)
+    rollback.go_back_to_a_commit(deployed, second)
+    rollback.refuse_what_is_no_deployment(deployed)
