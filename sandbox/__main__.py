@@ -34,6 +34,7 @@ def up(args: argparse.Namespace) -> None:
             load_seconds=args.load_seconds,
             aws=args.aws,
             zone=args.zone,
+            alarm_speed=args.alarm_speed,
             engine=engine,
             front=args.front,
         ) as sandbox:
@@ -199,6 +200,7 @@ def _parser() -> argparse.ArgumentParser:
     added.add_argument("--aws", action="store_true", help="with an AWS account; as root, gateways work too")
     added.add_argument("--front", action="store_true", help="with a proxy before the dstack server, for faults on it")
     added.add_argument("--zone", default="ai.internal", help="its private hosted zone; default %(default)s")
+    added.add_argument("--alarm-speed", type=float, default=1.0, help="minutes of its alarms in a real one; default 1")
     added.add_argument("--json", action="store_true", help="print the variables as JSON, in one line")
     added = command(pods)
     added.add_argument("--json", action="store_true")

@@ -37,13 +37,15 @@ class Sandbox:
         server: bool = True,
         aws: bool = False,
         zone: str = "ai.internal",
+        alarm_speed: float = 1.0,
         engine: Mapping[str, str] | None = None,
         front: bool = False,
     ) -> None:
         """`folder` holds state and logs; without one, a temporary folder is made and removed at the end.
 
         `load_seconds` is how long the stand-in engine in a pod "loads weights"; `server` False leaves the dstack server
-        out, for tests of only the clouds; `aws` adds an AWS account with the private hosted zone `zone`;
+        out, for tests of only the clouds; `aws` adds an AWS account with the private hosted zone `zone`, in which a
+        minute of CloudWatch's alarms takes 60 / `alarm_speed` seconds;
         `engine` is the stand-in, or sandbox.vllm.install.get().variables(); `front` leads callers to the dstack server
         through a proxy, whose calls are logged and can have faults, on the cloud `dstack`.
         """
@@ -51,7 +53,10 @@ class Sandbox:
         self._temporary = folder is None
         self._load_seconds = load_seconds
         self._server = server
+        if alarm_speed <= 0:
+            raise SandboxError(f"the speed of alarms is above 0, not {alarm_speed:g}")
         self._zone = zone if aws else None
+        self._alarm_speed = alarm_speed
         self._engine = dict(engine or {})
         self._front = front
         self._made: list[str] = []  # folders to remove in the end
@@ -203,6 +208,7 @@ class Sandbox:
             temporary=self._temporary,
             engine=self._engine,
             zone=self._zone,
+            alarm_speed=self._alarm_speed,
             front=self._front,
         )
 

@@ -7,6 +7,8 @@ aws_account.py     `Sandbox.aws`: the account for a user of the sandbox
 commands.py        the commands of `python -m sandbox` that are about AWS
 aws_calls.py       the log of calls to the account
 instance_info.py   what the sandbox tells a user about an EC2 instance
-api/               the APIs: moto, IAM, Route 53
+hosts.py           what breaks the hosts, what EC2 does to them, what it measures
+api/               the APIs: moto, IAM, Route 53, CloudWatch
+alarms/            evaluates CloudWatch's alarms, and lets them act
 vpc/               the VPC: its network, its resolver, its hosts
 """

@@ -13,11 +13,13 @@ import sys
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
+from sandbox.aws.alarms.actions import NOTIFICATIONS_FILE, AlarmActions
+from sandbox.aws.alarms.watch import AlarmWatch
 from sandbox.aws.api import landscape
 from sandbox.aws.aws_calls import AWS_CALLS_FILE, AwsCall, AwsCallLog
 from sandbox.aws.aws_state import ACCESS_KEY, SECRET_KEY, AwsSettings, AwsState
+from sandbox.aws.hosts import Hosts
 from sandbox.aws.vpc import base_image
 from sandbox.aws.vpc.hypervisor import Hypervisor
 from sandbox.aws.vpc.network import Network, missing
@@ -35,8 +37,8 @@ def run(settings: AwsSettings, closing: ExitStack) -> AwsState:
     landscape.write_images(images)
     os.environ["MOTO_AMIS_PATH"] = str(images)  # before the first import of moto, which takes a second or two
 
-    from sandbox.aws.api import interception, moto_contents, strict
-    from sandbox.aws.api.moto_server import MotoServer
+    from sandbox.aws.api import cloudwatch, interception, moto_contents, strict
+    from sandbox.aws.api.moto_server import Answer, MotoServer
     from sandbox.aws.vpc.resolver import Resolver
 
     base, network, notice = _ground(folder, closing)
@@ -59,19 +61,25 @@ def run(settings: AwsSettings, closing: ExitStack) -> AwsState:
         if hypervisor:
             hypervisor.follow(call, moto_contents.running_hosts)
 
-    def lose_power(request: dict[str, Any]) -> None:
-        if hypervisor is None:
-            raise SandboxError(notice)
-        hypervisor.lose_power(request["id"], request["wiped"])
+    hosts = Hosts(hypervisor, notice)
+    ec2 = {"recover": hosts.recover, "reboot": hosts.reboot}
+    cloudwatch.make_alarms_act(AlarmActions(folder / NOTIFICATIONS_FILE, ec2, cloudwatch.topic_exists))
+    cloudwatch.make_status_checks_real(hosts.checks)
+    watch = AlarmWatch(settings.alarm_speed, lambda: hosts.sample(moto_contents.running_ids()), cloudwatch.alarms)
+    watch.start()
+    closing.callback(watch.stop)
 
     faults = Faults()
     interception.intercept(AwsCallLog(folder / AWS_CALLS_FILE), faults, observe)
-    server.add("add-fault", lambda request: faults.add(Fault(**request)))
-    server.add("faults", lambda _: [fault.to_json() for fault in faults])
-    server.add("clear-faults", lambda request: faults.clear(request["kind"], request["cloud"]))
-    server.add("instances", lambda _: moto_contents.infos(hypervisor.running if hypervisor else lambda _: False))
-    server.add("power-loss", lose_power)
-    server.add("zone", lambda request: moto_contents.zone(request["id"]))
+    answers: dict[str, Answer] = {
+        "add-fault": lambda request: faults.add(Fault(**request)),
+        "faults": lambda _: [fault.to_json() for fault in faults],
+        "clear-faults": lambda request: faults.clear(request["kind"], request["cloud"]),
+        "instances": lambda _: moto_contents.infos(hosts.running),
+        "zone": lambda request: moto_contents.zone(request["id"]),
+    }
+    for name, answer in (answers | hosts.breaks).items():
+        server.add(name, answer)
     return AwsState(
         folder=settings.folder,
         url=server.url,

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from sandbox.aws import aws_calls
+from sandbox.aws.alarms import actions
+from sandbox.aws.alarms.actions import NOTIFICATIONS_FILE, Notification
 from sandbox.aws.aws_calls import AWS_CALLS_FILE, AwsCall
 from sandbox.aws.aws_state import OWN_PATH, AwsState
 from sandbox.aws.instance_info import InstanceInfo
@@ -77,12 +79,29 @@ class AwsAccount:
         """All EC2 instances that ever were."""
         return [InstanceInfo(**each) for each in self.ask("instances")]
 
-    def power_loss(self, instance_id: str, wiped: bool = False) -> None:
+    def power_loss(self, instance_id: str, wiped: bool = False, lasting: bool = False) -> None:
         """Cut the power of an instance's host and restore it, as EC2's recovery does; return when the host boots.
 
-        Its address stays. `wiped`: its disk is as after its creation, and the user data run again.
+        Its address stays. `wiped`: its disk is as after its creation, and the user data run again. `lasting`: the host
+        stays off until an alarm recovers it, or somebody stops and starts the instance.
         """
-        self.ask("power-loss", id=instance_id, wiped=wiped)
+        self.ask("power-loss", id=instance_id, wiped=wiped, lasting=lasting)
+
+    def hang(self, instance_id: str) -> None:
+        """Let everything on an instance's host stop, its network too, until somebody reboots it."""
+        self.ask("hang-instance", id=instance_id)
+
+    def lose_disk(self, instance_id: str) -> None:
+        """Let every program on an instance's host wait for its disk, until the host starts again."""
+        self.ask("lose-disk", id=instance_id)
+
+    def set_cpu_credits(self, instance_id: str, credits: float) -> None:
+        """Let an instance have so many CPU credits. The sandbox neither counts them nor slows the instance down."""
+        self.ask("cpu-credits", id=instance_id, credits=credits)
+
+    def notifications(self) -> list[Notification]:
+        """What the alarms have done: a line for each action of EC2 and for each message to a topic, oldest first."""
+        return actions.read(Path(self._state.folder) / NOTIFICATIONS_FILE)
 
     def snapshot_zone(self) -> str:
         """All record sets of the private zone, as text that is equal when they are."""

@@ -20,8 +20,8 @@ _STOP_SECONDS = 20.0
 class AwsProcess:
     """moto, the VPC and its hosts, in a process of their own; `folder` holds all that they leave."""
 
-    def __init__(self, folder: Path, zone: str, project: str) -> None:
-        self._settings = AwsSettings(str(folder), zone, project, secrets.token_urlsafe(24))
+    def __init__(self, folder: Path, zone: str, project: str, alarm_speed: float) -> None:
+        self._settings = AwsSettings(str(folder), zone, project, secrets.token_urlsafe(24), alarm_speed)
         self._process: asyncio.subprocess.Process | None = None
         self._ready = False
 

@@ -19,6 +19,7 @@ class AwsSettings:
     zone: str  # name of the private hosted zone
     project: str  # the dstack project whose gateways will run here
     token: str  # for what is below OWN_PATH
+    alarm_speed: float = 1.0  # how many minutes of CloudWatch's alarms pass in a real one
 
 
 @dataclass(frozen=True)

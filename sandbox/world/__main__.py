@@ -51,7 +51,9 @@ class World:
         self._server = DstackServer(folder, Path(settings.sockets), self._token, self._keys)
         self._control = Control(self._rentals, self._faults, self._server, self._control_token)
         self._front = Front(self._faults, self._log) if settings.front else None
-        self._aws = AwsProcess(folder / "aws", settings.zone, PROJECT) if settings.zone else None
+        self._aws: AwsProcess | None = None
+        if settings.zone:
+            self._aws = AwsProcess(folder / "aws", settings.zone, PROJECT, settings.alarm_speed)
         self._proxy: Proxy | None = None
 
     async def start(self) -> None:

@@ -24,6 +24,7 @@ class WorldSettings:
     temporary: bool  # whether to remove the folder at the end
     engine: dict[str, str]  # variables of the pods that choose it; empty: the stand-in
     zone: str | None = None  # of the emulated AWS; None: without AWS
+    alarm_speed: float = 1.0  # how many minutes of CloudWatch's alarms pass in a real one
     front: bool = False  # whether callers reach the dstack server through a proxy that faults can be on
 
 

@@ -165,6 +165,7 @@ def test_a_roles_calls_are_logged_under_the_role(account: Sandbox) -> None:
         AlarmName="chat-i-1",
         Namespace="AWS/EC2",
         MetricName="StatusCheckFailed",
+        Dimensions=[{"Name": "InstanceId", "Value": "i-1"}],
         ComparisonOperator="GreaterThanThreshold",
         EvaluationPeriods=1,
         Statistic="Maximum",

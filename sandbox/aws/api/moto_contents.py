@@ -28,6 +28,11 @@ def running_hosts() -> list[HostSpec]:
     ]
 
 
+def running_ids() -> list[str]:
+    """The ids of the EC2 instances that run."""
+    return [each.id for each in _instances() if each.state == "running"]
+
+
 def infos(booted: Callable[[str], bool]) -> list[dict[str, Any]]:
     """All EC2 instances as InstanceInfo has them, terminated ones included; `booted` tells whether a host is on."""
     return [

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import time
 from contextlib import suppress
@@ -15,11 +16,15 @@ from pathlib import Path
 import psutil
 
 from sandbox.aws.vpc.network import BRIDGE, Network
+from sandbox.aws.vpc.status_checks import StatusChecks
 from sandbox.errors import SandboxError
 
 _SHUTDOWN_SECONDS = 30.0  # for services to end, before the power is cut
 _INIT_SECONDS = 10.0
 _POLL_SECONDS = 0.05
+_BOOT_SECONDS = 120.0  # until it answers on its network
+_ANSWER_SECONDS = 1.0
+_SSH_PORT = 22
 _POWER_OFF = signal.SIGRTMIN + 4  # systemd(1)
 _NSPAWN = (
     *("systemd-nspawn", "--quiet", "--boot", "--console=pipe", "--register=no", "--keep-unit"),
@@ -46,6 +51,9 @@ class Host:
         self._folder = folder
         self._network = network
         self._process: subprocess.Popen[bytes] | None = None
+        self._switched_on = False  # it stays so when the power fails
+        self._boots_until: float | None = None  # monotonic; None: it has answered since it started
+        self._disk_lost = False
 
     @property
     def running(self) -> bool:
@@ -53,6 +61,7 @@ class Host:
 
     def start(self) -> None:
         """Switch it on; returns when its first process runs, long before its services do. Raises SandboxError."""
+        self._switched_on, self._disk_lost, self._boots_until = True, False, time.monotonic() + _BOOT_SECONDS
         if not self._disk.exists():
             self._format()
         self._merged.mkdir(exist_ok=True)
@@ -72,8 +81,20 @@ class Host:
         if not self.running:
             raise SandboxError(f"{self.spec.id} doesn't boot; see {self._folder / 'console.log'}")
 
+    def checks(self) -> StatusChecks:
+        """Return what EC2's status checks of it find now. Another thread may ask."""
+        if not self._switched_on:
+            return StatusChecks()
+        if not self.running:
+            return StatusChecks(system=True, instance=True)
+        if answers := self._answers():
+            self._boots_until = None
+        boots = self._boots_until is not None and time.monotonic() < self._boots_until
+        return StatusChecks(instance=not answers and not boots, disk=self._disk_lost, initializing=boots)
+
     def shut_down(self) -> None:
         """Let its services end, then switch it off."""
+        self._switched_on = False
         init = self._init()
         if self._process is not None and init is not None:
             with suppress(psutil.NoSuchProcess):
@@ -81,6 +102,16 @@ class Host:
             with suppress(subprocess.TimeoutExpired):
                 self._process.wait(_SHUTDOWN_SECONDS)
         self.cut_power()
+
+    def hang(self) -> None:
+        """Stop everything in it: no program goes on, and it does not answer on its network."""
+        self._freeze()
+        self._network.run("ip", "link", "set", "dev", f"vb-{self.spec.id}", "down")
+
+    def lose_disk(self) -> None:
+        """Stop every program in it, as programs wait for ever for a disk that does not answer; its kernel answers."""
+        self._disk_lost = True
+        self._freeze()
 
     def cut_power(self) -> None:
         """Switch it off without a warning to anything in it; its disk stays as it is."""
@@ -125,6 +156,24 @@ class Host:
             file = self._disk / path
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(content)
+
+    def _answers(self) -> bool:
+        """Whether its kernel answers on its network: by a connection, or by a refusal."""
+        try:
+            socket.create_connection((self.spec.address, _SSH_PORT), _ANSWER_SECONDS).close()
+        except ConnectionRefusedError:
+            return True
+        except OSError:
+            return False
+        return True
+
+    def _freeze(self) -> None:
+        """Stop its first process and all others; none of them notices. Raises SandboxError when it is off."""
+        if (init := self._init()) is None:
+            raise SandboxError(f"{self.spec.id} is off")
+        for process in (init, *init.children(recursive=True)):
+            with suppress(psutil.NoSuchProcess):
+                process.suspend()
 
     def _tree(self) -> list[psutil.Process]:
         """The processes of the machine, its first one among them: all that descends from nsenter."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from sandbox.aws.aws_calls import AwsCall
 from sandbox.aws.vpc.host import Host, HostSpec
 from sandbox.aws.vpc.network import Network
+from sandbox.aws.vpc.status_checks import StatusChecks
 from sandbox.errors import SandboxError
 
 logger = logging.getLogger(__name__)
@@ -24,6 +25,7 @@ class Hypervisor:
         self._network = network
         self._hosts: dict[str, Host] = {}
         self._threads: dict[str, ThreadPoolExecutor] = {}
+        self._last: dict[str, Future[None]] = {}  # what was begun last with each host
 
     def follow(self, call: AwsCall, running: Callable[[], Iterable[HostSpec]]) -> None:
         """Do to the hosts what `call` did to their instances; `running` reads which ones run now."""
@@ -44,14 +46,36 @@ class Hypervisor:
             case "TerminateInstances":
                 self._each(ids, _terminate)
 
-    def lose_power(self, id: str, wiped: bool) -> None:
+    def lose_power(self, id: str, wiped: bool, lasting: bool) -> None:
         """Cut the power of a host and restore it, as EC2's recovery does; return when the host boots.
 
-        `wiped`: with an empty disk. Raises SandboxError when there is no such host.
+        `wiped`: with an empty disk. `lasting`: nobody restores it. Raises SandboxError when there is no such host.
         """
-        if id not in self._hosts:
-            raise SandboxError(f"no host {id}")
-        self._do(id, lambda host: _recover(host, wiped)).result()
+        self._now(id, lambda host: _lose_power(host, wiped, lasting))
+
+    def hang(self, id: str) -> None:
+        """Let everything in a host stop, and its network too. Raises SandboxError when there is no such host."""
+        self._now(id, Host.hang)
+
+    def lose_disk(self, id: str) -> None:
+        """Let a host wait for ever for its disk. Raises SandboxError when there is no such host."""
+        self._now(id, Host.lose_disk)
+
+    def recover(self, id: str) -> None:
+        """Begin to start a host again on other hardware, with its address and its disk, as EC2 does for an alarm."""
+        self._check(id)
+        self._do(id, _recover)
+
+    def reboot(self, id: str) -> None:
+        """Begin to restart a host, without its consent if it does not shut down."""
+        self._check(id)
+        self._do(id, _reboot)
+
+    def checks(self, id: str) -> StatusChecks:
+        """Return what EC2's status checks of a host find. While EC2 works on it, it is being initialized."""
+        if id not in self._last or not self._last[id].done():
+            return StatusChecks(initializing=True)
+        return self._hosts[id].checks()
 
     def running(self, id: str) -> bool:
         """Whether the host of an instance is switched on."""
@@ -74,6 +98,16 @@ class Hypervisor:
             if id in self._hosts:
                 self._do(id, act)
 
+    def _now(self, id: str, act: Callable[[Host], None]) -> None:
+        """Do something to a host; return when it is done. Raises SandboxError when there is no such host."""
+        self._check(id)
+        self._do(id, act).result()
+
+    def _check(self, id: str) -> None:
+        """Raise SandboxError when there is no such host."""
+        if id not in self._hosts:
+            raise SandboxError(f"no host {id}")
+
     def _do(self, id: str, act: Callable[[Host], None]) -> Future[None]:
         def logged() -> None:
             try:
@@ -82,7 +116,8 @@ class Hypervisor:
                 logger.exception("host %s", id)
                 raise
 
-        return self._threads[id].submit(logged)
+        begun = self._last[id] = self._threads[id].submit(logged)
+        return begun
 
 
 def _reboot(host: Host) -> None:
@@ -95,8 +130,14 @@ def _terminate(host: Host) -> None:
     host.wipe()
 
 
-def _recover(host: Host, wiped: bool) -> None:
+def _recover(host: Host) -> None:
+    host.cut_power()
+    host.start()
+
+
+def _lose_power(host: Host, wiped: bool, lasting: bool) -> None:
     host.cut_power()
     if wiped:
         host.wipe()
-    host.start()
+    if not lasting:
+        host.start()
