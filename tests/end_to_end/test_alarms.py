@@ -135,4 +135,5 @@ def test_a_terminated_instance_is_told_and_shown_until_it_is_replaced(
     assert (acted([gone]), told([gone], topic)) == ([], {"gone"})
     wait_for(lambda: states(watched, instance)["system"] == "INSUFFICIENT_DATA", 60)
     assert states(watched, instance)["gone"] == "ALARM"
+    assert [one["name"].rsplit("/", 1)[-1] for one in watched.status()["alarms"]] == ["gone"]
     assert alive(watched.sandbox) == []

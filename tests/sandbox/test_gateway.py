@@ -68,6 +68,11 @@ class Cloud:
     def instance(self, id: str) -> InstanceInfo:
         return next(each for each in self.sandbox.aws.instances() if each.id == id)
 
+    def checks(self, id: str) -> tuple[str, str]:
+        """What EC2 says of an instance's system and of the instance itself."""
+        [found] = self.ec2.describe_instance_status(InstanceIds=[id])["InstanceStatuses"]
+        return found["SystemStatus"]["Status"], found["InstanceStatus"]["Status"]
+
     def get(self, url: str, *headers: str) -> str | None:
         """What a client inside the VPC is answered; None for no connection or an error of HTTP."""
         words = [word for header in headers for word in ("--header", header)]
@@ -151,6 +156,31 @@ def test_a_host_that_lost_power_restarts_and_one_that_lost_its_disk_starts_fresh
     assert cloud.instance(id).address == address
     with pytest.raises(SandboxError, match="no host i-0"):
         cloud.sandbox.aws.power_loss("i-0")
+
+
+def test_a_broken_host_stays_broken_and_ec2_sees_what_is_wrong(cloud: Cloud) -> None:
+    id, aws = cloud.launch(), cloud.sandbox.aws
+    cloud.wait_for_history(id, FIRST_BOOT)
+    assert cloud.checks(id) == ("ok", "ok")
+    aws.hang(id)
+    assert cloud.checks(id) == ("ok", "impaired")
+    assert not cloud.history(id)
+    aws.power_loss(id)
+    cloud.wait_for_history(id, [*FIRST_BOOT, "boot"])
+    aws.lose_disk(id)
+    assert cloud.checks(id) == ("ok", "ok")
+    assert not cloud.history(id)
+    aws.power_loss(id, lasting=True)
+    assert cloud.checks(id) == ("impaired", "impaired")
+    assert not cloud.instance(id).host_running
+    for fault in (aws.hang, aws.lose_disk):
+        with pytest.raises(SandboxError, match=f"{id} is off"):
+            fault(id)
+    cloud.ec2.stop_instances(InstanceIds=[id])
+    cloud.ec2.start_instances(InstanceIds=[id])
+    cloud.wait_for_history(id, [*FIRST_BOOT, "boot", "boot"])
+    assert cloud.checks(id) == ("ok", "ok")
+    cloud.ec2.terminate_instances(InstanceIds=[id])
 
 
 def test_a_client_in_the_vpc_finds_names_of_the_private_zone_and_no_way_out(cloud: Cloud) -> None:
