@@ -142,6 +142,7 @@ FILES = {
     "operate/rollback.py",
     "deploy/readiness.py",
     "deploy/records.py",
+    "deploy/removal.py",
     "deploy/rollout.py",
     "deploy/route53.py",
     "deploy/settings.py",

@@ -17,13 +17,13 @@ from deploy.dstack.client import Notify
 from deploy.dstack.polling import POLL_SECONDS
 from deploy.dstack.refusals import Passing
 from deploy.environments import Environment
-from deploy.existing import stop
 from deploy.gateway_choice import used_by
 from deploy.guards import refuse_offers
 from deploy.observing import remembered
 from deploy.outdated import AGAIN, refuse_changed_fleet, refuse_unseen
 from deploy.plans import Plan
 from deploy.readiness import crashes, readiness, timeout_failure
+from deploy.removal import stop
 
 
 def deploy(api: Api, plan: Plan, notify: Notify) -> Run:
