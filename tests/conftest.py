@@ -29,6 +29,7 @@ LONGEST = (
     "workflows/test_pipeline_in_a_vpc.py",
     *("end_to_end/test_asleep.py", "end_to_end/test_failed_updates.py", "end_to_end/test_demo.py"),
     *("end_to_end/test_updates.py", "invariants/test_sequences.py", "end_to_end/test_policies.py"),
+    "end_to_end/test_alarms.py",
     *("end_to_end/test_gateway_variants.py", "end_to_end/test_overtaken.py", "end_to_end/test_documents.py"),
     *("sandbox/test_gateway.py", "end_to_end/test_records.py", "end_to_end/test_deploys.py"),
 )

@@ -6,22 +6,15 @@ The sandbox's IAM counts actions, resources and conditions, see sandbox/aws/api/
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from botocore.exceptions import BotoCoreError, ClientError
-from dstack._internal.core.backends.aws.compute import AWSCompute
-from dstack._internal.core.backends.aws.models import AWSAccessKeyCreds, AWSConfig
-from dstack._internal.core.errors import ComputeError
-from dstack._internal.core.models.backends.base import BackendType
-from dstack._internal.core.models.gateways import GatewayLoadBalancerConfiguration, GatewayReplicaConfiguration
+from botocore.exceptions import ClientError
 
 from sandbox import Sandbox
 from tests.end_to_end import account
 from tests.end_to_end.account import REGION, Policy, Variables, actions, asked, client, key, policy, without
-from tests.end_to_end.behind import Behind, alive, terminate
+from tests.end_to_end.behind import Behind, alive
 from tests.end_to_end.project import refused
 from tests.rendered import ROOT
 
@@ -29,10 +22,11 @@ pytestmark = [
     pytest.mark.gateway,
     pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),  # boto3 leaves connections to the collector
 ]
-GATEWAY, BALANCER, DNS, PLAN = (
-    policy(ROOT / "demo-mistral-nemo", name) for name in ("gateway", "gateway-load-balancer", "dns", "plan")
-)
-REFUSED = (ClientError, BotoCoreError, ComputeError)
+GATEWAY, DNS, PLAN, ALARMS = (policy(ROOT / "demo-mistral-nemo", name) for name in ("gateway", "dns", "plan", "alarms"))
+# No call has these names: tags are written with the alarm, and CloudWatch needs a role of its own to act on instances.
+WITH_AN_ALARM = {"cloudwatch:TagResource", "iam:CreateServiceLinkedRole"}
+KINDS = ("credits", "disk", "gone", "instance", "system")
+TOPIC = f"arn:aws:sns:{REGION}:123456789012:pages"
 
 
 @pytest.fixture(scope="module")
@@ -48,8 +42,10 @@ def kept(project: Path, vpc: Sandbox, dstack_key: Variables) -> Behind:
     """An environment whose gateway dstack created with only gateway.json."""
     environment = Behind(project, vpc, "kept")
     environment.settle()
-    done = environment.inv("gateway.deploy")
-    assert done.returncode == 0, done.stderr
+    environment.write(alarms={"topic": TOPIC})
+    for task in ("gateway.deploy", "alarms.apply"):
+        done = environment.inv(task)
+        assert done.returncode == 0, done.stderr
     return environment
 
 
@@ -105,13 +101,80 @@ def test_the_records_key_reaches_no_other_zone(kept: Behind) -> None:
         own.list_resource_record_sets(HostedZoneId=other)
 
 
+# ---- alarms.json ----
+
+
+def alarms(kept: Behind) -> Policy:
+    """alarms.json for this service and its topic."""
+    return policy(kept.project, "alarms", TOPIC_ARN=TOPIC, **{"mistral-nemo/": f"{kept.run_name}/"})
+
+
+def test_the_alarms_take_exactly_their_policy(kept: Behind) -> None:
+    own = key(kept.sandbox, alarms(kept))
+    for task in (("alarms.delete", "--yes"), ("alarms.apply",), ("alarms.show",), ("alarms.apply",)):
+        done = kept.inv(*task, **own)
+        assert done.returncode == 0, done.stderr
+    assert asked(kept.sandbox, own) == {(action, 200) for action in actions(ALARMS) - WITH_AN_ALARM}
+    assert set(names(kept)) == {f"{kept.run_name}/gateway/{id}/{kind}" for id in kept.gateways for kind in KINDS}
+
+
+@pytest.mark.parametrize("action", sorted(actions(ALARMS) - {"cloudwatch:DeleteAlarms"}))
+def test_no_action_can_go_from_the_alarms_policy(kept: Behind, action: str) -> None:
+    assert kept.inv("alarms.delete", "--yes").returncode == 0
+    done = kept.inv("alarms.apply", **key(kept.sandbox, without(alarms(kept), action)))
+    if action == "cloudwatch:ListTagsForResource":  # there was no alarm whose tags could be asked for
+        assert done.returncode == 0, done.stderr
+        done = kept.inv("alarms.apply", **key(kept.sandbox, without(alarms(kept), action)))
+    refused(done, 44, f"not authorized to perform: {action}", "policies/alarms.json")
+    assert kept.inv("alarms.apply").returncode == 0
+
+
+def test_without_the_right_to_delete_alarms_they_stay(kept: Behind) -> None:
+    before, action = names(kept), "cloudwatch:DeleteAlarms"
+    done = kept.inv("alarms.delete", "--yes", **key(kept.sandbox, without(alarms(kept), action)))
+    refused(done, 44, f"not authorized to perform: {action}", "policies/alarms.json")
+    assert names(kept) == before
+
+
+@pytest.mark.parametrize(
+    ("name", "action"),
+    [("search/gateway/i-1/system", "recover"), ("{run}/gateway/i-1/system", "stop"), ("{run}x", "recover")],
+    ids=["another service's alarm", "another action", "another name"],
+)
+def test_the_alarms_key_writes_nothing_else(kept: Behind, name: str, action: str) -> None:
+    own = client("cloudwatch", key(kept.sandbox, alarms(kept)))
+    with pytest.raises(ClientError, match="AccessDenied"):
+        own.put_metric_alarm(
+            AlarmName=name.format(run=kept.run_name),
+            AlarmActions=[f"arn:aws:automate:{REGION}:ec2:{action}"],
+            Namespace="AWS/EC2",
+            MetricName="StatusCheckFailed_System",
+            Dimensions=[{"Name": "InstanceId", "Value": "i-1"}],
+            ComparisonOperator="GreaterThanThreshold",
+            EvaluationPeriods=1,
+            Statistic="Maximum",
+            Period=60,
+            Threshold=0,
+        )
+
+
+def names(kept: Behind) -> list[str]:
+    """The names of all alarms."""
+    found = client("cloudwatch", kept.sandbox.aws.environ).describe_alarms()["MetricAlarms"]
+    return sorted(one["AlarmName"] for one in found)
+
+
 # ---- plan.json, and the token of a member of the dstack project: what a pull request's plan has ----
+
+
+def plan(kept: Behind) -> Policy:
+    """plan.json for this service and this zone."""
+    return policy(kept.project, "plan", ZONE_ID=kept.sandbox.aws.zone_id, **{"mistral-nemo/": f"{kept.run_name}/"})
 
 
 @pytest.fixture(scope="module")
 def reader(kept: Behind) -> Variables:
-    own = key(kept.sandbox, policy(kept.project, "plan", ZONE_ID=kept.sandbox.aws.zone_id))
-    return own | {"DSTACK_TOKEN": kept.sandbox.add_user("reader")}
+    return key(kept.sandbox, plan(kept)) | {"DSTACK_TOKEN": kept.sandbox.add_user("reader")}
 
 
 @pytest.mark.parametrize("changed", [{}, {"replicas": 2}, {"instance_type": "t3.large"}], ids=str)
@@ -130,11 +193,11 @@ def test_a_plan_needs_no_admin_and_takes_exactly_its_policy(
 
 @pytest.mark.parametrize("action", sorted(actions(PLAN)))
 def test_no_action_can_go_from_the_plans_policy(kept: Behind, reader: Variables, action: str) -> None:
-    less = without(policy(kept.project, "plan", ZONE_ID=kept.sandbox.aws.zone_id), action)
-    refused(kept.inv("plan", **reader | key(kept.sandbox, less)), 38, f"not authorized to perform: {action}")
+    less, code = without(plan(kept), action), 44 if action in actions(ALARMS) else 38
+    refused(kept.inv("plan", **reader | key(kept.sandbox, less)), code, f"not authorized to perform: {action}")
 
 
-# ---- gateway.json and gateway-load-balancer.json ----
+# ---- gateway.json; test_gateway_policies.py has more ----
 
 
 def test_a_gateway_lives_with_exactly_its_policy(kept: Behind, dstack_key: Variables) -> None:
@@ -150,83 +213,3 @@ def test_a_gateway_lives_with_exactly_its_policy(kept: Behind, dstack_key: Varia
 def test_with_a_security_group_made_beforehand_none_is_written(vpc: Sandbox, dstack_key: Variables) -> None:
     assert ("ec2:DescribeSecurityGroups", 200) in asked(vpc, dstack_key)
     assert not [call.action for call in vpc.aws.calls("ec2", writes=True) if "SecurityGroup" in call.action]
-
-
-@pytest.mark.parametrize("action", sorted(actions(GATEWAY)))
-def test_no_action_can_go_from_the_gateways_policy(vpc: Sandbox, action: str) -> None:
-    own = key(vpc, without(GATEWAY, action))
-    with pytest.raises(REFUSED, match="UnauthorizedOperation"):
-        make_and_end_a_replica(vpc, own)
-    for instance in alive(vpc):
-        terminate(vpc, instance)
-
-
-@pytest.mark.parametrize(
-    ("type", "owner"), [("p5.48xlarge", "dstack"), ("t3.medium", "somebody")], ids=["a GPU", "another owner's"]
-)
-def test_the_gateways_key_launches_nothing_else(vpc: Sandbox, type: str, owner: str) -> None:
-    own = client("ec2", key(vpc, GATEWAY))
-    image = own.describe_images(Owners=["099720109477"])["Images"][0]["ImageId"]
-    tags = [{"ResourceType": "instance", "Tags": [{"Key": "owner", "Value": owner}]}]
-    with pytest.raises(ClientError, match="UnauthorizedOperation"):
-        own.run_instances(ImageId=image, InstanceType=type, MinCount=1, MaxCount=1, TagSpecifications=tags)
-
-
-def test_the_gateways_key_ends_only_what_dstack_made(vpc: Sandbox) -> None:
-    ec2 = client("ec2", vpc.aws.environ)
-    image = ec2.describe_images(Owners=["099720109477"])["Images"][0]["ImageId"]
-    instance = ec2.run_instances(ImageId=image, MinCount=1, MaxCount=1)["Instances"][0]["InstanceId"]
-    own = client("ec2", key(vpc, GATEWAY))
-    with pytest.raises(ClientError, match="UnauthorizedOperation"):
-        own.terminate_instances(InstanceIds=[instance])
-    terminate(vpc, instance)
-
-
-def test_a_load_balancer_takes_exactly_one_policy_more(vpc: Sandbox) -> None:
-    own = key(vpc, GATEWAY, BALANCER)
-    make_and_end_a_load_balancer(vpc, own)
-    said = {one for one in asked(vpc, own) if one[0].startswith("elasticloadbalancing:")}
-    written = {action for action in actions(BALANCER) if action.startswith("elasticloadbalancing:")}
-    assert said == {(action, 200) for action in written - {"elasticloadbalancing:AddTags"}}
-
-
-@pytest.mark.parametrize("action", sorted(actions(BALANCER)))
-def test_no_action_can_go_from_the_load_balancers_policy(vpc: Sandbox, action: str) -> None:
-    own = key(vpc, GATEWAY, without(BALANCER, action))
-    with pytest.raises(REFUSED, match=f"not authorized to perform: {action}"):
-        make_and_end_a_load_balancer(vpc, own)
-
-
-@contextmanager
-def dstack_in_aws(vpc: Sandbox, own: Variables) -> Iterator[AWSCompute]:
-    """dstack's code for AWS with this key, without a server: what it does to AWS takes a second then."""
-    creds = AWSAccessKeyCreds(access_key=own["AWS_ACCESS_KEY_ID"], secret_key=own["AWS_SECRET_ACCESS_KEY"])
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AWS_ENDPOINT_URL", own["AWS_ENDPOINT_URL"])
-        yield AWSCompute(AWSConfig(**{**vpc.aws.backend, "creds": creds}))
-
-
-def make_and_end_a_replica(vpc: Sandbox, own: Variables) -> None:
-    """All that dstack asks of AWS for a gateway's replica."""
-    replica = GatewayReplicaConfiguration(
-        project_name=vpc.project,
-        instance_name="chat-0",
-        backend=BackendType.AWS,
-        region=REGION,
-        public_ip=False,
-        ssh_key_pub="ssh-ed25519 AAAA",
-    )
-    with dstack_in_aws(vpc, own) as aws:
-        aws.terminate_gateway_replica(aws.create_gateway_replica(replica).instance_id, replica)
-
-
-def make_and_end_a_load_balancer(vpc: Sandbox, own: Variables) -> None:
-    """All that dstack asks of AWS for a gateway's load balancer."""
-    balancer = GatewayLoadBalancerConfiguration(
-        project_name=vpc.project, gateway_name="chat", region=REGION, public_ip=False
-    )
-    with dstack_in_aws(vpc, own) as aws:
-        made = aws.create_gateway_load_balancer(balancer)
-        aws.register_gateway_replica_with_load_balancer("i-1", balancer, made.backend_data)
-        aws.deregister_gateway_replica_from_load_balancer("i-1", balancer, made.backend_data)
-        aws.terminate_gateway_load_balancer(balancer, made.backend_data)
