@@ -181,6 +181,9 @@ def test_a_broken_host_stays_broken_and_ec2_sees_what_is_wrong(cloud: Cloud) -> 
     cloud.wait_for_history(id, [*FIRST_BOOT, "boot", "boot"])
     assert cloud.checks(id) == ("ok", "ok")
     cloud.ec2.terminate_instances(InstanceIds=[id])
+    wait_for(lambda: not cloud.instance(id).host_running)
+    with pytest.raises(SandboxError, match="terminated"):
+        aws.power_loss(id)
 
 
 def test_a_client_in_the_vpc_finds_names_of_the_private_zone_and_no_way_out(cloud: Cloud) -> None:

@@ -51,9 +51,14 @@ class Host:
         self._folder = folder
         self._network = network
         self._process: subprocess.Popen[bytes] | None = None
-        self._switched_on = False  # it stays so when the power fails
+        self._switched_on = False
         self._boots_until: float | None = None  # monotonic; None: it has answered since it started
         self._disk_lost = False
+
+    @property
+    def switched_on(self) -> bool:
+        """Whether EC2 has started it and not stopped it since; it stays so when the power fails."""
+        return self._switched_on
 
     @property
     def running(self) -> bool:
@@ -126,6 +131,12 @@ class Host:
         self._network.run("umount", "--lazy", str(self._merged))
         with suppress(SandboxError):  # the kernel takes its cable away too, but a new one must not meet the old
             self._network.run("ip", "link", "delete", f"vb-{self.spec.id}")
+
+    def terminate(self) -> None:
+        """Switch it off for ever, and take its disk away."""
+        self._switched_on = False
+        self.cut_power()
+        self.wipe()
 
     def wipe(self) -> None:
         """Take away everything that was written to its disk; it must be off."""

@@ -44,7 +44,7 @@ class Hypervisor:
             case "RebootInstances":
                 self._each(ids, _reboot)
             case "TerminateInstances":
-                self._each(ids, _terminate)
+                self._each(ids, Host.terminate)
 
     def lose_power(self, id: str, wiped: bool, lasting: bool) -> None:
         """Cut the power of a host and restore it, as EC2's recovery does; return when the host boots.
@@ -104,9 +104,11 @@ class Hypervisor:
         self._do(id, act).result()
 
     def _check(self, id: str) -> None:
-        """Raise SandboxError when there is no such host."""
+        """Raise SandboxError when there is no such host, or when its instance is stopped or terminated."""
         if id not in self._hosts:
             raise SandboxError(f"no host {id}")
+        if not self._hosts[id].switched_on:
+            raise SandboxError(f"{id} is stopped or terminated")
 
     def _do(self, id: str, act: Callable[[Host], None]) -> Future[None]:
         def logged() -> None:
@@ -123,11 +125,6 @@ class Hypervisor:
 def _reboot(host: Host) -> None:
     host.shut_down()
     host.start()
-
-
-def _terminate(host: Host) -> None:
-    host.cut_power()
-    host.wipe()
 
 
 def _recover(host: Host) -> None:
