@@ -15,6 +15,7 @@ import pytest
 import yaml
 from answering import Server
 
+from console.terminal import console, progress
 from deploy.api import Api
 from deploy.dstack.answers import Run
 from deploy.environments import ROOT, Environment, load
@@ -34,6 +35,13 @@ def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("deploy.rollout.POLL_SECONDS", 0.01)
     monkeypatch.setattr("deploy.gateways.TTL_SECONDS", 0.01)
     monkeypatch.setattr("deploy.gateway_answers.UNSEEN_SECONDS", 0.01)
+
+
+@pytest.fixture(autouse=True)
+def as_in_a_pipe(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Show tables as wide as they are, also where a shell or a test runner has set COLUMNS."""
+    for screen in (console, progress):
+        monkeypatch.setattr(screen, "columns", 0)
 
 
 def copied(folder: Path) -> Path:

@@ -98,7 +98,7 @@ def _deploy(environment: Environment, *, yes: bool, dry_run: bool, json: bool, g
         patience = operate.smoke.REGISTRATION_SECONDS
         report = None if run.asleep else operate.smoke.smoke_test(environment, run, patience=patience)
         deploy.rollout.followed(patient, run, name)
-        deploy.existing.remove(patient, environment, planned.removals, notify)
+        deploy.removal.remove(patient, environment, planned.removals, notify)
     if not json:
         operate.views.deployed(environment.name, report) if report else deploy.views.asleep(environment, run)
 
@@ -119,5 +119,5 @@ def destroy(environment: Environment, yes: bool = False, dry_run: bool = False, 
     console.prompts.confirm(f"End {environment.run_name} and all requests to it?", yes=yes)
     name = environment.run_name
     with console.terminal.watching(f"destroying {name}") as notify, deploy.billing.remaining(api, environment, notify):
-        deploy.existing.remove(api, environment, resources, notify)
+        deploy.removal.remove(api, environment, resources, notify)
     deploy.views.destroyed(environment.run_name)

@@ -64,7 +64,7 @@ def dns_delete(environment: Environment, yes: bool = False, allow_outage: bool =
     with console.terminal.watching(f"record {environment.host}") as notify:
         api = deploy.api.Api(environment).patient(notify)
         records = deploy.existing.resources_of(api, environment, notify, "records")
-        deploy.existing.remove(api, environment, records, notify)
+        deploy.removal.remove(api, environment, records, notify)
 
 
 @command
@@ -87,4 +87,4 @@ def alarms_delete(environment: Environment, yes: bool = False) -> None:
     with console.terminal.watching(f"alarms of {environment.run_name}") as notify:
         api = deploy.api.Api(environment).patient(notify)
         alarms = deploy.existing.resources_of(api, environment, notify, "alarms")
-        deploy.existing.remove(api, environment, alarms, notify)
+        deploy.removal.remove(api, environment, alarms, notify)

@@ -31,7 +31,8 @@ def status(environment: Environment, json: bool = False) -> None:
     if now.incident and run:
         now = operate.status.summarize(environment, run, deploy.observing.events(api, "run", run.id))
     gateway, records = operate.surroundings.gateway_replicas(api, environment, now.url)
-    now = replace(now, gateway=gateway, records=records)
+    alarms = operate.surroundings.alarms_gone_off(environment, console.terminal.progress.print)
+    now = replace(now, gateway=gateway, records=records, alarms=alarms)
     operate.views.status(now, json=json)
     if now.incident:
         raise now.incident.failure(now.run, datetime.now(UTC))

@@ -26,7 +26,8 @@
 | alarms.py | decides which alarms the gateway's instances need |
 | cloudwatch.py | reads and writes the alarms in CloudWatch |
 | ownership.py | tags that say for which service something in AWS was made |
-| existing.py | finds and removes existing resources, also those that the files do not name |
+| existing.py | finds existing resources, also those that the files do not name |
+| removal.py | removes resources, and stops the run |
 | billing.py | shows what runs and what it costs when a command ends early |
 | views.py | shows plans, secrets, documents, gateways and records |
 """
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
     from deploy import outdated as outdated
     from deploy import planning as planning
     from deploy import reaching as reaching
+    from deploy import removal as removal
     from deploy import rollout as rollout
     from deploy import route53 as route53
     from deploy import views as views

@@ -53,6 +53,14 @@ RULES = (
     Rule("gone", "StatusCheckFailed", "it is stopped, terminated or failed", 60, 2, 3, missing="breaching"),
 )
 CREDITS = Rule("credits", "CPUCreditBalance", "it has few CPU credits", 300, 12, 12, "LessThanThreshold", 10.0)
+REPLACE = "docs/production.md says how to replace it"
+REMEDIES = {  # what a person does, by the kind of the alarm
+    "system": f"wait 5 minutes; if it stays, {REPLACE}",
+    "instance": f"wait 5 minutes; if it stays, {REPLACE}",
+    "disk": f"wait 5 minutes; if it stays, {REPLACE}",
+    "gone": f"wait 5 minutes if another alarm acts; else {REPLACE}",
+    "credits": "choose a larger gateway.instance_type",
+}
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import Any
 
 from console.errors import ExitCode, Failure
 from deploy import ownership
-from deploy.alarms import GATEWAY_REPLICA, Alarm, AlarmPlan, Instance, alarms_for, instances_of
+from deploy.alarms import GATEWAY_REPLICA, REMEDIES, Alarm, AlarmPlan, Instance, alarms_for, instances_of
 from deploy.api import Api
 from deploy.documents.files import Document
 from deploy.dstack.client import Notify
@@ -45,15 +45,19 @@ class AlarmStore:
         """Return the alarms that were made for this service."""
         return frozenset(Alarm.of(found) for found in self.documents() if self._owns(found))
 
-    def documents(self) -> list[Document]:
+    def documents(self, **filters: str) -> list[Document]:
         """Return all alarms whose names begin as those of the service do, as CloudWatch describes them."""
         with _explained(f"reading the alarms {self.prefix}*"):
-            pages = self.cloudwatch.get_paginator("describe_alarms").paginate(AlarmNamePrefix=self.prefix)
+            pages = self.cloudwatch.get_paginator("describe_alarms").paginate(AlarmNamePrefix=self.prefix, **filters)
             return [alarm for page in pages for alarm in page["MetricAlarms"]]
 
-    def shown(self) -> list[Document]:
-        """Return the alarms of the service with their states, as `inv alarms.show` prints them."""
-        found = sorted((one for one in self.documents() if self._owns(one)), key=lambda one: str(one["AlarmName"]))
+    def shown(self, **filters: str) -> list[Document]:
+        """Return the alarms of the service with their states, as `inv alarms.show` prints them.
+
+        `StateValue="ALARM"`: only those that have gone off.
+        """
+        documents = self.documents(**filters)
+        found = sorted((one for one in documents if self._owns(one)), key=lambda one: str(one["AlarmName"]))
         return [
             {
                 "name": one["AlarmName"],
@@ -61,6 +65,7 @@ class AlarmStore:
                 "since": one["StateUpdatedTimestamp"].isoformat(timespec="seconds"),
                 "alarm": str(Alarm.of(one)),
                 "meaning": one.get("AlarmDescription", ""),
+                "remedy": REMEDIES.get(str(one["AlarmName"]).rsplit("/", 1)[-1], ""),
             }
             for one in found
         ]

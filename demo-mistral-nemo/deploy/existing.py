@@ -1,4 +1,4 @@
-"""Finds and removes the resources of a service, by owner and name, whatever its files say now.
+"""Finds the resources of a service, by owner and name, whatever its files say now. removal.py removes them.
 
 Somebody removes a gateway or dns section from a file, changes its zone, or renames the service. The resources of the
 old file still exist, and its runs and gateways are billed. They are found here. `inv plan` shows them as "remove",
@@ -50,15 +50,21 @@ class Resource:
 
 def existing_resources(api: Api, environment: Environment, notify: Notify = lambda line: None) -> list[Resource]:
     """Return the resources of the service, under its name and earlier ones, in the order in which they are removed."""
-    run, gateways, name = api.run(environment.run_name), gateways_of(api, environment), environment.run_name
-    found = [*_of_name(api, name, run, gateways), *_alarms(environment, name, gateways, notify)]
-    return _in_order(found + _records(environment, run, gateways, notify) + earlier(api, environment, notify))
+    return _in_order(resources_of(api, environment, notify, *ORDER) + earlier(api, environment, notify))
 
 
 def resources_of(api: Api, environment: Environment, notify: Notify, *kinds: str) -> list[Resource]:
-    """Return the resources of these kinds under the service's present name, in the order in which they are removed."""
-    found = [one for one in existing_resources(api, environment, notify) if one.kind in kinds]
-    return [one for one in found if one.name.partition(".")[0] in environment.gateway_names]
+    """Return the resources of these kinds under the service's present name, in the order in which they are removed.
+
+    Asks only who knows of these kinds: a key for the records has no right to look for alarms.
+    """
+    run, gateways, name = api.run(environment.run_name), gateways_of(api, environment), environment.run_name
+    found = [one for one in _of_name(api, name, run, gateways) if one.kind in kinds]
+    if "records" in kinds:
+        found += _records(environment, run, gateways, notify)
+    if "alarms" in kinds:
+        found += _alarms(environment, name, gateways, notify)
+    return _in_order(found)
 
 
 def forgotten(
@@ -175,44 +181,3 @@ def _alarms(
                 yield Resource("alarms", name, f"not known whether they exist: {failure.problem}")
             else:
                 notify(f"alarms of {name} in {region} were not looked for: {failure}")
-
-
-def remove(api: Api, environment: Environment, resources: Iterable[Resource], notify: Notify) -> None:
-    """Remove the resources in their order. Raise the first Failure at the end, with a note for each other one."""
-    failures: list[tuple[Failure, str]] = []
-    for resource in resources:
-        try:
-            _remove(api, environment, resource, notify)
-        except Failure as failure:
-            line = f"{resource.kind} {resource.name}: not removed: {failure}"
-            notify(line)
-            failures.append((failure, line))
-    if failures:
-        (first, _), *others = failures
-        for _, line in others:
-            first.add_note(line)
-        raise first
-
-
-def _remove(api: Api, environment: Environment, resource: Resource, notify: Notify) -> None:
-    if resource.kind == "run":
-        stop(api, resource.name, notify)
-    elif resource.kind == "records":
-        from deploy import route53
-
-        route53.delete(resource.zone or route53.zone_of(environment), notify)
-    elif resource.kind == "alarms":
-        from deploy import cloudwatch
-
-        cloudwatch.delete(resource.store or cloudwatch.store_of(environment), notify)
-    else:
-        api.delete(resource.kind, resource.name, notify)
-
-
-def stop(api: Api, name: str, notify: Notify) -> None:
-    """Stop the run and wait until it has ended; streams in flight have the 10 seconds that dstack's runner gives."""
-    run = api.run(name)
-    if run and run.active and run.status != "terminating":
-        api.stop_run(name)
-    api.wait_gone(f"run {name}", lambda: not ((run := api.run(name)) and run.active))
-    notify(f"{name}: stopped")

@@ -18,13 +18,14 @@ from deploy.dstack.client import Notify
 from deploy.dstack.gateway import Gateway
 from deploy.dstack.polling import poll
 from deploy.environments import Environment
-from deploy.existing import remove, resources_of
+from deploy.existing import resources_of
 from deploy.gateway_answers import wait_for_answers
 from deploy.gateway_choice import GatewayPlan, gateway_in_use, gateways_of, needs_record_first, plan_gateways, used_by
 from deploy.guards import refuse_recreation
 from deploy.outdated import AGAIN, refuse_unseen
 from deploy.plans import Plan
 from deploy.records import TTL_SECONDS, RecordPlan
+from deploy.removal import remove
 
 
 def deploy(api: Api, environment: Environment, notify: Notify, *, allow_recreation: bool = False) -> Gateway | None:

@@ -12,6 +12,7 @@ from deploy.dstack.polling import poll
 from deploy.environments import Environment
 from deploy.existing import forgotten
 from deploy.gateway_choice import GatewayPlan, gateway_in_use, plan_gateways
+from deploy.observing import remembered
 from deploy.offers import machines
 from deploy.outdated import Seen, look
 from deploy.plans import Plan
@@ -49,7 +50,7 @@ def _ask(api: Api, environment: Environment, *, gateway: bool) -> Plan:
     else:
         environment = environment.behind(gateway_in_use(seen.run, environment, seen.gateways))
     fleet_plan = api.plan("fleet", environment.fleet)
-    run_plan = api.plan_run(environment.service, seen.run)
+    run_plan = api.plan_run(environment.service, remembered(api, seen.run))
     records_plan = _plan_records(environment, gateway_plan, seen) if gateway_plan and environment.dns else None
     alarms_plan = _plan_alarms(environment, gateway_plan, seen) if gateway_plan and environment.alarms else None
     serving = bool(seen.run and seen.run.active)

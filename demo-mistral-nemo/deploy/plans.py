@@ -137,6 +137,7 @@ class Plan:
         return {
             "environment": self.environment.name,
             "run": self.environment.run_name,
+            "commit": self.environment.deployment.commit if self.environment.deployment else "",
             "interrupts": self.interrupts,
             "price_per_hour": self.price,
             "price_change_per_hour": self.price_change,

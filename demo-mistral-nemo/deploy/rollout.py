@@ -17,12 +17,13 @@ from deploy.dstack.client import Notify
 from deploy.dstack.polling import POLL_SECONDS
 from deploy.dstack.refusals import Passing
 from deploy.environments import Environment
-from deploy.existing import stop
 from deploy.gateway_choice import used_by
 from deploy.guards import refuse_offers
+from deploy.observing import remembered
 from deploy.outdated import AGAIN, refuse_changed_fleet, refuse_unseen
 from deploy.plans import Plan
 from deploy.readiness import crashes, readiness, timeout_failure
+from deploy.removal import stop
 
 
 def deploy(api: Api, plan: Plan, notify: Notify) -> Run:
@@ -71,7 +72,7 @@ def _planned_again(api: Api, plan: Plan) -> RunPlan:
     Fails with PLAN_OUTDATED when the new plan does anything that was not shown.
     """
     environment = plan.environment
-    run_plan = api.plan_run(environment.service, api.run(environment.run_name))
+    run_plan = api.plan_run(environment.service, remembered(api, api.run(environment.run_name)))
     refuse_unseen("service", environment.run_name, plan.service, classify_service(run_plan))
     return run_plan
 

@@ -8,7 +8,7 @@
 | rollback.py | takes the files of an earlier deployment from git |
 | incidents.py | says why nothing serves, since when, and what to type |
 | logs.py | reads what the containers wrote |
-| surroundings.py | looks at gateway and records |
+| surroundings.py | looks at gateway, records and alarms |
 | metrics.py, metrics_view.py | numbers of machines and engines |
 | events.py | lists what happened |
 | pages.py | opens dstack's page of the service |

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -16,9 +15,6 @@ from deploy.dstack.answers import Run
 from deploy.dstack.client import Notify
 from deploy.dstack.observations import Event
 from deploy.environments import Environment
-
-UPDATED = re.compile(r"Run updated\. Deployment: (\d+)\. Changed fields: (.*)")
-READY = "Service replica ready"
 
 
 @dataclass(frozen=True)
@@ -44,32 +40,23 @@ def rows(run: Run | None, events: Iterable[Event]) -> list[Row]:
     if run is None:
         return []
     listed, events = read(run.now.path), list(events)
-    changed = {int(match[1]): match[2] for one in events if (match := UPDATED.match(one.message))}
-    was_ready = _ready_deployments(events)
+    changed = {int(match[1]): match[2] for one in events if (match := observing.UPDATED.match(one.message))}
+    was_ready, served = observing.ready_deployments(events), observing.served(run, events)
     found = []
     for index, one in enumerate(listed):
         here = one.run in ("", run.id)
         fields = "first deployment of the run" if one.deployment == 0 else changed.get(one.deployment, "")
-        became_ready = one.ready or (here and one.deployment in was_ready)
         newer = listed[index - 1] if index else None
+        became_ready = one.ready or (here and one.deployment in was_ready) or (newer is None and served)
         result = _result_now(run, became_ready=became_ready) if newer is None else _result(one, newer, became_ready)
-        found.append(Row(one, _without_path(fields) if here or not one.deployment else "", result))
+        found.append(Row(one, _changed(fields) if here or not one.deployment else "", result))
     return found
 
 
-def _ready_deployments(events: list[Event]) -> set[int]:
-    """Return the deployments of the run during which a replica became ready."""
-    current, found = 0, set()
-    for event in sorted(events, key=lambda one: one.recorded_at):
-        if updated := UPDATED.match(event.message):
-            current = int(updated[1])
-        elif event.message.startswith(READY):
-            found.add(current)
-    return found
-
-
-def _without_path(fields: str) -> str:
-    return ", ".join(field for field in fields.split(", ") if field and field != "configuration_path")
+def _changed(fields: str) -> str:
+    """Return the fields of the service's file, from dstack's list, without the metadata."""
+    named = (field.removeprefix("configuration.") for field in fields.split(", "))
+    return ", ".join(field for field in named if field != "configuration_path")
 
 
 def _result_now(run: Run, *, became_ready: bool) -> str:

@@ -20,13 +20,12 @@ COMMIT = re.compile(r"[0-9a-fA-F]{7,64}")
 def target(rows: list[Row], to: str, name: str) -> Deployment:
     """Return what to go back to: `to` is a number of `inv history`, a commit, or "" or "previous" for the default.
 
-    The default is the newest deployment before the current one that became ready, with another commit.
+    The default is the newest deployment before the current one that became ready, with other files.
     Fails with ROLLBACK_REFUSED.
     """
     see = f"see `inv history --env {name}`"
     if to in ("", "previous"):
-        current = rows[0].deployment.commit if rows else ""
-        fit = [row.deployment for row in rows[1:] if row.result == "ready" and row.deployment.commit != current]
+        fit = [row.deployment for row in rows[1:] if row.result == "ready" and _files(row) != _files(rows[0])]
         if not fit:
             raise refused("no earlier deployment is known to have been ready", f"{see}, and choose one with --to")
         return _committed(fit[0], see)
@@ -38,7 +37,14 @@ def target(rows: list[Row], to: str, name: str) -> Deployment:
     if not COMMIT.fullmatch(to):
         written = f"write a number of `inv history --env {name}`, a commit's hash, or previous"
         raise refused(f"--to is {to!r}", written)
-    return Deployment(commit=to.lower(), number=0)
+    listed = [row.deployment for row in rows if row.deployment.commit.startswith(to.lower())]
+    number = next((one.number for one in listed if not one.dirty), 0)
+    return Deployment(commit=to.lower(), number=number)
+
+
+def _files(row: Row) -> tuple[str, bool]:
+    """Return what says whose files a row deployed: its commit, and whether they were changed since."""
+    return row.deployment.commit, row.deployment.dirty
 
 
 def _committed(deployment: Deployment, see: str) -> Deployment:

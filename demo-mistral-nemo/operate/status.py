@@ -64,6 +64,7 @@ class Status:
     """The state of a run. Prices are in USD per hour, `cost` is in USD since it was submitted, `age` seconds ago.
 
     `commit`: the commit that was deployed, "" if nobody wrote it down. Without an `incident`, it serves or sleeps.
+    `alarms`: those that have gone off, None if AWS did not say it.
     """
 
     run: str
@@ -78,13 +79,14 @@ class Status:
     incident: Incident | None = None
     gateway: tuple[Reached, ...] = ()
     records: str = ""
+    alarms: tuple[Document, ...] | None = ()
 
     def as_json(self) -> Document:
         """Return the status as `inv status --json` prints it."""
         known = {
             key: value
             for key, value in vars(self).items()
-            if key not in ("age", "replicas", "incident", "gateway", "records")
+            if key not in ("age", "replicas", "incident", "gateway", "records", "alarms")
         }
         return {
             **known,
@@ -92,6 +94,7 @@ class Status:
             "serving": any(replica.probes == "passing" for replica in self.replicas),
             "gateway": [{**vars(one), "verdict": one.verdict.value} for one in self.gateway],
             "records": self.records or None,
+            "alarms": None if self.alarms is None else list(self.alarms),
             "incident": self.incident.as_json() if self.incident else None,
             "replicas": [replica.as_json() for replica in self.replicas],
         }

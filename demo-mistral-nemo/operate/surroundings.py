@@ -1,8 +1,10 @@
-"""What stands in front of the replicas: the gateway's replicas, asked by address, and the DNS records."""
+"""What stands in front of the replicas: the gateway's replicas, asked by address, the DNS records, and the alarms."""
 
 from console.errors import Failure
-from deploy import route53
+from deploy import cloudwatch, route53
 from deploy.api import Api
+from deploy.documents.files import Document
+from deploy.dstack.client import Notify
 from deploy.dstack.gateway import Gateway
 from deploy.environments import Environment
 from deploy.reaching import Reached, ask_gateway
@@ -19,6 +21,17 @@ def gateway_replicas(api: Api, environment: Environment, url: str) -> tuple[tupl
     if gateway is None:
         return (), "no gateway"
     return tuple(ask_gateway(environment, gateway, url)), _records(environment, gateway)
+
+
+def alarms_gone_off(environment: Environment, notify: Notify) -> tuple[Document, ...] | None:
+    """Return the alarms of the gateway's instances that have gone off. None: not known, and `notify` says why."""
+    if environment.alarms is None:
+        return ()
+    try:
+        return tuple(cloudwatch.store_of(environment).shown(StateValue="ALARM"))
+    except Failure as failure:
+        notify(f"alarms of {environment.run_name} are not verified: {failure}")
+        return None
 
 
 def _records(environment: Environment, gateway: Gateway) -> str:

@@ -97,6 +97,9 @@ def status(now: Status, *, json: bool = False) -> None:
         console.print(f"gateway replica [{colour}]{escape(str(reached))}[/]")
     if now.records:
         console.print(f"records: {escape(now.records)}")
+    for alarm in now.alarms or ():
+        said = f"{alarm['meaning']} since {alarm['since']}: {alarm['remedy']}"
+        console.print(f"alarm [bold red]{escape(alarm['name'])}[/]: {escape(said)}")
     price = now.price_per_hour
     console.print(f"${price:.2f} an hour (${price * HOURS_A_MONTH:,.0f} a month), ${now.cost:.2f} so far")
     console.print(f"started {span(now.age)} ago")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from console.errors import ExitCode, Failure
-from deploy.alarms import Alarm, AlarmPlan, Instance, alarms_for, instances_of
+from deploy.alarms import REMEDIES, Alarm, AlarmPlan, Instance, alarms_for, instances_of
 from deploy.changes import Change
 from deploy.documents.checks import first_problem
 from deploy.environments import Environment
@@ -41,6 +41,10 @@ def test_ec2_heals_two_failures_by_itself_and_the_topic_is_told_of_all() -> None
     alone = {"system": [recover], "instance": [reboot], "disk": [], "gone": [], "credits": []}
     assert actions(alarms(ONE)) == alone
     assert actions(alarms(ONE, topic=TOPIC)) == {kind: [*acts, TOPIC] for kind, acts in alone.items()}
+
+
+def test_each_kind_of_alarm_has_a_remedy() -> None:
+    assert kinds(alarms(ONE)) == {f"i-1/{kind}" for kind in REMEDIES}
 
 
 def test_an_instance_without_values_is_gone_and_nothing_else() -> None:

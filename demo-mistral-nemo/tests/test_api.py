@@ -13,7 +13,7 @@ from conftest import job, run, run_json
 from console.errors import ExitCode, Failure
 from deploy.api import Api
 from deploy.environments import Environment
-from deploy.existing import stop
+from deploy.removal import stop
 from deploy.settings import Timeouts
 
 PLAN = {"action": "update", "run_spec": {}, "effective_run_spec": {}, "job_plans": []}

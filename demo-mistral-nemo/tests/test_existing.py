@@ -10,7 +10,7 @@ import pytest
 from conftest import job, run, run_json
 
 from console.errors import ExitCode, Failure
-from deploy import cloudwatch, existing, route53
+from deploy import cloudwatch, existing, removal, route53
 from deploy.dstack.answers import Fleet, Run
 from deploy.dstack.gateway import Gateway
 from deploy.environments import Environment
@@ -160,7 +160,7 @@ def test_gpus_go_first_and_records_before_the_address_is_freed(service: Environm
     server: Any = Server({"nemo": named("nemo")}, {"nemo": fleet("nemo")}, {"nemo": gateway()})
     found = existing.existing_resources(server, service)
     assert words(found) == ["run nemo", "fleet nemo", "records nemo.ai.internal", "gateway nemo"]
-    existing.remove(server, service, found, lambda line: None)
+    removal.remove(server, service, found, lambda line: None)
     assert (server.done, zones.deleted) == (["run nemo", "fleet nemo", "gateway nemo"], ["nemo.ai.internal"])
 
 
@@ -177,11 +177,22 @@ def test_both_gateways_of_a_replacement_are_found_also_under_an_earlier_name(
     assert found == ["records nemo.ai.internal", "gateway nemo", "gateway nemo-gw-b"]
 
 
+def test_who_may_only_change_records_is_not_asked_for_rights_on_alarms(
+    service: Environment, zones: Zones, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cloudwatch, "store_of", lambda *_: pytest.fail("CloudWatch was asked"))
+    server: Any = Server({}, {}, {"nemo": gateway()})
+    found = words(existing.resources_of(server, service, lambda line: None, "records"))
+    assert found == ["records nemo.ai.internal"]
+    with pytest.raises(pytest.fail.Exception):
+        existing.existing_resources(server, service)
+
+
 def test_what_can_not_be_removed_keeps_none_of_the_others(service: Environment, zones: Zones) -> None:
     server: Any = Server({"nemo": named("nemo")}, {"nemo": fleet("nemo")}, {"nemo": gateway()})
     server.broken = {"fleet nemo"}
     with pytest.raises(Failure, match="502") as failed:
-        existing.remove(server, service, existing.existing_resources(server, service), lambda line: None)
+        removal.remove(server, service, existing.existing_resources(server, service), lambda line: None)
     assert failed.value.code == ExitCode.SERVER_UNREACHABLE
     assert (server.done, zones.deleted) == (["run nemo", "gateway nemo"], ["nemo.ai.internal"])
 

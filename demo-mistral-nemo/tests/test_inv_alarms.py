@@ -90,6 +90,31 @@ def test_alarms_are_shown_with_their_states(watched: Person) -> None:
     assert "system: ALARM since 2026-11-01" in watched.inv("alarms.show", *PROD).output.replace("\n", " ")
 
 
+def test_the_status_shows_an_alarm_that_has_gone_off_and_what_to_do(watched: Person) -> None:
+    assert watched.inv("status", "--json", *PROD).json["alarms"] == []
+    watched.records.alarms[of(watched, "i-1")[KINDS.index("gone")]]["StateValue"] = "ALARM"
+    other = foreign(watched, "mine")
+    watched.records.alarms[other]["StateValue"] = "ALARM"
+    [alarm] = watched.inv("status", "--json", *PROD).json["alarms"]
+    assert alarm["name"] == f"{name(watched)}/gateway/i-1/gone"
+    shown = " ".join(watched.inv("status", *PROD).output.split())
+    assert "gateway instance i-1: it is stopped, terminated or failed since 2026-11-01" in shown
+    assert "docs/production.md says how to replace it" in shown
+    assert "system" not in shown
+    assert other not in shown
+
+
+def test_without_an_answer_of_aws_the_status_says_once_that_the_alarms_are_not_known(watched: Person) -> None:
+    watched.records.refusing = {"DescribeAlarms": "AccessDenied"}
+    done = watched.inv("status", "--json", *PROD)
+    assert (done.code, done.json["alarms"]) == (0, None)
+    assert done.errors.count("are not verified") == 1
+    assert "policies/alarms.json" in done.errors
+    watched.write("prod", alarms=None)
+    done = watched.inv("status", "--json", *PROD)
+    assert (done.json["alarms"], "not verified" in done.errors) == ([], False)
+
+
 def test_somebody_elses_alarm_is_neither_shown_nor_deleted(watched: Person) -> None:
     other = foreign(watched, "mine")
     assert other not in [one["name"] for one in watched.inv("alarms.show", "--json", *PROD).json]

@@ -102,12 +102,14 @@ def test_a_rollback_goes_to_the_number_or_the_commit_that_is_asked_for(
     person, hashes = versions
     assert person.inv("rollback", "--yes", "--to", "1" if to == "number" else hashes[0][:9]).code == 0
     assert sent(person, name_of(person)) == "one"
+    assert person.inv("history", "--json").json[0]["back_to"] == 1
 
 
 def test_a_rollback_asks_first_and_a_dry_run_changes_nothing(versions: tuple[Person, list[str]]) -> None:
-    person, _ = versions
+    person, hashes = versions
     person.dstack.asked.clear()
     assert person.inv("rollback", "--dry-run").code == 0
+    assert person.inv("rollback", "--dry-run", "--json").json["commit"] == hashes[0]
     assert person.inv("rollback", typed="n\n").code == 34
     assert person.dstack.changes == []
 
@@ -150,6 +152,8 @@ def test_uncommitted_changes_are_recorded_and_refused_for_a_rollback(versions: t
     done = person.inv("rollback", "--yes", "--to", "3")
     assert done.code == 50
     assert "had uncommitted changes" in done.errors
+    assert f"back to commit {hashes[1][:7]} Value two" in person.inv("rollback", "--yes").output
+    assert sent(person, name_of(person)) == "two"
 
 
 def test_a_protected_environment_deploys_only_commits(versions: tuple[Person, list[str]]) -> None:
@@ -182,9 +186,35 @@ def test_nothing_deployed_is_said(person: Person) -> None:
     assert person.inv("rollback", "--yes").code == 50
 
 
-def test_the_history_survives_a_destroy(versions: tuple[Person, list[str]]) -> None:
+def test_the_history_survives_a_destroy_with_its_results(versions: tuple[Person, list[str]]) -> None:
+    person, hashes = versions
+    path = person.folder / "dstack" / "service.dstack.yml"
+    path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text("utf-8")) | {"priority": 9}), "utf-8")
+    assert person.inv("deploy", "--yes").code == 0  # in place: no replica becomes ready
+    assert person.inv("destroy", "--yes").code == 0
+    assert person.inv("history", "--json").json[0]["result"] == "stopped"
+    assert person.inv("deploy", "--yes").code == 0
+    listed = read(person.dstack.runs[name_of(person)].spec.configuration_path)
+    assert [(one.number, one.deployment) for one in listed] == [(4, 0), (3, 2), (2, 1), (1, 0)]
+    assert [one["result"] for one in person.inv("history", "--json").json] == ["ready"] * 4
+    assert f"back to commit {hashes[1][:7]}" in person.inv("rollback", "--dry-run").output
+
+
+def test_what_served_before_a_restart_can_be_gone_back_to(versions: tuple[Person, list[str]]) -> None:
+    person, hashes = versions
+    path = person.folder / "dstack" / "service.dstack.yml"
+    path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text("utf-8")) | {"spot_policy": "auto"}), "utf-8")
+    commit(person, "A restart")
+    assert person.inv("deploy", "--yes").code == 0
+    assert [one["result"] for one in person.inv("history", "--json").json] == ["ready"] * 3
+    assert f"back to commit {hashes[1][:7]}" in person.inv("rollback", "--dry-run").output
+
+
+def test_a_first_deployment_that_never_served_stays_failed(versions: tuple[Person, list[str]]) -> None:
     person, _ = versions
     assert person.inv("destroy", "--yes").code == 0
+    person.dstack.crashing = True
+    assert person.inv("deploy", "--yes").code == 28
+    person.dstack.crashing = False
     assert person.inv("deploy", "--yes").code == 0
-    path = person.dstack.runs[name_of(person)].spec.configuration_path
-    assert [(one.number, one.deployment) for one in read(path)] == [(3, 0), (2, 1), (1, 0)]
+    assert [one["result"] for one in person.inv("history", "--json").json] == ["ready", "failed", "ready", "ready"]

@@ -70,7 +70,7 @@ def test_a_user_who_may_not_see_secrets_gets_a_message(person: Person) -> None:
 def test_the_status_has_url_deployment_replicas_and_price(deployed: Person) -> None:
     done = deployed.inv("status", "--json")
     keys = {"run", "url", "status", "deployment", "commit", "price_per_hour", "cost", "replicas"}
-    keys |= {"age_seconds", "serving", "incident", "gateway", "records"}
+    keys |= {"age_seconds", "serving", "incident", "gateway", "records", "alarms"}
     assert (done.code, done.json.keys()) == (0, keys)
     [replica] = done.json["replicas"]
     assert (replica["status"], replica["probes"], replica["gpu"]) == ("running", "passing", "A40 48 GB")

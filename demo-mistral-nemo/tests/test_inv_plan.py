@@ -12,7 +12,7 @@ from stand_in.machines import CHEAP
 
 from console.errors import ExitCode
 
-KEYS = {"environment", "run", "interrupts", "price_per_hour", "price_change_per_hour", "removals", "offers"}
+KEYS = {"environment", "run", "commit", "interrupts", "price_per_hour", "price_change_per_hour", "removals", "offers"}
 NEXT = {"env": {"ROLLOUT": "2"}}  # what new replicas are rolled out for
 
 

@@ -82,18 +82,23 @@ class Job(BaseModel):
         return self.submissions[-1]
 
     @property
-    def ready(self) -> bool:
-        """Whether it runs and each probe has passed as often as the service asks for."""
+    def passed(self) -> bool:
+        """Whether each probe has passed as often as the service asks for. dstack keeps that after the replica's end."""
         streaks = [streak["success_streak"] for streak in self.latest.streaks]
         wanted = [probe["ready_after"] for probe in self.probes]
-        passed = len(streaks) == len(wanted) and all(map(int.__ge__, streaks, wanted))
-        return self.latest.status == "running" and passed
+        return len(streaks) == len(wanted) and all(map(int.__ge__, streaks, wanted))
+
+    @property
+    def ready(self) -> bool:
+        """Whether it runs and its probes have passed."""
+        return self.latest.status == "running" and self.passed
 
 
 class Run(BaseModel):
     """A run with its replicas.
 
     `cost` is in USD so far, for all replicas that ever ran. Without a gateway, `url` is a path on the dstack server.
+    `served`: whether the last deployment of an ended run became ready. observing.py sets it, dstack does not send it.
     """
 
     id: str
@@ -107,6 +112,7 @@ class Run(BaseModel):
     error: str | None = None
     termination_reason: str | None = None
     url: str | None = Field(default=None, validation_alias=AliasPath("service", "url"))
+    served: bool = False
 
     @property
     def active(self) -> bool:
@@ -115,11 +121,10 @@ class Run(BaseModel):
     @property
     def now(self) -> Now:
         """What the next deployment has to know of this one; it became ready when any of its replicas serves."""
-        ready = self.asleep or any(
-            job.ready for job in self.replicas if job.latest.deployment_num == self.deployment_num
-        )
+        replicas = [job for job in self.replicas if job.latest.deployment_num == self.deployment_num]
+        ready = self.served or self.asleep or any(job.ready for job in replicas)
         path = str(self.run_spec.get("configuration_path") or "")
-        return Now(path, self.id, self.deployment_num, ready, self.active)
+        return Now(path, self.id, self.deployment_num, ready, self.active and self.status != "terminating")
 
     @property
     def gateway(self) -> str | None:

@@ -20,6 +20,7 @@ class CloudWatch:
 
     def _describe_alarms(self, asked: Json) -> Json:
         found = [one for name, one in sorted(self.alarms.items()) if name.startswith(asked["AlarmNamePrefix"])]
+        found = [one for one in found if asked.get("StateValue") in (None, one["StateValue"])]
         first, size = int(asked.get("NextToken", 0)), 3  # CloudWatch's pages are longer
         more = {"NextToken": str(first + size)} if len(found) > first + size else {}
         return {"MetricAlarms": found[first : first + size], **more}

@@ -9,7 +9,12 @@ from typing import Any
 
 from dstack._internal.core.errors import ResourceNotExistsError, ServerClientError
 from dstack._internal.core.models.runs import RunSpec
-from dstack._internal.server.services.runs.spec import can_update_run_spec, validate_run_spec_and_set_defaults
+from dstack._internal.core.services.diff import format_diff_fields_for_event
+from dstack._internal.server.services.runs.spec import (
+    can_update_run_spec,
+    check_can_update_run_spec,
+    validate_run_spec_and_set_defaults,
+)
 
 from stand_in.machines import rented
 
@@ -194,7 +199,8 @@ def apply(current: Run | None, asked: Any, url: str, machine: Json) -> Run:
         raise ServerClientError("Cannot override active run. Stop the run first.")
     if planned is None or str(planned.id) != current.id or planned.deployment_num != current.deployment:
         raise ServerClientError(STALE)
-    current.events.append(f"Run updated. Deployment: {current.deployment + 1}. Changed fields: configuration_path, env")
+    fields = format_diff_fields_for_event(check_can_update_run_spec(current.spec, wanted))
+    current.events.append(f"Run updated. Deployment: {current.deployment + 1}. Changed fields: {fields}")
     rolling = _of_replicas(current.spec) != _of_replicas(wanted)
     current.spec, current.url, current.deployment = wanted, url, current.deployment + 1
     for attempt in [] if rolling else current.active:
