@@ -12,6 +12,7 @@ from tests.faults.faults import FAULTS
 from tests.faults.measuring import Loss, Service, measure
 from tests.faults.table import PAGE, read, row, with_rows
 
+HANG_SECONDS = 15  # the default is 120
 PAGE_OF_ONE = """# Faults
 
 Before.
@@ -54,20 +55,39 @@ def test_a_loss_counts_from_the_first_request_that_was_lost_to_the_last(
     assert Loss.of_answers(answers) == loss
 
 
+@pytest.fixture(scope="module")
+def service(project: Path, vpc: Sandbox) -> Service:
+    """Two replicas behind a gateway, whose monitor does not wait for long."""
+    made = Service(project, vpc, "faults")
+    made.usual = {**made.usual, "HANG_SECONDS": HANG_SECONDS}
+    made.put()
+    made.deploy()
+    made.await_whole()
+    return made
+
+
 @pytest.mark.gateway
-def test_callers_lose_what_a_hard_crash_takes_and_no_more(
-    project: Path, vpc: Sandbox, record_property: Callable[[str, object], None]
+def test_one_of_two_engines_that_hangs_is_replaced_alone(
+    service: Service, record_property: Callable[[str, object], None]
 ) -> None:
-    """Two faults of the table: a good one, and one without any answer meanwhile."""
-    service = Service(project, vpc, "faults")
-    service.put()
-    service.deploy()
-    service.await_whole()
-    crashed = measure(service, FAULTS["container_crashes"].make)
-    record_property("engine crashes", str(crashed))
-    assert crashed.requests > 100
-    assert crashed.lost < crashed.requests / 10
-    dark = measure(service, FAULTS["gateway_power_loss"].make)
-    record_property("power loss", str(dark))
-    assert dark.lost > 20  # five requests a second, and the host boots for more than ten
-    assert dark.seconds < 120
+    hung, healthy = service.machines()
+    before = service.status()["deployment"]
+    loss = measure(service, FAULTS["engine_hangs"].make)
+    record_property("an engine hangs", str(loss))
+    assert service.machines()[0] == healthy
+    assert hung not in service.machines()
+    assert service.status()["deployment"] == before
+    assert 0 < loss.lost < loss.requests / 2  # those that the hung replica got
+    assert loss.seconds < 90
+
+
+@pytest.mark.gateway
+def test_callers_lose_what_a_crash_takes_and_no_more(
+    service: Service, record_property: Callable[[str, object], None]
+) -> None:
+    healthy = service.machines()[1]
+    loss = measure(service, FAULTS["container_crashes"].make)
+    record_property("an engine crashes", str(loss))
+    assert service.machines()[0] == healthy
+    assert loss.requests > 100
+    assert loss.lost < loss.requests / 10

@@ -50,7 +50,8 @@ def ask(host: str, address: str, body: str) -> None:
         connection.request("POST", "/v1/chat/completions", body, headers)
         answered = "choices" in json.loads(connection.getresponse().read())
         connection.close()
-    print(json.dumps([began, answered]), flush=True)
+    sys.stdout.write(json.dumps([began, answered]) + "\n")  # at once: other threads write too
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -42,12 +42,14 @@ class Loss:
 
 
 class Service(Behind):
-    """The service that faults are made on."""
+    """The service that faults are made on. `usual`: variables of its engine."""
+
+    usual: Mapping[str, object] = {"SANDBOX_TOKEN_SECONDS": "0.05"}
 
     def put(self, environ: Mapping[str, object] | None = None, gateway_replicas: int = 1) -> None:
         """Write the file: two replicas, probes once a second, and these variables of the engine."""
         self.settings = {}
-        self.write(service={"env": {"SANDBOX_TOKEN_SECONDS": "0.05"} | dict(environ or {})})
+        self.write(service={"env": {**self.usual, **(environ or {})}})
         self.settle(gateway={"replicas": gateway_replicas} if gateway_replicas > 1 else None, replicas=2)
 
     @property
