@@ -244,6 +244,15 @@ def test_a_new_alarm_has_no_state_and_an_updated_one_keeps_its_own_with_its_tags
     cloudwatch.delete_alarms(AlarmNames=["kept"])
 
 
+def test_alarms_are_found_by_name_and_state(cloudwatch: Any) -> None:
+    for name, state in (("one/a", "ALARM"), ("one/b", "OK"), ("two/a", "ALARM")):
+        cloudwatch.put_metric_alarm(**GOOD | {"AlarmName": name, "TreatMissingData": "ignore", "AlarmActions": []})
+        cloudwatch.set_alarm_state(AlarmName=name, StateValue=state, StateReason="a test")
+    found = cloudwatch.describe_alarms(AlarmNamePrefix="one/", StateValue="ALARM")["MetricAlarms"]
+    assert [one["AlarmName"] for one in found] == ["one/a"]
+    cloudwatch.delete_alarms(AlarmNames=["one/a", "one/b", "two/a"])
+
+
 def test_an_alarm_acts_when_somebody_sets_its_state(account: Sandbox, cloudwatch: Any) -> None:
     sns = client("sns", account.aws.environ)
     topic = sns.create_topic(Name="pages")["TopicArn"]

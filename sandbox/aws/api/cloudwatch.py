@@ -10,7 +10,9 @@ from typing import Any, get_args
 
 from moto.cloudwatch.exceptions import ValidationError
 from moto.cloudwatch.models import Alarm, CloudWatchBackend, cloudwatch_backends
+from moto.cloudwatch.responses import CloudWatchResponse
 from moto.core.models import DEFAULT_ACCOUNT_ID
+from moto.core.responses import ActionResult
 from moto.ec2.models.instances import Instance
 from moto.sns.models import sns_backends
 
@@ -93,9 +95,11 @@ def refusal(alarm: Alarm) -> str | None:
 def make_alarms_act(actions: AlarmActions) -> None:
     """From now on an alarm is checked when it is written, and acts when its state changes.
 
-    A new alarm has the state INSUFFICIENT_DATA, and one that is written again keeps its state.
+    A new alarm has the state INSUFFICIENT_DATA, and one that is written again keeps its state. A call that asks for the
+    alarms of a state gets only those, whatever else it asks for.
     """
     moto_put, moto_update = CloudWatchBackend.put_metric_alarm, Alarm.update_state
+    moto_describe = CloudWatchResponse.describe_alarms
 
     def put_metric_alarm(self: CloudWatchBackend, tags: Any = None, **fields: Any) -> Alarm:
         alarm = Alarm(self.account_id, self.region_name, **fields)
@@ -117,6 +121,13 @@ def make_alarms_act(actions: AlarmActions) -> None:
         for action in wanted:
             actions.perform(action, self.name, str(self.dimensions[0].value), state_value, before, reason)
 
+    def describe_alarms(self: CloudWatchResponse) -> ActionResult:
+        found: Any = moto_describe(self).result
+        state = self._get_param("StateValue")
+        kept = [alarm for alarm in found["MetricAlarms"] if state in (None, alarm.state_value)]
+        return ActionResult({**found, "MetricAlarms": kept})
+
+    setattr(CloudWatchResponse, "describe_alarms", describe_alarms)  # noqa: B010
     setattr(CloudWatchBackend, "put_metric_alarm", put_metric_alarm)  # noqa: B010 (mypy refuses the plain form)
     setattr(Alarm, "update_state", update_state)  # noqa: B010
 
