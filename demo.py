@@ -28,6 +28,7 @@ from sandbox.errors import SandboxError
 
 DEMO = Path(__file__).parent / "demo-mistral-nemo"
 QUESTION = "Which sauce goes with nemo?"
+COMMITTER = (("user.name", "You"), ("user.email", "you@example.com"), ("commit.gpgsign", "false"))
 HEALING_SECONDS = 180  # after a power loss, a gateway answers again within about 30 s
 console = Console(highlight=False, soft_wrap=True)
 
@@ -85,6 +86,22 @@ class Stage:
         done = subprocess.run(words, cwd=self.project, env=variables | self.sandbox.environ)
         if done.returncode:
             raise StepError(f"`{shlex.join(command)}` exited with {done.returncode}")
+
+    def start_repository(self) -> None:
+        """Make the project a git repository with one commit, as a team does after generation."""
+        for words in (("init", "--quiet", "--initial-branch", "main"), *(("config", *pair) for pair in COMMITTER)):
+            self.git(*words, shown=False)
+        self.git("add", "--all")
+        self.git("commit", "--quiet", "--message", "As generated")
+
+    def git(self, *words: str, shown: bool = True) -> None:
+        """Run one `git` command in the project, and print it as a person would type it."""
+        command = shlex.join(["git", *words])
+        if shown:
+            console.print(f"[bold]$ {command}[/]")
+        done = subprocess.run(("git", *words), cwd=self.project, capture_output=True, text=True)
+        if done.returncode:
+            raise StepError(f"`{command}` exited with {done.returncode}: {done.stderr.strip()}")
 
     def ask(self) -> None:
         """Send a chat and print the answer."""
@@ -150,7 +167,10 @@ def play(stage: Stage, started: float) -> float:
 
 
 def play_private(stage: Stage, started: float) -> float:
-    """Run the demo of `prod`: a private gateway that loses power. Return the seconds until the answer."""
+    """Run the demo of `prod`: a bad change, and a private gateway that loses power.
+
+    Return the seconds until the answer.
+    """
     sandbox = stage.sandbox
     if not sandbox.aws.has_hosts:
         raise StepError(sandbox.aws.notice)
@@ -159,11 +179,13 @@ def play_private(stage: Stage, started: float) -> float:
     values = {"server.project": sandbox.project, "dns.vpc_id": sandbox.aws.vpc_id}
     values |= {"gateway.region": sandbox.aws.environ["AWS_DEFAULT_REGION"]}
     stage.edit(**values, **{"service.env.HF_TOKEN": None})  # the stand-in for vLLM downloads nothing
+    stage.start_repository()
 
     step("Deploying demo-mistral-nemo", "`inv deploy` creates fleet, gateway, records, service; waits for an answer")
     answered = deploy_and_ask(stage, started)
     for command in ("status", "gateway.status", "dns.show"):
         stage.inv(command)
+    go_back(stage)
 
     [gateway] = [each for each in sandbox.aws.instances() if each.state == "running"]
     step(
@@ -196,6 +218,20 @@ def deploy_and_ask(stage: Stage, started: float) -> float:
     step("Asking it a question", "as a backend does: one HTTP request with a dstack token")
     stage.ask()
     return time.monotonic() - started
+
+
+def go_back(stage: Stage) -> None:
+    """Deploy a change that passes its probes and is bad all the same, and go back to the deployment before."""
+    step("Deploying a bad change", "it starts and passes its probes, but longer requests are refused")
+    stage.edit(**{"service.env.MAX_MODEL_LEN": 4096})
+    stage.git("commit", "--quiet", "--all", "--message", "Shorter requests")
+    stage.inv("deploy", "--yes")
+    step("Going back", "the history names each commit, and `inv rollback` deploys the one before")
+    stage.inv("history")
+    stage.inv("rollback", "--yes")
+    stage.inv("history")
+    stage.ask()
+    stage.git("revert", "--no-edit", "HEAD")  # otherwise the next deploy repeats the change
 
 
 def destroy(stage: Stage) -> None:

@@ -19,8 +19,9 @@ def state() -> bytes:
 def test_the_demo_deploys_answers_survives_and_leaves_nothing(env: str) -> None:
     before = state()
     command = [sys.executable, "-m", "invoke", "demo", "--env", env]
-    done = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=600)
+    done = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "stand-in" in done.stdout
     assert "the first answer came after" in done.stdout
+    assert ("back to commit" in done.stdout) == (env == "prod")
     assert state() == before
