@@ -8,7 +8,7 @@ import pytest
 
 from sandbox import Sandbox
 from tests.end_to_end.account import REGION, key, policy
-from tests.end_to_end.behind import need_hosts, writes
+from tests.end_to_end.behind import alive, need_hosts, terminate, writes
 from tests.rendered import Bake
 from tests.workflows.act import Execution
 from tests.workflows.conftest import Team
@@ -35,7 +35,8 @@ def shared(baked: Bake, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Te
             "AWS_ROLE_ARN": "arn:aws:iam::123456789012:role/mistral-nemo-dns",
             "RUNNERS": '{"prod": "self-hosted"}',
         }
-        session = key(sandbox, policy(forge.project, "dns", ZONE_ID=sandbox.aws.zone_id))
+        policies = (policy(forge.project, name, ZONE_ID=sandbox.aws.zone_id) for name in ("dns", "recover", "alarms"))
+        session = key(sandbox, *policies)
         forge.role("mistral-nemo-dns", {name: session[name] for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")})
         forge.environ = {name: session[name] for name in ("AWS_ENDPOINT_URL", "AWS_EC2_METADATA_DISABLED")}
         forge.prefix = sandbox.aws.command_beside(forge.work, "env", f"--chdir={forge.work}")
@@ -132,6 +133,22 @@ def test_a_runner_outside_the_vpc_warns_that_the_service_is_not_verified(deploye
     execution = deployed.forge.run("workflow_dispatch", "service.yml", inputs={"environment": "prod"})
     assert execution.ok, str(execution)
     assert [one for one in execution.annotations if one.startswith("warning: deployed, but this runner can't reach")]
+
+
+def test_a_terminated_gateway_is_recovered_by_the_workflow(deployed: Team) -> None:
+    forge, sandbox = deployed.forge, deployed.sandbox
+    prod = (forge.work / "environments" / "prod.yml").read_text("utf-8")
+    forge.write({"environments/prod.yml": f"{prod}recovery: automatic\n"})
+    forge.push("it may recover by itself")
+    forge.variables["GATEWAYS"] = '["prod"]'
+    [gateway] = alive(sandbox)
+    terminate(sandbox, gateway)
+    execution = forge.run("repository_dispatch", "recover.yml", action="gateway")
+    assert execution.ok, str(execution)
+    assert "has ended, and dstack does not notice" in execution.summary
+    assert "the name answers, and so does each replica of the gateway" in execution.summary
+    assert not forge.state.get("issues")
+    assert alive(sandbox) not in ([], [gateway])
 
 
 def test_a_gateway_is_replaced_by_the_jobs_of_the_pipeline(deployed: Team) -> None:

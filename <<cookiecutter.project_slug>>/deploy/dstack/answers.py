@@ -32,6 +32,7 @@ class Named(BaseModel):
 
 
 class Project(BaseModel):
+    project_id: str = ""
     project_name: str
     backends: list[Named]
 
