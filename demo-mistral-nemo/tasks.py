@@ -16,7 +16,14 @@ namespace.add_task(operating.variables, name="env")
 namespace.add_collection(Collection("secrets", set=preparing.secrets_set, list=preparing.secrets_list))
 namespace.add_collection(Collection("service", deploy=deploying.service_deploy))
 namespace.add_collection(
-    Collection("gateway", deploy=gateway.gateway_deploy, status=gateway.gateway_status, destroy=gateway.gateway_destroy)
+    Collection(
+        "gateway",
+        deploy=gateway.gateway_deploy,
+        status=gateway.gateway_status,
+        check=gateway.gateway_check,
+        recover=gateway.gateway_recover,
+        destroy=gateway.gateway_destroy,
+    )
 )
 namespace.add_collection(Collection("dns", update=gateway.dns_update, show=gateway.dns_show, delete=gateway.dns_delete))
 namespace.add_collection(
@@ -31,7 +38,8 @@ ORDER_OF_WORK = {  # for `inv` and `inv --list`
     ),
     "An account": ("setup.aws", "setup.github"),
     "Gateway, DNS records and alarms": (
-        *("gateway.deploy", "gateway.status", "dns.update", "dns.show", "alarms.apply", "alarms.show"),
+        *("gateway.deploy", "gateway.status", "gateway.check", "gateway.recover"),
+        *("dns.update", "dns.show", "alarms.apply", "alarms.show"),
     ),
     "Ending": ("alarms.delete", "dns.delete", "gateway.destroy", "destroy", "setup.remove"),
 }

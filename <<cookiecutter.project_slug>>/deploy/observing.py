@@ -60,7 +60,7 @@ def remembered(api: Api, run: Run | None) -> Run | None:
     """Return the run, which says of its last deployment whether it became ready, also when it has ended."""
     if run is None or run.now.active:
         return run
-    return run.model_copy(update={"served": served(run, events(api, "run", run.id))})
+    return run.remembered(served=served(run, events(api, "run", run.id)))
 
 
 def metrics(api: Api, run_name: str, replica: int, after: datetime) -> Metrics:

@@ -94,7 +94,7 @@ def _deploy(environment: Environment, *, yes: bool, dry_run: bool, json: bool, g
         patient = api.patient(notify)
         deploy.gateways.apply(patient, planned, notify)
         run = deploy.rollout.deploy(patient, planned, notify)
-        operate.views.status(operate.status.summarize(environment, run), json=json)
+        operate.views.status(environment, operate.status.summarize(environment, run), json=json)
         patience = operate.smoke.REGISTRATION_SECONDS
         report = None if run.asleep else operate.smoke.smoke_test(environment, run, patience=patience)
         deploy.rollout.followed(patient, run, name)

@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from invoke.exceptions import Exit
+
 import console
 import deploy
+import operate
 from commands.command import command
 
 if TYPE_CHECKING:
@@ -28,6 +31,45 @@ def gateway_status(environment: Environment, json: bool = False) -> None:
     """Show the gateway's replicas and addresses."""
     gateway, others = deploy.gateway_choice.look(deploy.api.Api(environment), environment)
     deploy.views.gateway(environment, gateway, others, json=json)
+
+
+@command
+def gateway_check(environment: Environment, json: bool = False) -> None:
+    """Say whether the gateway is healthy, degraded or dead, or the service is at fault.
+
+    Looks at EC2, dstack, the record, each address and the name. Changes nothing.
+    """
+    _check(environment, json=json)
+
+
+@command
+def gateway_recover(environment: Environment, yes: bool = False, dry_run: bool = False, json: bool = False) -> None:
+    """Recover a gateway whose EC2 instance has ended, or that was deleted.
+
+    Acts on EC2's state alone. Shows the first step and asks. Leaves a healthy gateway alone.
+    """
+    person = console.prompts.at_terminal()
+    api, name = deploy.api.Api(environment), environment.run_name
+    step = operate.recovering.first_step(api, environment)
+    operate.gateway_view.first_step(name, step)
+    if dry_run:
+        return
+    if step:
+        operate.recovering.refuse_by_itself(environment, person=person)
+        console.prompts.confirm(f"Recover the gateway {name}?", yes=yes)
+        with console.terminal.watching(f"gateway {name}") as notify:
+            operate.recovering.recover(api.patient(notify), environment, notify, person=person)
+    _check(environment, json=json)
+
+
+def _check(environment: Environment, *, json: bool) -> None:
+    """Show the verdict on the gateway, and exit with its code."""
+    found = operate.gateway_look.look(deploy.api.Api(environment), environment, strict=False)
+    seen = operate.gateway_look.reached(found)
+    diagnosis = operate.health.diagnose(seen)
+    operate.gateway_view.verdict(seen, diagnosis, json=json)
+    if diagnosis.code:
+        raise Exit(code=diagnosis.code)
 
 
 @command

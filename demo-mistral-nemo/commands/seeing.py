@@ -33,7 +33,7 @@ def status(environment: Environment, json: bool = False) -> None:
     gateway, records = operate.surroundings.gateway_replicas(api, environment, now.url)
     alarms = operate.surroundings.alarms_gone_off(environment, console.terminal.progress.print)
     now = replace(now, gateway=gateway, records=records, alarms=alarms)
-    operate.views.status(now, json=json)
+    operate.views.status(environment, now, json=json)
     if now.incident:
         raise now.incident.failure(now.run, datetime.now(UTC))
 

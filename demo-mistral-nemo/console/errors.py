@@ -36,9 +36,12 @@ class ExitCode(IntEnum):
     STILL_THERE = 41  # what was stopped or deleted still exists after timeouts.stop, and may still be billed
     REMOVAL_REFUSED = 42  # deploying would remove something in a protected environment; nothing was changed
     ACCOUNT_INCOMPLETE = 43  # something that the service needs is missing in AWS or on GitHub
-    ACCOUNT_REFUSED = 44  # AWS or GitHub refused, or did not answer, for `inv setup` or about alarms; run it again
+    ACCOUNT_REFUSED = 44  # AWS or GitHub refused, or did not answer: for `inv setup`, about alarms or instances
     UNCOMMITTED_CHANGES = 45  # a protected environment deploys only what is committed; nothing was changed
     NOT_SERVING = 46  # inv status: deployed, and no replica serves, although one should
+    GATEWAY_DEGRADED = 47  # a part of the gateway, or its record, is broken; the other part serves
+    GATEWAY_DEAD = 48  # nothing of the gateway serves, or it was recovered within the last hour already
+    SERVICE_AT_FAULT = 49  # the gateway answers, and the service behind it does not
     ROLLBACK_REFUSED = 50  # the files of that deployment are not to be had, or belong elsewhere; nothing was changed
     INTERRUPTED = 130  # Ctrl-C; nothing was rolled back, running it again continues
     TERMINATED = 143  # SIGTERM, as a shell counts it: 128 + 15; as after Ctrl-C, nothing was rolled back

@@ -37,6 +37,11 @@ def ask_code(prompt: str) -> str:
     return code
 
 
+def at_terminal() -> bool:
+    """Return whether somebody can type here."""
+    return _is_terminal()
+
+
 def confirm(question: str, *, yes: bool) -> None:
     """Return when the answer is yes. Fails with DECLINED when it is no, or when nobody can answer."""
     if yes:

@@ -18,9 +18,9 @@
 | rollout.py | applies the plan of fleet and service, and follows the service until it is ready |
 | readiness.py | says how far a rollout is |
 | reaching.py | asks a gateway replica by its address for the service |
+| instances.py | asks EC2 for the instances of a gateway |
 | gateway_choice.py | chooses which of an environment's two gateway names is used |
 | gateways.py | applies the plan of gateway, records and alarms: creates, replaces and deletes the gateway |
-| gateway_answers.py | asks a gateway by its addresses whether it knows the service |
 | records.py | decides who owns records, and which changes they need |
 | route53.py | reads and writes the records in Route 53 |
 | alarms.py | decides which alarms the gateway's instances need |

@@ -17,6 +17,7 @@ from deploy.documents.files import Document
 from deploy.dstack.client import Notify
 from deploy.dstack.gateway import Gateway
 from deploy.environments import Environment
+from deploy.gateway_choice import look
 from deploy.route53 import client_of, explained
 
 LIVING = ("pending", "running", "stopping", "stopped")  # EC2 lists a terminated instance for an hour
@@ -143,11 +144,11 @@ def publish(api: Api, environment: Environment, notify: Notify, *, dry_run: bool
     """Bring the alarms to what the gateway's instances need. Fails with GATEWAY_FAILED while none of them runs."""
     if environment.alarms is None:
         return notify(f"{environment.file} has no alarms: nothing to do")
-    gateway = api.gateway(environment.run_name)
+    gateway, _ = look(api, environment)
     if gateway is None or not gateway.running:
         why = f"gateway {environment.run_name} does not run, so it has no instance to watch"
         raise Failure(ExitCode.GATEWAY_FAILED, why, f"run `inv gateway.status --env {environment.name}`")
-    planned = plan(environment, gateway)
+    planned = plan(environment.behind(gateway.name), gateway)
     if not dry_run:
         return apply(planned, gateway, notify)
     for difference in planned.part.differences:

@@ -42,6 +42,7 @@ class Environment:
     max_price_per_hour: float | None = None
     dns: Dns | None = None
     alarms: Alarms | None = None
+    recovery: str = "manual"  # or "automatic"
     service_id: str = ""  # this repository's name for its service, whatever the service is called in dstack
     deployment: Deployment | None = None  # what a deploy writes down about itself; None: this command is no deploy
 
@@ -116,6 +117,9 @@ def load(
     fleet = merge(fleet | {"name": run_name}, settings.fleet)
     _limit_price(fleet, settings.max_price_per_hour)
     _refuse_other_names(path, run_name, service, fleet, gateway)
+    if settings.recovery == "automatic" and (gateway or {}).get("backend") != "aws":
+        why = "recovery: automatic needs a gateway on AWS, because only EC2's state starts a recovery"
+        raise invalid(path, why, "add the gateway, or remove the line")
     if problem := first_problem(service, fleet, gateway, settings.dns, settings.alarms):
         raise invalid(path, f"merged over dstack/*.dstack.yml: {problem.place_and_text}", problem.remedy)
     return Environment(
@@ -125,6 +129,7 @@ def load(
         project=_one_of(settings.server.project, variables, "DSTACK_PROJECT", "server.project", path),
         token=_token(variables),
         protected=settings.protected,
+        recovery=settings.recovery,
         timeouts=settings.timeouts,
         fleet=fleet,
         service=service,

@@ -19,11 +19,11 @@ from deploy.dstack.gateway import Gateway
 from deploy.dstack.polling import poll
 from deploy.environments import Environment
 from deploy.existing import resources_of
-from deploy.gateway_answers import wait_for_answers
 from deploy.gateway_choice import GatewayPlan, gateway_in_use, gateways_of, needs_record_first, plan_gateways, used_by
 from deploy.guards import refuse_recreation
 from deploy.outdated import AGAIN, refuse_unseen
 from deploy.plans import Plan
+from deploy.reaching import wait_for_answers
 from deploy.records import TTL_SECONDS, RecordPlan
 from deploy.removal import remove
 
@@ -64,23 +64,13 @@ def apply(api: Api, plan: Plan, notify: Notify) -> None:
             cloudwatch.apply(plan.alarms_plan, gateway, notify)
 
 
-def replace_gateway(api: Api, environment: Environment, broken: str, notify: Notify) -> Gateway:
-    """Replace the gateway named `broken`, which does not work or does not exist any more, and return the new one.
+def create_instead(api: Api, environment: Environment, broken: str, notify: Notify) -> None:
+    """Create another gateway, as the file says, because the one named `broken` is gone or does not work.
 
-    Creates another gateway as the file says, moves service and records there, and deletes the broken one. Running it
-    again with the same `broken` continues.
+    Waits until it runs. `register` then lets the service use it. A second call with the same `broken` continues.
     """
-    planned = plan_gateways(
-        api, environment, api.run(environment.run_name), gateways_of(api, environment), broken=broken
-    )
-    records = None
-    if environment.dns is not None:
-        from deploy import route53  # boto3 takes longer to import than the rest takes to run
-
-        records = route53.plan(planned.environment, ())
-    gateway = _bring_up(api, planned, notify)
-    _move(api, planned, gateway, records, notify)
-    return gateway
+    run, existing = api.run(environment.run_name), gateways_of(api, environment)
+    _bring_up(api, plan_gateways(api, environment, run, existing, broken=broken), notify)
 
 
 def publish(api: Api, environment: Environment, notify: Notify, *, dry_run: bool = False, adopt: bool = False) -> None:
@@ -114,6 +104,21 @@ def destroy(api: Api, environment: Environment, notify: Notify) -> None:
     remove(api, environment, resources_of(api, environment, notify, "records", "alarms", "gateway"), notify)
 
 
+def register(api: Api, environment: Environment, gateway: Gateway, notify: Notify) -> None:
+    """Register the run at `gateway`, if it is behind another one, and wait until it answers there.
+
+    Nothing else of the run changes, and no replica.
+    """
+    run, name = api.run(environment.run_name), environment.gateway_name
+    if run is None or not run.active or not run.gateway or used_by(run, environment) == name:
+        return
+    plan = api.plan_run(run.run_spec["configuration"] | {"gateway": name}, run)
+    if classify_service(plan).change == Change.IN_PLACE:
+        run = api.apply_run(plan)
+        notify(f"{environment.run_name}: moved to gateway {name}")
+        wait_for_answers(environment, gateway.targets, run, notify)
+
+
 def _bring_up(api: Api, planned: GatewayPlan, notify: Notify) -> Gateway:
     """Apply exactly that plan of the gateway, and wait until all its replicas run.
 
@@ -145,28 +150,13 @@ def _serve(api: Api, environment: Environment, gateway: Gateway, records: Record
     """Register the service at `gateway`, and point its records there."""
     record_first = needs_record_first(environment)
     if not record_first:
-        _switch(api, environment, gateway, notify)
+        register(api, environment, gateway, notify)
     if records:
         from deploy import route53  # boto3 takes longer to import than the rest takes to run
 
         route53.apply(records, gateway.targets, notify)
     if record_first:
-        _switch(api, environment, gateway, notify)
-
-
-def _switch(api: Api, environment: Environment, gateway: Gateway, notify: Notify) -> None:
-    """Register the run at `gateway`, if it is behind another one, and wait until it answers there.
-
-    Nothing else of the run changes, and no replica.
-    """
-    run, name = api.run(environment.run_name), environment.gateway_name
-    if run is None or not run.active or not run.gateway or used_by(run, environment) == name:
-        return
-    plan = api.plan_run(run.run_spec["configuration"] | {"gateway": name}, run)
-    if classify_service(plan).change == Change.IN_PLACE:
-        run = api.apply_run(plan)
-        notify(f"{environment.run_name}: moved to gateway {name}")
-        wait_for_answers(environment, gateway, run, notify)
+        register(api, environment, gateway, notify)
 
 
 def _watch(api: Api, environment: Environment, notify: Notify, *, instead: bool) -> Gateway:

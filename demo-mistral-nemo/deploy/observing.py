@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 
 from deploy.api import Api
 from deploy.documents.files import Document
-from deploy.dstack.answers import Run
+from deploy.dstack.answers import Project, Run
 from deploy.dstack.observations import Event, LogPage, Metrics
 
 UPDATED = re.compile(r"Run updated\. Deployment: (\d+)\. Changed fields: (.*)")
@@ -22,6 +22,14 @@ def events(api: Api, kind: str, identifier: str) -> list[Event]:
     """Return the latest events of a run, a gateway or a fleet (`kind`) and of its parts, the newest first."""
     body: Document = {f"within_{kind}s": [identifier], "limit": MOST_EVENTS}
     found: list[Event] = api.ask("/api/events/list", list[Event], body)
+    return found
+
+
+def gateway_events(api: Api) -> list[Event]:
+    """Return the latest events of the project's gateways, the newest first. One that was deleted has only its name."""
+    project: Project = api.ask(f"/api/projects/{api.project}/get", Project, {})
+    body: Document = {"within_projects": [project.project_id], "include_target_types": ["gateway"]}
+    found: list[Event] = api.ask("/api/events/list", list[Event], body | {"limit": MOST_EVENTS})
     return found
 
 
@@ -52,7 +60,7 @@ def remembered(api: Api, run: Run | None) -> Run | None:
     """Return the run, which says of its last deployment whether it became ready, also when it has ended."""
     if run is None or run.now.active:
         return run
-    return run.model_copy(update={"served": served(run, events(api, "run", run.id))})
+    return run.remembered(served=served(run, events(api, "run", run.id)))
 
 
 def metrics(api: Api, run_name: str, replica: int, after: datetime) -> Metrics:

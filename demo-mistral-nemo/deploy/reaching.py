@@ -1,4 +1,4 @@
-"""Asks one gateway replica by its address for a service, as a caller would ask it by name.
+"""Asks gateway replicas by their addresses for a service, as a caller would ask it by name.
 
 dstack says `running` about a gateway replica that is dead, so only an answer shows that it lives. nginx answers 200 for
 a host name that it does not know: the body decides.
@@ -8,17 +8,22 @@ import http.client
 import json
 import socket
 import ssl
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import StrEnum
 from urllib.parse import urlsplit
 
+from deploy.dstack.answers import Run
+from deploy.dstack.client import Notify
 from deploy.dstack.gateway import Gateway
+from deploy.dstack.polling import poll
 from deploy.environments import Environment
 
 CONNECT_SECONDS = 3.0
 ANSWER_SECONDS = 10.0
+REGISTRATION_SECONDS = 60.0  # dstack registers a service within 3 s, later when its server is busy
+UNSEEN_SECONDS = 15.0  # the wait where the gateway can't be asked, e.g. outside its VPC
 LONGEST_BODY = 1_000_000  # bytes that are read of an answer
 
 
@@ -26,14 +31,16 @@ class Verdict(StrEnum):
     """What a gateway replica did when it was asked for the service."""
 
     ANSWERS = "answers"  # with the list of models
-    FAILING = "answers with an error"  # the gateway lives and knows the service: e.g. no replica (503), token refused
+    DENIES = "knows the service, and refuses this request"  # the token, or one more request in this second
+    FAILING = "answers with an error"  # the gateway lives and knows the service: e.g. no replica (503)
     WRONG_BODY = "answers for another service"  # it does not know this one
     REFUSES = "refuses connections"  # the machine lives, and nothing listens there
     SILENT = "does not answer"  # it took the connection, and no answer came
     UNREACHABLE = "can't be reached"  # from here: it may be dead, or this machine is elsewhere
 
 
-LIVING = {Verdict.ANSWERS, Verdict.FAILING, Verdict.WRONG_BODY}
+KNOWING = {Verdict.ANSWERS, Verdict.DENIES}  # a gateway that has not registered the service gives none of these
+LIVING = {*KNOWING, Verdict.FAILING, Verdict.WRONG_BODY}
 
 
 @dataclass(frozen=True)
@@ -80,7 +87,9 @@ def _get(connection: socket.socket, host: str, path: str, token: str, *, secure:
 
 def judge_answer(status: int, body: bytes) -> Verdict:
     """Return what an answer means. A gateway that does not know the host name answers 404, or 200 with its own page."""
-    if status in (http.client.UNAUTHORIZED, http.client.FORBIDDEN) or status >= http.client.INTERNAL_SERVER_ERROR:
+    if status in (http.client.UNAUTHORIZED, http.client.FORBIDDEN, http.client.TOO_MANY_REQUESTS):
+        return Verdict.DENIES
+    if status >= http.client.INTERNAL_SERVER_ERROR:
         return Verdict.FAILING
     if status != http.client.OK:
         return Verdict.WRONG_BODY
@@ -96,6 +105,26 @@ def ask_gateway(environment: Environment, gateway: Gateway, url: str) -> list[Re
     addresses = [str(replica["hostname"]) for replica in gateway.running]
     with ThreadPoolExecutor(max_workers=max(len(addresses), 1)) as pool:
         return list(pool.map(lambda address: ask(address, url, environment.token), addresses))
+
+
+def wait_for_answers(environment: Environment, addresses: Collection[str], run: Run, notify: Notify) -> None:
+    """Wait until the gateway knows the service at each of these addresses, at most REGISTRATION_SECONDS.
+
+    With a certificate, only the name can be asked. There, and where no connection is possible, wait UNSEEN_SECONDS.
+    """
+    secure = (environment.gateway or {}).get("certificate", "lets-encrypt") is not None
+    can_ask = not secure and run.host is not None
+    for _ in poll(REGISTRATION_SECONDS if can_ask else 0):
+        verdicts = {ask(address, f"{run.url}/v1", environment.token).verdict for address in addresses}
+        if verdicts <= KNOWING:
+            notify(f"gateway {environment.gateway_name}: answers as {run.host}")
+            return
+        if Verdict.UNREACHABLE in verdicts:
+            can_ask = False
+            break
+    for _ in poll(0 if can_ask else UNSEEN_SECONDS):
+        pass
+    notify(f"gateway {environment.gateway_name}: not verified that it answers as {run.host}")
 
 
 def resolve(host: str) -> set[str]:

@@ -32,7 +32,7 @@ from deploy.records import (
     refuse_foreign,
 )
 
-RETRIES = Config(retries={"mode": "adaptive", "max_attempts": 8})  # Route 53 takes 5 requests a second and account
+ATTEMPTS = 8  # of a call; Route 53 takes 5 requests a second and account
 PASSING = (ConnectionError, HTTPClientError)  # other errors of boto3 itself are about credentials
 INSYNC = {"Delay": 5, "MaxAttempts": 36}  # seconds, polls; Route 53 propagates within 60 s as a rule
 
@@ -82,8 +82,11 @@ class Zone:
             waiter.wait(Id=answer["ChangeInfo"]["Id"], WaiterConfig=INSYNC)
 
 
-def zone_of(environment: Environment) -> Zone:
-    """Return the zone of the gateway's domain: the private zone of dns.vpc_id, or the public zone without a VPC."""
+def zone_of(environment: Environment, attempts: int = ATTEMPTS) -> Zone:
+    """Return the zone of the gateway's domain: the private zone of dns.vpc_id, or the public zone without a VPC.
+
+    `attempts`: how often a call is sent to a Route 53 that is busy. 8 take about a minute.
+    """
     if environment.gateway is None:
         why = f"{environment.file} has no gateway, so the service has no records"
         raise Failure(ExitCode.SETTINGS_INVALID, why, "add a gateway to it, or choose another environment with --env")
@@ -91,7 +94,7 @@ def zone_of(environment: Environment) -> Zone:
     vpc = environment.dns.vpc_id if environment.dns else None
     where = f" of {vpc} in {region}" if vpc else ""
     with explained(f"looking for the zone {domain}{where}"):
-        client = client_of("route53", region)
+        client = client_of("route53", region, attempts)
         named, of_vpc = listed_zones(client, domain, region, vpc)
     chosen = chosen_zone(named, of_vpc, f"{domain}.", vpc)
     return Zone(client, chosen, environment.host, f"{environment.project}/{environment.run_name}")
@@ -143,12 +146,12 @@ def delete(zone: Zone, notify: Notify) -> None:
         notify(f"record {zone.host}: deleted")
 
 
-def client_of(service: str, region: str) -> Any:
+def client_of(service: str, region: str, attempts: int = ATTEMPTS) -> Any:
     """Return a client of an AWS service. A profile that needs an MFA code asks for it on the terminal."""
     session = boto3.Session(region_name=region)
     providers = session._session.get_component("credential_provider")
     providers.get_provider("assume-role")._prompter = ask_code
-    return session.client(service, config=RETRIES)
+    return session.client(service, config=Config(retries={"mode": "adaptive", "max_attempts": attempts}))
 
 
 def listed_zones(client: Any, domain: str, region: str, vpc: str | None) -> tuple[list[Document], list[Document]]:

@@ -2,7 +2,7 @@
 
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -47,6 +47,7 @@ class EnvironmentFile(_Strict):
 
     server: Server
     protected: bool = False
+    recovery: Literal["manual", "automatic"] = "manual"  # automatic: `inv gateway.recover` needs no terminal
     max_price_per_hour: Annotated[float, Field(gt=0)] | None = None  # USD, of one replica's machine
     timeouts: Timeouts = Timeouts()
     gateway: dict[str, Any] | None = None  # None: requests pass through the dstack server

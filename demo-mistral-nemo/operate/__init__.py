@@ -19,6 +19,9 @@
 | chat.py or pictures.py | what the smoke test asks this service's kind of model |
 | bench.py, bench.yml | loads the endpoint |
 | measurements.py | what a load test measures, and its report |
+| health.py | the verdict on a gateway: rules over what was seen |
+| gateway_look.py, gateway_view.py | looks at a gateway from all sides; shows the verdict |
+| recovery.py, recovering.py | the steps that recover a gateway; carries them out |
 | sizes.py | how a model fits the machines on offer |
 | server.py | runs a dstack server on this machine |
 | dstack_cli.py | runs the dstack command line with this environment's server and token |
@@ -35,12 +38,16 @@ if TYPE_CHECKING:
     from operate import doctor as doctor
     from operate import dstack_cli as dstack_cli
     from operate import events as events
+    from operate import gateway_look as gateway_look
+    from operate import gateway_view as gateway_view
+    from operate import health as health
     from operate import history as history
     from operate import logs as logs
     from operate import measurements as measurements
     from operate import metrics as metrics
     from operate import metrics_view as metrics_view
     from operate import pages as pages
+    from operate import recovering as recovering
     from operate import rollback as rollback
     from operate import server as server
     from operate import sizes as sizes

@@ -1,4 +1,4 @@
-"""Lists what happened to the service: dstack's events of its run, its gateway and its fleet."""
+"""Lists what happened to the service: dstack's events of its run, its gateways and its fleet."""
 
 from console.errors import ExitCode, Failure
 from deploy import observing
@@ -6,6 +6,7 @@ from deploy.api import Api
 from deploy.documents.files import Document
 from deploy.dstack.observations import Event
 from deploy.environments import Environment
+from deploy.gateway_choice import gateways_of
 
 
 def listed(api: Api, environment: Environment) -> list[Event]:
@@ -14,12 +15,14 @@ def listed(api: Api, environment: Environment) -> list[Event]:
     dstack keeps them for 30 days, and names only fields that changed, not their values.
     """
     name = environment.run_name
-    resources = {"run": api.run(name), "gateway": api.gateway(name), "fleet": api.fleet(name)}
+    run, fleet = api.run(name), api.fleet(name)
+    resources = [("run", run.id if run else ""), ("fleet", fleet.id if fleet else "")]
+    resources += [("gateway", gateway.id) for gateway in gateways_of(api, environment).values()]
     found = {
         event.id: event
-        for kind, resource in resources.items()
-        if resource and resource.id
-        for event in observing.events(api, kind, resource.id)
+        for kind, identifier in resources
+        if identifier
+        for event in observing.events(api, kind, identifier)
     }
     if not found:
         problem = f"dstack knows of no event of {name}"

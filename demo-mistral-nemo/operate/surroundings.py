@@ -7,6 +7,7 @@ from deploy.documents.files import Document
 from deploy.dstack.client import Notify
 from deploy.dstack.gateway import Gateway
 from deploy.environments import Environment
+from deploy.gateway_choice import look
 from deploy.reaching import Reached, ask_gateway
 
 
@@ -17,7 +18,7 @@ def gateway_replicas(api: Api, environment: Environment, url: str) -> tuple[tupl
     """
     if environment.gateway is None:
         return (), ""
-    gateway = api.gateway(environment.run_name)
+    gateway, _ = look(api, environment)
     if gateway is None:
         return (), "no gateway"
     return tuple(ask_gateway(environment, gateway, url)), _records(environment, gateway)

@@ -81,7 +81,7 @@ def going_back(environment: Environment) -> None:
         )
 
 
-def status(now: Status, *, json: bool = False) -> None:
+def status(environment: Environment, now: Status, *, json: bool = False) -> None:
     """Show the run, its replicas and their prices."""
     if json:
         return views.data(now.as_json())
@@ -93,8 +93,9 @@ def status(now: Status, *, json: bool = False) -> None:
         shown.add_row(*words, one.gpu, f"{one.price_per_hour:.2f}")
     console.table(shown)
     for reached in now.gateway:
-        colour = "bold red" if reached.verdict not in LIVING else "default"
-        console.print(f"gateway replica [{colour}]{escape(str(reached))}[/]")
+        lives = reached.verdict in LIVING
+        see = "" if lives else f"; see `inv gateway.check --env {environment.name}`"
+        console.print(f"gateway replica [{'default' if lives else 'bold red'}]{escape(str(reached))}[/]{see}")
     if now.records:
         console.print(f"records: {escape(now.records)}")
     for alarm in now.alarms or ():

@@ -34,7 +34,10 @@ def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("deploy.dstack.client.PAUSES", (0.01,))
     monkeypatch.setattr("deploy.rollout.POLL_SECONDS", 0.01)
     monkeypatch.setattr("deploy.gateways.TTL_SECONDS", 0.01)
-    monkeypatch.setattr("deploy.gateway_answers.UNSEEN_SECONDS", 0.01)
+    monkeypatch.setattr("deploy.reaching.UNSEEN_SECONDS", 0.01)
+    monkeypatch.setattr("operate.recovering.WAIT_SECONDS", 0.01)
+    monkeypatch.setattr("operate.recovering.TTL_SECONDS", 0.01)
+    monkeypatch.setattr("operate.recovering.PATIENCE_SECONDS", 0.01)
 
 
 @pytest.fixture(autouse=True)

@@ -204,7 +204,7 @@ def test_setup_gives_the_deploying_role_the_alarms_policy(person: Person) -> Non
     setup = ("setup.aws", "--repository", "acme@1/nemo@2", "--yes", *PROD)
     assert person.inv(*setup).code == 0
     policies = person.records.policies[f"{name(person)}-dns"]
-    assert set(policies) == {"dns", "alarms"}
+    assert set(policies) == {"dns", "recover", "alarms"}
     assert "TOPIC_ARN" not in str(policies)
     assert f":alarm:{name(person)}/gateway/*" in str(policies["alarms"])
     person.records.made.clear()

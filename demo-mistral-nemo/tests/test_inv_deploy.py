@@ -10,8 +10,6 @@ from person import DOMAIN, Person
 from test_inv_plan import NEXT, changes
 
 from console.errors import ExitCode
-from deploy.api import Api
-from deploy.gateways import replace_gateway
 
 RESTART = {"stop_duration": "7m"}
 CREATED = ["fleets/apply", "runs/apply"]
@@ -222,16 +220,6 @@ def test_a_gateway_that_somebody_deleted_is_replaced_under_the_other_name(in_pro
     assert in_production.dstack.gateways.keys() == {f"{name}-gw-b"}
     assert in_production.dstack.changes == ["gateways/apply", "runs/apply"]
     assert in_production.records.values(f"{name}.{DOMAIN}.", "A") == ["10.0.0.20"]
-
-
-def test_a_gateway_that_does_not_work_is_replaced_as_it_is(in_production: Person) -> None:
-    environment = in_production.environment("prod")
-    name, api = environment.run_name, Api(environment)
-    for _ in range(2):  # the second time there is nothing left to do
-        replace_gateway(api, environment, name, print)
-        assert in_production.dstack.gateways.keys() == {f"{name}-gw-b"}
-        assert in_production.dstack.changes == ["gateways/apply", "runs/apply", "gateways/delete"]
-        assert in_production.records.values(f"{name}.{DOMAIN}.", "A") == ["10.0.0.20"]
 
 
 def test_a_removal_has_to_be_allowed_and_comes_after_the_service(in_production: Person) -> None:

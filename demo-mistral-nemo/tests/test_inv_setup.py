@@ -13,7 +13,7 @@ PROD = ("--env", "prod")
 SETUP = ("setup.aws", "--repository", "acme@1/nemo@2", *PROD)
 CHECKS = ["settings", "placeholders", "server", "token", "clouds", "secrets", "GitHub"]  # of an environment without AWS
 MADE = ["CreateSecurityGroup", "AuthorizeSecurityGroupIngress", "CreateOpenIDConnectProvider"]
-MADE += ["CreateRole", "PutRolePolicy"] * 2
+MADE += ["CreateRole", "PutRolePolicy", "PutRolePolicy", "CreateRole", "PutRolePolicy"]  # records, plan
 
 
 def asking(person: Person) -> str:
@@ -84,7 +84,7 @@ def test_a_refusal_in_the_middle_is_one_line_and_the_next_run_continues(person: 
     person.records.refusing = {}
     person.records.made.clear()
     assert person.inv(*SETUP, "--yes").code == 0
-    assert person.records.made == ["PutRolePolicy", "CreateRole", "PutRolePolicy"]
+    assert person.records.made == ["PutRolePolicy", "PutRolePolicy", "CreateRole", "PutRolePolicy"]
 
 
 def test_ctrl_c_in_the_middle_is_continued(person: Person, monkeypatch: pytest.MonkeyPatch) -> None:

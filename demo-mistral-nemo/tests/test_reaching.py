@@ -37,8 +37,9 @@ NGINX = b"<!DOCTYPE html><title>Welcome to nginx!</title>"
         (200, b"\xff\xfe", Verdict.WRONG_BODY),
         (404, b'{"detail": "Not Found"}', Verdict.WRONG_BODY),
         (301, b"", Verdict.WRONG_BODY),
-        (401, b"", Verdict.FAILING),
-        (403, MODELS, Verdict.FAILING),
+        (401, b"", Verdict.DENIES),
+        (403, MODELS, Verdict.DENIES),
+        (429, b"", Verdict.DENIES),
         (500, b"", Verdict.FAILING),
         (503, NGINX, Verdict.FAILING),
     ],
@@ -111,7 +112,7 @@ def reached(*verdicts: Verdict) -> list[Reached]:
     return [Reached(f"10.0.0.{number}", verdict) for number, verdict in enumerate(verdicts)]
 
 
-@pytest.mark.parametrize("verdict", [Verdict.ANSWERS, Verdict.FAILING, Verdict.WRONG_BODY])
+@pytest.mark.parametrize("verdict", [Verdict.ANSWERS, Verdict.DENIES, Verdict.FAILING, Verdict.WRONG_BODY])
 def test_a_replica_that_answers_anything_lives(verdict: Verdict) -> None:
     assert dead(reached(verdict), {"10.0.0.0"}) == []
 

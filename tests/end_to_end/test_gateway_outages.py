@@ -182,19 +182,3 @@ def test_requests_are_served_while_the_dstack_server_is_down(serving: Behind) ->
     finally:
         server.resume()
     assert serving.inv("smoke").returncode == 0
-
-
-@changing
-def test_a_terminated_gateway_is_replaced_as_the_runbook_says(serving: Behind) -> None:
-    """dstack keeps calling it `running`. A second replica, then one again, makes dstack drop the dead one."""
-    [dead] = serving.gateways
-    terminate(serving.sandbox, dead)
-    wait_for(lambda: "stand-in" not in serving.ask_by_name())
-    refused(serving.inv("smoke"), 30, "the endpoint does not answer")  # where callers are, that is no excuse
-    serving.settle(gateway={"replicas": 2})
-    serving.deploy()
-    serving.settle()
-    serving.deploy()
-    assert list(serving.gateways) not in ([], [dead])
-    assert "stand-in" in serving.ask_by_name()
-    assert len(serving.machines()) == 1

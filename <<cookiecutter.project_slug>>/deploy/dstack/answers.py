@@ -1,10 +1,10 @@
 """The parts of the dstack server's answers that are read here. Other fields are ignored."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Self
 from urllib.parse import urlsplit
 
-from pydantic import AliasChoices, AliasPath, BaseModel, Field
+from pydantic import AliasChoices, AliasPath, BaseModel, Field, PrivateAttr
 
 from capacity import machines
 from capacity.machines import Gpu
@@ -99,7 +99,6 @@ class Run(BaseModel):
     """A run with its replicas.
 
     `cost` is in USD so far, for all replicas that ever ran. Without a gateway, `url` is a path on the dstack server.
-    `served`: whether the last deployment of an ended run became ready. observing.py sets it, dstack does not send it.
     """
 
     id: str
@@ -113,7 +112,13 @@ class Run(BaseModel):
     error: str | None = None
     termination_reason: str | None = None
     url: str | None = Field(default=None, validation_alias=AliasPath("service", "url"))
-    served: bool = False
+    _served: bool = PrivateAttr(default=False)  # dstack does not send it
+
+    def remembered(self, *, served: bool) -> Self:
+        """Return this run, which has ended, with what is known of its last deployment: whether it became ready."""
+        copy = self.model_copy()
+        copy._served = served
+        return copy
 
     @property
     def active(self) -> bool:
@@ -123,7 +128,7 @@ class Run(BaseModel):
     def now(self) -> Now:
         """What the next deployment has to know of this one; it became ready when any of its replicas serves."""
         replicas = [job for job in self.replicas if job.latest.deployment_num == self.deployment_num]
-        ready = self.served or self.asleep or any(job.ready for job in replicas)
+        ready = self._served or self.asleep or any(job.ready for job in replicas)
         path = str(self.run_spec.get("configuration_path") or "")
         return Now(path, self.id, self.deployment_num, ready, self.active and self.status != "terminating")
 

@@ -149,8 +149,10 @@ def _normal(value: Any) -> Any:
 
 
 def _policies(environment: Environment, kind: str) -> tuple[str, ...]:
-    """Return the names of the policies of a role. Who writes the records writes the alarms, too."""
-    return (kind, "alarms") if kind == "dns" and environment.alarms else (kind,)
+    """Return the names of the policies of a role. Who writes the records recovers gateways, and writes the alarms."""
+    if kind != "dns":
+        return (kind,)
+    return (kind, "recover", "alarms") if environment.alarms else (kind, "recover")
 
 
 def _with_names(policy: Document, environment: Environment) -> Document:

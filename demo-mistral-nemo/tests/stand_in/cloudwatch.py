@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,13 +11,19 @@ ARN = "arn:aws:cloudwatch:us-east-1:123456789012:alarm:"
 
 
 class CloudWatch:
-    """`alarms`: by name, as CloudWatch describes them. `instances`: id by name of the gateway's replica."""
+    """`alarms`: by name, as CloudWatch describes them. `instances`: id by name of the gateway's replica.
+
+    `hosts` has the addresses of replicas by their names; each has an instance `i-<address>`. `states`: EC2's words on
+    single instances, by id; the others are running, and their status checks have passed.
+    """
 
     def __init__(self) -> None:
         self.alarms: dict[str, Json] = {}
         self.tags: dict[str, list[Json]] = {}
         self.instances: dict[str, str] = {}
         self.type = "t3.medium"
+        self.hosts: Callable[[], dict[str, str]] = dict
+        self.states: dict[str, str] = {}
 
     def _describe_alarms(self, asked: Json) -> Json:
         found = [one for name, one in sorted(self.alarms.items()) if name.startswith(asked["AlarmNamePrefix"])]
@@ -44,9 +51,22 @@ class CloudWatch:
     def _describe_instances(self, asked: Json) -> Json:
         wanted = {one["Name"]: one["Values"] for one in asked["Filters"]}
         [pattern] = wanted["tag:dstack_name"]
-        found = [
-            {"InstanceId": id, "InstanceType": self.type, "Tags": [{"Key": "dstack_name", "Value": name}]}
-            for name, id in self.instances.items()
+        hosts = self.hosts()
+        known = self.instances | {name: f"i-{address}" for name, address in hosts.items()}
+        found: list[Json] = [
+            {
+                "InstanceId": id,
+                "InstanceType": self.type,
+                "State": {"Name": self.states.get(id, "running")},
+                "PrivateIpAddress": hosts.get(name, ""),
+                "Tags": [{"Key": "dstack_name", "Value": name}],
+            }
+            for name, id in known.items()
             if name.startswith(pattern.removesuffix("*"))
         ]
-        return {"Reservations": [{"Instances": found}]}
+        states = wanted.get("instance-state-name") or [one["State"]["Name"] for one in found]
+        return {"Reservations": [{"Instances": [one for one in found if one["State"]["Name"] in states]}]}
+
+    def _describe_instance_status(self, asked: Json) -> Json:
+        passed = {"InstanceStatus": {"Status": "ok"}, "SystemStatus": {"Status": "ok"}}
+        return {"InstanceStatuses": [{"InstanceId": id, **passed} for id in asked["InstanceIds"]]}

@@ -30,28 +30,39 @@ class Fleet:
 
 @dataclass
 class Gateway:
-    """A gateway; its replicas run from the second look on, at addresses that no other gateway had."""
+    """A gateway; its replicas run from the second look on, at addresses that no other gateway had.
+
+    `numbers`: of its replicas, the oldest first. As in dstack, the oldest ones are dropped.
+    """
 
     configuration: GatewayConfiguration
     addresses: int  # how many there were before
     status: str = "submitted"
     id: str = field(default_factory=lambda: next(identifiers))
+    numbers: list[int] = field(default_factory=list)
 
     def step(self) -> None:
         self.status = {"submitted": "provisioning", "provisioning": "running"}.get(self.status, self.status)
+        if self.status == "running":
+            wanted, made = self.configuration.replicas or 1, max(self.numbers, default=-1) + 1
+            self.numbers += range(made, made + wanted - len(self.numbers))
+            del self.numbers[: len(self.numbers) - wanted]
+
+    def address(self, number: int) -> str:
+        return f"10.0.0.{self.addresses + number}"
 
     def as_json(self, project: str) -> Json:
-        running, configuration = self.status == "running", self.configuration
+        configuration = self.configuration
         replicas = [
             {
-                "hostname": f"10.0.0.{self.addresses + number}",
+                "hostname": self.address(number),
                 "replica_num": number,
                 "backend": "aws",
                 "region": configuration.region,
-                "created_at": CREATED,
+                "created_at": f"2026-11-01T00:{number:02}:00Z",
                 "status": "running",
             }
-            for number in range((configuration.replicas or 1) if running else 0)
+            for number in self.numbers
         ]
         return {
             "id": self.id,

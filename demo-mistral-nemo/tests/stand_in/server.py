@@ -50,6 +50,12 @@ class Dstack(Server):
         writes = ("apply", "stop", "delete", "create_or_update", "create", "update")
         return [path for path in self.paths if path.rsplit("/", 1)[-1] in writes]
 
+    @property
+    def replicas(self) -> dict[str, str]:
+        """The addresses of the gateways' replicas, by the names of their instances."""
+        found = ((name, gateway, number) for name, gateway in self.gateways.items() for number in gateway.numbers)
+        return {f"{name}-{number}": gateway.address(number) for name, gateway, number in found}
+
     def answer(self, path: str, body: Any) -> Fault:
         if path.removeprefix(PROJECT_PATH) in self.bodies:
             return super().answer(path, body)
@@ -180,8 +186,8 @@ class Dstack(Server):
 
 
 def _within(asked: Any) -> str:
-    """Return the id of the run, gateway or fleet whose events are asked for."""
-    return str((asked.within_runs or asked.within_gateways or asked.within_fleets)[0])
+    """Return the id of the run, gateway, fleet or project whose events are asked for."""
+    return str((asked.within_runs or asked.within_gateways or asked.within_fleets or asked.within_projects)[0])
 
 
 def _time(text: str) -> datetime:

@@ -63,6 +63,8 @@ class Server:
             return 403, {"detail": {"msg": "Invalid token", "code": "invalid_credentials"}}
         if path == "/api/server/get_info":
             return 200, {"server_version": VERSION}
+        if path == "/api/events/list":
+            return 200, []  # it keeps none: the probes of an ended run say whether it was ready
         if path == "/api/runs/list":
             return 200, runs.every(self.state, body)
         if path in (f"/api/projects/{PROJECT}/get", "/api/projects/list"):
