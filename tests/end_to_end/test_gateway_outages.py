@@ -13,13 +13,11 @@ import pytest
 import requests
 
 from sandbox import Sandbox
-from tests.end_to_end.behind import Behind, Shared, alive, terminate, writes
-from tests.end_to_end.project import refused
+from tests.end_to_end.behind import Behind, alive, writes
 from tests.sandbox.deployment import dstack_server_of, wait_for
 from tests.story import step
 
 pytestmark = pytest.mark.gateway
-changing = pytest.mark.usefixtures("changed")
 
 
 @dataclass(frozen=True)
@@ -35,7 +33,7 @@ class Interrupted:
 class FirstDeploy:
     """A first deploy that was interrupted four times, each time one step later, and then continued to its end."""
 
-    shared: Shared
+    environment: Behind
     while_gateway_is_created: Interrupted
     when_gateway_runs: Interrupted
     when_record_is_written: Interrupted
@@ -65,20 +63,14 @@ def first(project: Path, vpc: Sandbox) -> FirstDeploy:
     submitted = broken_off(chat, containing(f"{name}: deployment 0 submitted"), signal.SIGTERM)
     last = chat.inv("deploy", "--yes")
     answer, made = chat.ask_by_name(), [call.action for call in vpc.aws.calls(writes=True)]
-    return FirstDeploy(Shared(chat), created, running, recorded, submitted, last, answer, made, chat.machines())
+    return FirstDeploy(chat, created, running, recorded, submitted, last, answer, made, chat.machines())
 
 
 @pytest.fixture
 def serving(first: FirstDeploy) -> Behind:
-    """The service, deployed with one replica. A test that changes it is marked as `changing`."""
+    """The service, deployed with one replica."""
     assert first.last.returncode == 0, first.last.stderr
-    return first.shared.restored()
-
-
-@pytest.fixture
-def changed(serving: Behind, first: FirstDeploy) -> None:
-    """Let the next test get the service as it was."""
-    first.shared.changed = True
+    return first.environment
 
 
 def broken_off(chat: Behind, seen: Callable[[str], bool], number: signal.Signals, *flags: str) -> Interrupted:
@@ -140,7 +132,7 @@ def the_service_answers(first: FirstDeploy) -> None:
 
 def test_a_deploy_that_is_interrupted_at_any_step_is_continued(first: FirstDeploy) -> None:
     """Each deploy ends one step later than the one before; the last one finds everything half done."""
-    host = first.shared.environment.host
+    host = first.environment.host
     the_signal_says_how_to_continue(first.while_gateway_is_created)
     the_gateway_is_found(first.when_gateway_runs)
     the_record_is_not_reported(first.when_record_is_written, host)

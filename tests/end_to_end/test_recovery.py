@@ -42,7 +42,7 @@ def chat(project: Path, vpc: Sandbox) -> Behind:
 def outage(environment: Behind, record_property: Record) -> Iterator[None]:
     """Ask by name twice a second inside the block and until an answer comes; record the longest time without one."""
     over, good = threading.Event(), [time.monotonic()]
-    lost = []
+    lost: list[float] = []
 
     def ask() -> None:
         while not over.is_set():
