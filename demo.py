@@ -29,7 +29,8 @@ from sandbox.errors import SandboxError
 DEMO = Path(__file__).parent / "demo-mistral-nemo"
 QUESTION = "Which sauce goes with nemo?"
 COMMITTER = (("user.name", "You"), ("user.email", "you@example.com"), ("commit.gpgsign", "false"))
-HEALING_SECONDS = 180  # after a power loss, a gateway answers again within about 30 s
+HEALING_SECONDS = 180  # after a recovery, the gateway answers within about 30 s
+DEAD = 48  # the exit code of `inv gateway.check` while nothing of the gateway serves
 console = Console(highlight=False, soft_wrap=True)
 
 
@@ -76,15 +77,15 @@ class Stage:
             console.print(f"[dim]environments/{path.name}: {key}: {json.dumps(value)}[/]")
         path.write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
 
-    def inv(self, *words: str) -> None:
-        """Run one `inv` command in the project, and print it as a person would type it."""
+    def inv(self, *words: str, code: int = 0) -> None:
+        """Run one `inv` command in the project, which has to end with `code`. Print it as a person would type it."""
         command = ["inv", *words, "--env", self.environment]
         console.print(f"[bold]$ {shlex.join(command)}[/]")
         variables = {name: value for name, value in os.environ.items() if not name.startswith("DSTACK_")}
         beside = self.sandbox.aws.command_beside(self.project) if self.private else []
         words = (*beside, str(Path(sys.executable).with_name("inv")), *command[1:])
         done = subprocess.run(words, cwd=self.project, env=variables | self.sandbox.environ)
-        if done.returncode:
+        if done.returncode != code:
             raise StepError(f"`{shlex.join(command)}` exited with {done.returncode}")
 
     def start_repository(self) -> None:
@@ -167,7 +168,7 @@ def play(stage: Stage, started: float) -> float:
 
 
 def play_private(stage: Stage, started: float) -> float:
-    """Run the demo of `prod`: a bad change, and a private gateway that loses power.
+    """Run the demo of `prod`: a bad change, and a private gateway whose instance is terminated.
 
     Return the seconds until the answer.
     """
@@ -178,6 +179,7 @@ def play_private(stage: Stage, started: float) -> float:
     step("Filling in environments/prod.yml", "with the dstack project, the region and the VPC, as a team would")
     values = {"server.project": sandbox.project, "dns.vpc_id": sandbox.aws.vpc_id}
     values |= {"gateway.region": sandbox.aws.environ["AWS_DEFAULT_REGION"]}
+    values |= {"recovery": "automatic"}  # the demo has no terminal, perhaps
     stage.edit(**values, **{"service.env.HF_TOKEN": None})  # the stand-in for vLLM downloads nothing
     stage.start_repository()
 
@@ -186,19 +188,7 @@ def play_private(stage: Stage, started: float) -> float:
     for command in ("status", "gateway.status", "dns.show"):
         stage.inv(command)
     go_back(stage)
-
-    [gateway] = [each for each in sandbox.aws.instances() if each.state == "running"]
-    step(
-        "Cutting the power of the gateway's host",
-        "EC2's recovery starts it again, and the gateway starts with it",
-    )
-    sandbox.aws.power_loss(gateway.id)
-    cut = time.monotonic()
-    while "choices" not in stage.answer():
-        if time.monotonic() - cut > HEALING_SECONDS:
-            raise StepError(f"no answer {HEALING_SECONDS} s after the power came back")
-        time.sleep(1)
-    console.print(f"answered again after {time.monotonic() - cut:.0f} s")
+    recover(stage)
     step("Deploying again", "nothing differs, so nothing changes")
     stage.inv("deploy", "--yes")
     destroy(stage)
@@ -232,6 +222,23 @@ def go_back(stage: Stage) -> None:
     stage.inv("history")
     stage.ask()
     stage.git("revert", "--no-edit", "HEAD")  # otherwise the next deploy repeats the change
+
+
+def recover(stage: Stage) -> None:
+    """Terminate the instance of the gateway, and recover it."""
+    [gateway] = [each for each in stage.sandbox.aws.instances() if each.state == "running"]
+    step("Terminating the gateway's instance", "dstack still calls it running, so `inv` looks at EC2")
+    stage.sandbox.aws.terminate(gateway.id)
+    ended = time.monotonic()
+    stage.inv("gateway.check", code=DEAD)
+    step("Recovering the gateway", "a new instance; no GPU is released, and the service keeps running")
+    stage.inv("gateway.recover", "--yes")
+    recovered = time.monotonic()
+    while "choices" not in stage.answer():
+        if time.monotonic() - recovered > HEALING_SECONDS:
+            raise StepError(f"no answer {HEALING_SECONDS} s after the recovery")
+        time.sleep(1)
+    console.print(f"answered again {time.monotonic() - ended:.0f} s after the instance was terminated")
 
 
 def destroy(stage: Stage) -> None:

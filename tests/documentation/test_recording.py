@@ -42,7 +42,7 @@ def today(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     moved = [*pods, SimpleNamespace(id="2", cloud="vastai", started=2, running=False)]
 
     class Rehearsal(demo.Stage):
-        def inv(self, *words: str) -> None:
+        def inv(self, *words: str, code: int = 0) -> None:
             demo.console.print(f"$ inv {' '.join(words)} --env {self.environment}")
 
         def answer(self) -> str:

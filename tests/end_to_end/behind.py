@@ -6,7 +6,6 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
-import boto3
 import pytest
 
 from sandbox import Sandbox
@@ -111,16 +110,3 @@ def writes(sandbox: Sandbox) -> tuple[int, int]:
 def alive(sandbox: Sandbox) -> list[str]:
     """Ids of the instances that AWS bills."""
     return [one.id for one in sandbox.aws.instances() if one.state != "terminated"]
-
-
-def terminate(sandbox: Sandbox, instance: str) -> None:
-    """End an instance behind dstack's back, as a colleague in the console would."""
-    environ = sandbox.aws.environ
-    ec2 = boto3.client(
-        "ec2",
-        endpoint_url=environ["AWS_ENDPOINT_URL"],
-        region_name=environ["AWS_DEFAULT_REGION"],
-        aws_access_key_id=environ["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=environ["AWS_SECRET_ACCESS_KEY"],
-    )
-    ec2.terminate_instances(InstanceIds=[instance])

@@ -14,7 +14,7 @@ import pytest
 
 from sandbox import Notification, Sandbox
 from tests.end_to_end.account import client
-from tests.end_to_end.behind import Behind, alive, need_hosts, terminate
+from tests.end_to_end.behind import Behind, alive, need_hosts
 from tests.sandbox.deployment import wait_for
 
 pytestmark = [
@@ -127,7 +127,7 @@ def test_a_terminated_instance_is_told_and_shown_until_it_is_replaced(
     [instance] = watched.gateways
     wait_for(lambda: states(watched, instance)["gone"] == "OK", 60)
     before = len(watched.sandbox.aws.notifications())
-    terminate(watched.sandbox, instance)
+    watched.sandbox.aws.terminate(instance)
     began = time.time()
     wait_for(lambda: watched.sandbox.aws.notifications()[before:], 60)
     [gone] = watched.sandbox.aws.notifications()[before:]

@@ -24,4 +24,5 @@ def test_the_demo_deploys_answers_survives_and_leaves_nothing(env: str) -> None:
     assert "stand-in" in done.stdout
     assert "the first answer came after" in done.stdout
     assert ("back to commit" in done.stdout) == (env == "prod")
+    assert ("after the instance was terminated" in done.stdout) == (env == "prod")
     assert state() == before

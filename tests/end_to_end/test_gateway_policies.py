@@ -18,7 +18,7 @@ from dstack._internal.core.models.gateways import GatewayLoadBalancerConfigurati
 
 from sandbox import Sandbox
 from tests.end_to_end.account import REGION, Variables, actions, asked, client, key, policy, without
-from tests.end_to_end.behind import alive, terminate
+from tests.end_to_end.behind import alive
 from tests.rendered import ROOT
 
 pytestmark = [
@@ -35,7 +35,7 @@ def test_no_action_can_go_from_the_gateways_policy(vpc: Sandbox, action: str) ->
     with pytest.raises(REFUSED, match="UnauthorizedOperation"):
         make_and_end_a_replica(vpc, own)
     for instance in alive(vpc):
-        terminate(vpc, instance)
+        vpc.aws.terminate(instance)
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_the_gateways_key_ends_only_what_dstack_made(vpc: Sandbox) -> None:
     own = client("ec2", key(vpc, GATEWAY))
     with pytest.raises(ClientError, match="UnauthorizedOperation"):
         own.terminate_instances(InstanceIds=[instance])
-    terminate(vpc, instance)
+    vpc.aws.terminate(instance)
 
 
 def test_a_load_balancer_takes_exactly_one_policy_more(vpc: Sandbox) -> None:

@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 
 from sandbox import Sandbox
-from tests.end_to_end.behind import Behind, alive, terminate, writes
+from tests.end_to_end.behind import Behind, alive, writes
 from tests.end_to_end.project import Environment, refused
 from tests.sandbox.deployment import wait_for
 
@@ -119,7 +119,7 @@ def test_a_healthy_gateway_is_never_touched_and_power_loss_is_left_to_ec2(chat: 
 def test_a_terminated_gateway_is_recovered_while_route_53_is_throttled(chat: Behind, record_property: Record) -> None:
     [dead], machines = chat.gateways, chat.machines()
     with outage(chat, record_property):
-        terminate(chat.sandbox, dead)
+        chat.sandbox.aws.terminate(dead)
         assert verdict(chat) == 48
         chat.sandbox.faults.add("error", "aws", status=400, code="Throttling", route="route53:*")
         with ThreadPoolExecutor() as pool:
@@ -138,7 +138,7 @@ def test_one_of_two_is_replaced_however_often_the_recovery_is_killed(chat: Behin
     chat.deploy()
     dead, *_ = [one.id for one in chat.sandbox.aws.instances() if one.id in chat.gateways]
     with outage(chat, record_property):
-        terminate(chat.sandbox, dead)
+        chat.sandbox.aws.terminate(dead)
         assert verdict(chat) == 47
         refused(chat.inv("gateway.recover", "--yes"), 48, "within the last hour", "on a terminal")
         for moment in ("wait: ", "point the record at", "drop the oldest"):

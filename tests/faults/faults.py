@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from tests.end_to_end.behind import terminate
 from tests.faults.measuring import Service, await_true
 from tests.sandbox.deployment import dstack_server_of
 
@@ -144,7 +143,7 @@ def gateway_power_loss(service: Service) -> None:
 @fault("the gateway's instance is terminated", "`inv gateway.recover`")
 def gateway_terminated(service: Service) -> None:
     [gateway] = service.gateways
-    terminate(service.sandbox, gateway)
+    service.sandbox.aws.terminate(gateway)
     await_true(lambda: not service.gateways, 60)
     done = service.inv("gateway.recover", "--yes")
     assert done.returncode == 0, done.stderr

@@ -8,7 +8,7 @@ import pytest
 
 from sandbox import Sandbox
 from tests.end_to_end.account import REGION, key, policy
-from tests.end_to_end.behind import alive, need_hosts, terminate, writes
+from tests.end_to_end.behind import alive, need_hosts, writes
 from tests.rendered import Bake
 from tests.workflows.act import Execution
 from tests.workflows.conftest import Team
@@ -142,7 +142,7 @@ def test_a_terminated_gateway_is_recovered_by_the_workflow(deployed: Team) -> No
     forge.push("it may recover by itself")
     forge.variables["GATEWAYS"] = '["prod"]'
     [gateway] = alive(sandbox)
-    terminate(sandbox, gateway)
+    sandbox.aws.terminate(gateway)
     execution = forge.run("repository_dispatch", "recover.yml", action="gateway")
     assert execution.ok, str(execution)
     assert "has ended, and dstack does not notice" in execution.summary
