@@ -244,11 +244,6 @@ def test_a_service_answers_by_name_through_a_private_gateway(tmp_path: Path) -> 
         assert written == [("ec2", "RunInstances"), ("route53", "ChangeResourceRecordSets")]
         assert not sandbox.calls(cloud="unknown")
 
-        for wiped in (False, True):
-            sandbox.aws.power_loss(gateway.id, wiped=wiped)
-            assert models() is None
-            wait_for(models, 300)
-
         deployment.delete()
         assert deployment.dstack("gateway", "delete", "chat", "-y").returncode == 0
         wait_for(lambda: {each.state for each in sandbox.aws.instances()} == {"terminated"})
