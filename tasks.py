@@ -187,7 +187,7 @@ def level_pins(c: Context, put: str = "") -> None:
     help={
         "json": "print JSON instead of a table",
         "fast": "skip the gateway, which needs root and 15 minutes",
-        "faults": "measure what callers lose when something fails, and write docs/faults.md: root, 40 minutes",
+        "faults": "measure what callers lose when something fails, and write docs/faults.md: root, an hour",
     }
 )
 def benchmark(c: Context, json: bool = False, fast: bool = False, faults: bool = False) -> None:

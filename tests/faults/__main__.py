@@ -1,6 +1,6 @@
 """Measure what callers lose when something fails, and write docs/faults.md: `python -m tests.faults [FAULT …]`.
 
-Without names, all faults are measured. That takes about forty minutes and needs root, for the gateway's host.
+Without names, all faults are measured. That takes about an hour and needs root, for the gateway's host.
 """
 
 from __future__ import annotations

@@ -13,6 +13,9 @@ HEAD = "| fault | requests lost | seconds from the first to the last | what heal
 ROW = re.compile(r"^\| (.+?) \| (\d[\d,]*) of (\d[\d,]*) \| ([\d.]+) \| (.+?) \|$", re.MULTILINE)
 
 
+LEFT = re.compile(r"^Not measured yet: (.+)\.\n+", re.MULTILINE)
+
+
 def row(fault: Fault, loss: Loss) -> str:
     return f"| {fault.name} | {loss.lost:,} of {loss.requests:,} | {loss.seconds:g} | {fault.healed_by} |\n"
 
@@ -26,6 +29,14 @@ def with_rows(page: str, measured: dict[str, Loss]) -> str:
     """Return the page with the rows of these faults (by the names of their functions); other rows stay."""
     rows = read(page) | {FAULTS[name].name: row(FAULTS[name], loss) for name, loss in measured.items()}
     before, _, rest = page.partition(HEAD)
-    after = ROW.sub("", rest).lstrip("\n")
+    after = LEFT.sub("", ROW.sub("", rest)).lstrip("\n")
     ordered = (rows[fault.name] for fault in FAULTS.values() if fault.name in rows)
-    return f"{before}{HEAD}{''.join(ordered)}\n{after}"
+    left = "; ".join(fault.name for fault in FAULTS.values() if fault.name not in rows)
+    missing = f"Not measured yet: {left}.\n\n" if left else ""
+    return f"{before}{HEAD}{''.join(ordered)}\n{missing}{after}"
+
+
+def not_measured(page: str) -> list[str]:
+    """Return the faults that the page says are not measured yet."""
+    found = LEFT.search(page)
+    return found[1].split("; ") if found else []
