@@ -77,7 +77,8 @@ class Environment:
 
     def start(self, *words: str, piped: int = subprocess.DEVNULL, **variables: str) -> subprocess.Popen[str]:
         """Start `inv …` in the project."""
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith("DSTACK_")}
+        others = ("DSTACK_", "COLUMNS")  # the test runner's width would fold tables
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(others)}
         return subprocess.Popen(
             [*self.prefix, sys.executable, "-m", "invoke", *words, "--env", self.name],
             cwd=self.project,

@@ -158,6 +158,6 @@ def test_a_gateway_is_replaced_by_the_jobs_of_the_pipeline(deployed: Team) -> No
     execution = start_deploy(deployed)
     assert execution.ok, str(execution)
     assert "gateway mistral-nemo-gw-b: replace" in execution.job("plan").summary
-    assert "gateway mistral-nemo: deleted" in execution.job("old-gateway").summary
+    assert "gateway mistral-nemo: deleted" in execution.job("old-gateway/gateway/gateway").log
     assert f"http://mistral-nemo.{deployed.sandbox.aws.zone}/v1 answers as" in execution.job("smoke").summary
     assert [pod.id for pod in deployed.sandbox.pods() if pod.running] == pods

@@ -18,12 +18,13 @@ VARIABLE, FILE = "ENGINE_MONITOR", "engine/monitor.py"
 
 
 def with_monitor(service: Document, root: Path) -> Document:
-    """Return the service with the monitor's text, if its commands use it and this repository has it.
+    """Return the service with the monitor's text, if its commands, or a group's, use it and this repository has it.
 
     A value that the files themselves set stays; "" switches the monitor off.
     """
     path, env = root / FILE, service.get("env") or {}
-    uses = any(f"${VARIABLE}" in text for _, text in texts(service.get("commands")))
+    commands = [service.get("commands"), service.get("groups")]
+    uses = any(f"${VARIABLE}" in text for place in commands for _, text in texts(place))
     if not uses or not path.exists() or not isinstance(env, dict) or VARIABLE in env:
         return service
     # dstack's server takes $$ for $, and ${{ for a reference
