@@ -51,6 +51,11 @@ def test_a_service_that_does_not_use_it_stays_as_it_is(service: dict[str, Any], 
     assert with_monitor(service, repository) == service
 
 
+def test_a_group_whose_commands_use_it_gets_it_too(repository: Path) -> None:
+    service = with_monitor({"groups": [{"name": "small", "commands": COMMANDS}]}, repository)
+    assert service["env"][VARIABLE]
+
+
 def test_a_repository_without_it_stays_as_it_is(tmp_path: Path) -> None:
     assert with_monitor({"commands": COMMANDS}, tmp_path) == {"commands": COMMANDS}
 
