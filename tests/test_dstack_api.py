@@ -139,11 +139,14 @@ def prod(deploy: Any) -> Any:
 def calls(deploy: Any, prod: Any) -> list[Call]:
     """Every call that Api can make, each method called once."""
     made: list[Call] = []
-    answers = deploy.dstack.answers
+    answers, observations = deploy.dstack.answers, deploy.dstack.observations
     planned = {"action": "create", "spec": {"configuration": {}}, "effective_spec": {}, "run_spec": {"run_name": "x"}}
     gateway = {"name": "x", "status": "running", "configuration": {"tags": None}, "replicas": []}
     known = {answers.RunPlan: planned | {"effective_run_spec": {}}, answers.ResourcePlan: planned}
-    known |= {answers.Project: {"project_name": "other", "backends": [{"name": "vastai"}]}, answers.Logs: {"logs": []}}
+    known |= {
+        answers.Project: {"project_name": "other", "backends": [{"name": "vastai"}]},
+        observations.LogPage: {"logs": []},
+    }
     known |= {answers.ServerInfo: {"server_version": "1"}, deploy.dstack.gateway.Gateway: gateway}
 
     class Client:

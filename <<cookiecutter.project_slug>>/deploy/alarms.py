@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING
 from console.errors import ExitCode, Failure
 from deploy.changes import Change, Difference, Part
 from deploy.documents.files import Document
+from deploy.instances import named
 
 if TYPE_CHECKING:
     from deploy.cloudwatch import AlarmStore
 
 BURSTABLE = re.compile(r"t\d")  # the instance types that earn and spend CPU credits
-GATEWAY_REPLICA = "dstack_name"  # a tag of dstack: `<gateway>-<number>`
 
 
 @dataclass(frozen=True)
@@ -188,11 +188,6 @@ def _alarms_of(instance: Instance, prefix: str, region: str, topic: str | None) 
 
 
 def instances_of(found: Iterable[Document], gateway: str) -> list[Instance]:
-    """Return the instances of that gateway among instances that EC2 lists.
-
-    EC2 finds `<gateway>-*`, and so also the instances of a gateway whose name begins with this one's.
-    """
-    name = re.compile(rf"{re.escape(gateway)}-\d+")
-    tags = [({tag["Key"]: tag["Value"] for tag in one.get("Tags", [])}, one) for one in found]
-    fitting = [one for tagged, one in tags if name.fullmatch(tagged.get(GATEWAY_REPLICA, ""))]
-    return sorted((Instance(one["InstanceId"], one["InstanceType"]) for one in fitting), key=lambda one: one.id)
+    """Return the instances of that gateway among instances that EC2 lists."""
+    fitting = (Instance(one["InstanceId"], one["InstanceType"]) for _, one in named(found, gateway))
+    return sorted(fitting, key=lambda one: one.id)

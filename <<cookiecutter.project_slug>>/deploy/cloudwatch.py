@@ -11,13 +11,14 @@ from typing import Any
 
 from console.errors import ExitCode, Failure
 from deploy import ownership
-from deploy.alarms import GATEWAY_REPLICA, REMEDIES, Alarm, AlarmPlan, Instance, alarms_for, instances_of
+from deploy.alarms import REMEDIES, Alarm, AlarmPlan, Instance, alarms_for, instances_of
 from deploy.api import Api
 from deploy.documents.files import Document
 from deploy.dstack.client import Notify
 from deploy.dstack.gateway import Gateway
 from deploy.environments import Environment
 from deploy.gateway_choice import look
+from deploy.instances import describe
 from deploy.route53 import client_of, explained
 
 LIVING = ("pending", "running", "stopping", "stopped")  # EC2 lists a terminated instance for an hour
@@ -74,13 +75,8 @@ class AlarmStore:
     def instances(self, gateway: Gateway) -> list[Instance]:
         """Return the gateway's instances that are not terminated."""
         name = str(gateway.configuration.get("name", self.run_name))
-        filters = {f"tag:{GATEWAY_REPLICA}": [f"{name}-*"], "instance-state-name": list(LIVING)}
-        filters |= {"tag:dstack_project": [self.environment.project]}
         with _explained(f"looking for the instances of gateway {name}"):
-            pages = self.ec2.get_paginator("describe_instances").paginate(
-                Filters=[{"Name": key, "Values": values} for key, values in filters.items()]
-            )
-            found = [one for page in pages for group in page["Reservations"] for one in group["Instances"]]
+            found = describe(self.ec2, name, self.environment.project, instance_state_name=list(LIVING))
         return instances_of(found, name)
 
     def wanted(self, gateway: Gateway, topic: str | None, read: frozenset[Alarm]) -> frozenset[Alarm]:

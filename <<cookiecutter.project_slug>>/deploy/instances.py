@@ -7,15 +7,15 @@ the way there may be closed. So recovery acts on what EC2 says, and on nothing e
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 from console.errors import ExitCode
-from deploy.alarms import GATEWAY_REPLICA
 from deploy.documents.files import Document
 
+REPLICA_TAG = "dstack_name"  # a tag of dstack: `<gateway>-<number>`
 ENDED = {"shutting-down", "stopped", "terminated"}
 STARTING = {"pending", "initializing", "insufficient-data"}
 
@@ -62,28 +62,42 @@ def states(found: Collection[Instance], addresses: Iterable[str]) -> dict[str, S
 def of_gateway(listed: Iterable[Document], checks: Mapping[str, frozenset[str]], gateway: str) -> list[Instance]:
     """Return the instances of the gateway's replicas, from those that EC2 lists for a wider pattern of names."""
     found = []
-    for one in listed:
-        name = next((tag["Value"] for tag in one.get("Tags", []) if tag["Key"] == GATEWAY_REPLICA), "")
-        if re.fullmatch(rf"{re.escape(gateway)}-\d+", name):
-            addresses = {one.get("PrivateIpAddress"), one.get("PublicIpAddress")} - {None, ""}
-            state = one["State"]["Name"]
-            kept = frozenset[str]() if state == "terminated" else frozenset(map(str, addresses))
-            found.append(Instance(one["InstanceId"], name, state, kept, checks.get(one["InstanceId"], frozenset())))
+    for name, one in named(listed, gateway):
+        addresses = {one.get("PrivateIpAddress"), one.get("PublicIpAddress")} - {None, ""}
+        state = one["State"]["Name"]
+        kept = frozenset[str]() if state == "terminated" else frozenset(map(str, addresses))
+        found.append(Instance(one["InstanceId"], name, state, kept, checks.get(one["InstanceId"], frozenset())))
     return found
+
+
+def named(listed: Iterable[Document], gateway: str) -> Iterator[tuple[str, Document]]:
+    """Yield the instances of the gateway's replicas, each with the replica's name.
+
+    EC2 finds `<gateway>-*`, and so also the instances of a gateway whose name begins with this one's.
+    """
+    for one in listed:
+        name = next((tag["Value"] for tag in one.get("Tags", []) if tag["Key"] == REPLICA_TAG), "")
+        if re.fullmatch(rf"{re.escape(gateway)}-\d+", name):
+            yield name, one
+
+
+def describe(ec2: Any, gateway: str, project: str, **filters: list[str]) -> list[Document]:
+    """Return the instances that EC2 lists for the gateway's name. `filters`: more of them, by EC2's names with _."""
+    wanted = {f"tag:{REPLICA_TAG}": [f"{gateway}-*"], "tag:dstack_project": [project]}
+    wanted |= {name.replace("_", "-"): values for name, values in filters.items()}
+    pages = ec2.get_paginator("describe_instances").paginate(
+        Filters=[{"Name": name, "Values": values} for name, values in wanted.items()]
+    )
+    return [one for page in pages for group in page["Reservations"] for one in group["Instances"]]
 
 
 def look(gateway: str, project: str, region: str) -> list[Instance]:
     """Return the instances of the gateway, also those that ended within the last hour. Fails with ACCOUNT_REFUSED."""
     from deploy.route53 import client_of, explained  # boto3 takes longer to import than the rest takes to run
 
-    filters = [
-        {"Name": f"tag:{GATEWAY_REPLICA}", "Values": [f"{gateway}-*"]},
-        {"Name": "tag:dstack_project", "Values": [project]},
-    ]
     with explained(f"looking at the instances of gateway {gateway}", ExitCode.ACCOUNT_REFUSED, "recover"):
         client = client_of("ec2", region)
-        pages = client.get_paginator("describe_instances").paginate(Filters=filters)
-        listed = [one for page in pages for group in page["Reservations"] for one in group["Instances"]]
+        listed = describe(client, gateway, project)
         running = [one["InstanceId"] for one in listed if one["State"]["Name"] == "running"]
         return of_gateway(listed, _checks(client, running), gateway)
 

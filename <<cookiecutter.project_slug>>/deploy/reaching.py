@@ -19,6 +19,7 @@ from deploy.dstack.client import Notify
 from deploy.dstack.gateway import Gateway
 from deploy.dstack.polling import poll
 from deploy.environments import Environment
+from deploy.gateway_choice import has_certificate
 
 CONNECT_SECONDS = 3.0
 ANSWER_SECONDS = 10.0
@@ -112,8 +113,7 @@ def wait_for_answers(environment: Environment, addresses: Collection[str], run: 
 
     With a certificate, only the name can be asked. There, and where no connection is possible, wait UNSEEN_SECONDS.
     """
-    secure = (environment.gateway or {}).get("certificate", "lets-encrypt") is not None
-    can_ask = not secure and run.host is not None
+    can_ask = not has_certificate(environment) and run.host is not None
     for _ in poll(REGISTRATION_SECONDS if can_ask else 0):
         verdicts = {ask(address, f"{run.url}/v1", environment.token).verdict for address in addresses}
         if verdicts <= KNOWING:

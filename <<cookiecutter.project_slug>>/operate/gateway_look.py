@@ -11,7 +11,7 @@ from deploy.api import Api
 from deploy.dstack.answers import Run
 from deploy.dstack.gateway import Gateway
 from deploy.environments import Environment
-from deploy.gateway_choice import gateway_in_use, gateways_of, used_by
+from deploy.gateway_choice import gateway_in_use, gateways_of, has_certificate, used_by
 from deploy.instances import State
 from operate.health import Seen
 
@@ -77,9 +77,8 @@ def reached(found: Look) -> Seen:
     """Ask each address of the gateway, and the name, and return all that was seen."""
     environment, run, gateway = found.environment, found.run, found.gateway
     states = {str(one["hostname"]): found.states[str(one["hostname"])] for one in gateway.running} if gateway else {}
-    plain = (environment.gateway or {}).get("certificate", "") is None
     host = (run.host if run else None) or environment.host
-    url = f"{'http' if plain else 'https'}://{host}/v1"
+    url = f"{'https' if has_certificate(environment) else 'http'}://{host}/v1"
     asked = [host, *([] if gateway and gateway.hostname else states)]
     with ThreadPoolExecutor(max_workers=len(asked)) as pool:
         named, *answers = pool.map(lambda address: reaching.ask(address, url, environment.token), asked)

@@ -9,10 +9,10 @@ from console.errors import ExitCode, Failure
 from deploy.documents.files import Document
 from deploy.dstack.answers import JOB_OVER, SLEEPING, Run, Submission
 from deploy.dstack.observations import Event
+from deploy.observing import READY
 from deploy.readiness import NO_CAPACITY
 from operate.times import span
 
-READY = "Service replica ready to receive requests"  # dstack's event when the probes of a replica have passed
 FORGOTTEN = timedelta(days=1)  # of a replica as old as that, the event may be gone
 BRIEF = timedelta(minutes=10)  # a container that ended so soon has probably never served
 CRASHED = {"container_exited_with_error", "creating_container_error", "ports_binding_failed"}

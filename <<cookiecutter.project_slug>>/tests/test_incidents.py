@@ -8,7 +8,8 @@ from conftest import SCALED, job, run
 
 from deploy.dstack.answers import Run
 from deploy.dstack.observations import Event
-from operate.incidents import READY, Incident, ending, incident, remedy_after
+from deploy.observing import READY
+from operate.incidents import Incident, ending, incident, remedy_after
 from operate.times import span
 
 NO_CAPACITY = "failed_to_start_due_to_no_capacity"

@@ -6,7 +6,6 @@ run that it can't update. dstack/answers.py reads the answers; what goes back to
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -15,9 +14,10 @@ from console.errors import ExitCode, Failure
 from deploy.changes import Change, classify_fleet, classify_gateway, differences
 from deploy.deployments import following, read, restored, write
 from deploy.documents.files import Document
-from deploy.dstack.answers import Fleet, Logs, Named, Project, ResourcePlan, Run, RunPlan, ServerInfo
+from deploy.dstack.answers import Fleet, Named, Project, ResourcePlan, Run, RunPlan, ServerInfo
 from deploy.dstack.client import Client, Notify, T
 from deploy.dstack.gateway import Gateway
+from deploy.dstack.observations import LogPage
 from deploy.dstack.polling import poll
 from deploy.dstack.refusals import Missing
 from deploy.environments import Environment
@@ -191,8 +191,8 @@ class Api:
     def log_tail(self, run_name: str, submission_id: str, lines: int = 20) -> list[str]:
         """Return the last lines that a replica's container wrote."""
         body: Document = {"run_name": run_name, "job_submission_id": submission_id, "descending": True, "limit": lines}
-        logs = self._read("logs/poll", Logs, **body)
-        text = b"".join(base64.b64decode(event.message) for event in reversed(logs.logs))
+        page = self._read("logs/poll", LogPage, **body)
+        text = b"".join(piece.content for piece in reversed(page.logs))
         return [line.rstrip() for line in text.decode(errors="replace").splitlines()][-lines:]
 
     def configure(self, cloud_keys: dict[str, str]) -> None:

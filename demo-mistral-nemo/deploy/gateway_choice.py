@@ -86,8 +86,7 @@ def plan_gateways(
     plans = {name: _plan(api, environment.behind(name), existing[name]) for name in order if name in existing}
     changes = {name: classify_gateway(plan) for name, plan in plans.items()}
     fits = [name for name in order if name in changes and changes[name].change in FITTING]
-    usable = [name for name in fits if name == first or existing[name].status != "failed"]
-    usable = [name for name in usable if name != broken]
+    usable = [name for name in fits if name != broken and (name == first or existing[name].status != "failed")]
     chosen = _chosen(order, used, usable, existing)
     old = next((name for name in existing if name != chosen), None)
     behind, recreates = environment.behind(chosen), chosen in existing and chosen not in usable
@@ -124,9 +123,18 @@ def replacement_interrupts(environment: Environment) -> str:
 
 def needs_record_first(environment: Environment) -> bool:
     """Return whether Let's Encrypt has to find the new gateway by the service's name before it answers there."""
-    certificate = (environment.gateway or {}).get("certificate", "lets-encrypt")
+    certificate = _certificate(environment)
     kind = certificate.get("type") if isinstance(certificate, dict) else certificate
     return bool(kind == "lets-encrypt")
+
+
+def has_certificate(environment: Environment) -> bool:
+    """Return whether callers use https. dstack's default is a certificate of Let's Encrypt."""
+    return _certificate(environment) is not None
+
+
+def _certificate(environment: Environment) -> object:
+    return (environment.gateway or {}).get("certificate", "lets-encrypt")
 
 
 def _plan(api: Api, environment: Environment, found: Gateway | None) -> ResourcePlan:

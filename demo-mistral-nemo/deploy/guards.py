@@ -34,7 +34,7 @@ def refuse(plan: Plan, *, allow_restart: bool, allow_recreation: bool = False, a
 def refuse_dead_gateway(api: Api, plan: Plan, notify: Notify) -> None:
     """Fail with GATEWAY_FAILED when a rolling change meets a dead gateway replica: dstack would wait for ever."""
     run = plan.run_plan.current
-    replaced = "gateway" in plan.parts and plan.parts["gateway"].change in (Change.CREATE, Change.RESTART)
+    replaced = "gateway" in plan.parts and plan.parts["gateway"].change == Change.CREATE
     if plan.service.change != Change.ROLLING or replaced or not run or not run.gateway or not run.host:
         return
     gateway = api.gateway(run.gateway.rpartition("/")[2])

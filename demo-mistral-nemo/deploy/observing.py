@@ -12,7 +12,7 @@ from deploy.dstack.observations import Event, LogPage, Metrics
 
 UPDATED = re.compile(r"Run updated\. Deployment: (\d+)\. Changed fields: (.*)")
 SUBMITTED = "Run submitted"
-READY = "Service replica ready"
+READY = "Service replica ready to receive requests"  # the probes of a replica have passed
 MOST_EVENTS = 100  # dstack's limits for one answer
 MOST_PIECES = 1000
 SAMPLES = 400  # dstack measures every 10 s: somewhat more than an hour
@@ -42,7 +42,7 @@ def ready_deployments(found: Iterable[Event]) -> set[int]:
             current = 0
         elif updated := UPDATED.match(event.message):
             current = int(updated[1])
-        elif event.message.startswith(READY) and current is not None:
+        elif event.message == READY and current is not None:
             ready.add(current)
     return ready
 

@@ -4,91 +4,19 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from sandbox import Sandbox
-from sandbox.aws.aws_account import environ_inside
 from tests.end_to_end.behind import Behind, alive
+from tests.faults.measuring import Loss, callers
 from tests.sandbox.deployment import wait_for
 
 pytestmark = pytest.mark.gateway
 ALLOWED_SECONDS = 10.0  # without answers for a caller that resolves the name each second
-
-# Asks ten times a second until its input is closed, once with an address that it resolved within a second, and once
-# with an address that it keeps for the record's 30 seconds. Writes when each began, which of the two it was, and
-# whether it was answered.
-CALLER = """
-import http.client, json, select, socket, sys, threading, time
-host, token = sys.argv[1:]
-known = {1: ("", 0.0), 30: ("", 0.0)}
-def resolve(ttl):
-    while True:
-        try:
-            known[ttl] = socket.gethostbyname(host), time.time()
-        except OSError:
-            pass
-        time.sleep(ttl)
-def ask(ttl):
-    began, good = time.time(), False
-    try:
-        connection = http.client.HTTPConnection(known[ttl][0], timeout=5)
-        connection.request("GET", "/v1/models", headers={"Host": host, "Authorization": "Bearer " + token})
-        good = "data" in json.loads(connection.getresponse().read())
-        connection.close()
-    except Exception:
-        pass
-    sys.stdout.write(json.dumps([began, ttl, good]) + "\\n")
-    sys.stdout.flush()
-for ttl in known:
-    threading.Thread(target=resolve, args=(ttl,), daemon=True).start()
-time.sleep(1)
-while not select.select([sys.stdin], [], [], 0.1)[0]:
-    for ttl in known:
-        threading.Thread(target=ask, args=(ttl,), daemon=True).start()
-time.sleep(6)
-"""
-
-
-@dataclass(frozen=True)
-class Lost:
-    """What callers of one kind lost: requests, and the seconds from the first failure to the last."""
-
-    requests: int
-    failures: int
-    seconds: float
-
-    @classmethod
-    def of_answers(cls, answers: list[tuple[float, bool]]) -> Lost:
-        lost = [began for began, good in answers if not good]
-        return cls(len(answers), len(lost), round(max(lost) - min(lost), 1) if lost else 0.0)
-
-
-@contextmanager
-def asked_by_name(service: Behind, folder: Path) -> Iterator[dict[str, Lost]]:
-    """Ask for the service's models by name during the block. The result then has what each kind of caller lost."""
-    command = [sys.executable, "-c", CALLER, service.host, service.sandbox.token]
-    words, path, result = service.sandbox.aws.command_inside(*command), folder / "answers", dict[str, Lost]()
-    with (
-        path.open("w") as output,
-        subprocess.Popen(words, stdin=subprocess.PIPE, stdout=output, env=environ_inside()) as process,
-    ):
-        time.sleep(3)
-        yield result
-        time.sleep(5)
-        assert process.stdin
-        process.stdin.close()
-        process.wait(timeout=60)
-    answers = [json.loads(line) for line in path.read_text().splitlines()]
-    for name, kind in (("resolved each second", 1), ("address kept for 30 s", 30)):
-        result[name] = Lost.of_answers([(began, good) for began, ttl, good in answers if ttl == kind])
 
 
 @pytest.fixture(scope="module")
@@ -121,7 +49,7 @@ def in_use(service: Behind) -> tuple[str, list[str]]:
 
 
 def test_callers_by_name_hardly_notice_that_the_gateway_is_replaced(
-    serving: Behind, tmp_path: Path, record_property: Callable[[str, object], None]
+    serving: Behind, record_property: Callable[[str, object], None]
 ) -> None:
     [old], [pod], (before, _) = serving.gateways, serving.machines(), in_use(serving)
     serving.settle(gateway={"instance_type": "t3.small"})
@@ -129,11 +57,12 @@ def test_callers_by_name_hardly_notice_that_the_gateway_is_replaced(
     assert plan.returncode == 10, plan.stderr
     assert f"gateway {before}-gw-b: replace" in plan.stdout
     began = time.monotonic()
-    with asked_by_name(serving, tmp_path) as lost:
+    with callers(serving, 1, 30) as answers:
         done = serving.deploy()
     record_property("seconds of the deploy", time.monotonic() - began)
-    for name, one in lost.items():
-        record_property(name, str(one))
+    lost = {seconds: Loss.of_answers(found) for seconds, found in answers.items()}
+    for seconds, one in lost.items():
+        record_property(f"address kept for {seconds} s", str(one))
     fresh, kept = lost.values()
     assert fresh.requests > 300
     assert fresh.seconds < ALLOWED_SECONDS, (lost, done.stderr)

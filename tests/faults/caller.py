@@ -1,7 +1,8 @@
-"""Ask a service for chats by its name, until standard input is closed: `python caller.py HOST MODEL EVERY`.
+"""Ask a service for chats by its name, until standard input is closed: `python caller.py HOST MODEL EVERY KEPT …`.
 
-The token comes from the variable TOKEN. Writes one line of JSON for each request: when it began, as time.time() has
-it, and whether it was answered. Resolves the name each second, as most HTTP clients do at most.
+KEPT is the number of seconds for which a caller keeps an address. There is one caller for each KEPT, and it sends a
+chat every EVERY seconds. The token comes from the variable TOKEN. Writes one line of JSON for each request: KEPT, when
+it began (time.time()), and whether it was answered.
 """
 
 from __future__ import annotations
@@ -20,28 +21,30 @@ LIMIT_SECONDS = 30  # a caller that waits longer takes the request for lost
 
 
 def main() -> None:
-    host, model, every = sys.argv[1], sys.argv[2], float(sys.argv[3])
-    address = [""]
-    threading.Thread(target=resolve, args=(host, address), daemon=True).start()
+    host, model, every, *kinds = sys.argv[1:]
+    known = dict.fromkeys(map(int, kinds), "")
+    for kept in known:
+        threading.Thread(target=resolve, args=(host, known, kept), daemon=True).start()
     body = json.dumps({"model": model, "max_tokens": 1, "messages": [{"role": "user", "content": "Hi"}]})
     time.sleep(1)
     threads = []
-    while not select.select([sys.stdin], [], [], every)[0]:
-        threads.append(threading.Thread(target=ask, args=(host, address[0], body)))
-        threads[-1].start()
+    while not select.select([sys.stdin], [], [], float(every))[0]:
+        for kept, address in known.items():
+            threads.append(threading.Thread(target=ask, args=(host, kept, address, body)))
+            threads[-1].start()
     for thread in threads:
         thread.join()
 
 
-def resolve(host: str, address: list[str]) -> None:
-    """Keep the last address that the name had."""
+def resolve(host: str, known: dict[int, str], kept: int) -> None:
+    """Look up the name again and again. While it does not resolve, keep the last address that it had."""
     while True:
         with suppress(OSError):
-            address[0] = socket.gethostbyname(host)
-        time.sleep(1)
+            known[kept] = socket.gethostbyname(host)
+        time.sleep(kept)
 
 
-def ask(host: str, address: str, body: str) -> None:
+def ask(host: str, kept: int, address: str, body: str) -> None:
     """Send one chat, and print whether it was answered."""
     began, answered = time.time(), False
     headers = {"Host": host, "Authorization": f"Bearer {os.environ['TOKEN']}", "Content-Type": "application/json"}
@@ -50,7 +53,7 @@ def ask(host: str, address: str, body: str) -> None:
         connection.request("POST", "/v1/chat/completions", body, headers)
         answered = "choices" in json.loads(connection.getresponse().read())
         connection.close()
-    sys.stdout.write(json.dumps([began, answered]) + "\n")  # at once: other threads write too
+    sys.stdout.write(json.dumps([kept, began, answered]) + "\n")  # at once: other threads write too
     sys.stdout.flush()
 
 

@@ -21,6 +21,7 @@ from tests.sandbox.deployment import processes_of
 
 CALLER = Path(__file__).with_name("caller.py")
 EVERY = 0.2  # seconds between two requests
+RESOLVED_AGAIN = 1  # seconds for which the callers keep an address
 QUIET = 5.0  # seconds before the fault and after its end
 LOOK_SECONDS = 3.0
 
@@ -79,10 +80,14 @@ def await_true(found: Callable[[], bool], seconds: float) -> None:
 
 
 @contextmanager
-def callers(service: Service) -> Iterator[list[tuple[float, bool]]]:
-    """Ask for chats by name during the block. Then the list has when each request began, and if it was answered."""
-    words = service.sandbox.aws.command_inside(sys.executable, str(CALLER), service.host, MODEL, str(EVERY))
-    answers: list[tuple[float, bool]] = []
+def callers(service: Behind, *kept: int) -> Iterator[dict[int, list[tuple[float, bool]]]]:
+    """Ask for chats by name during the block, with an address that is kept for so many seconds.
+
+    Then the result has, for each of `kept`, when each request began and whether it was answered.
+    """
+    asking = (str(CALLER), service.host, MODEL, str(EVERY), *map(str, kept))
+    words = service.sandbox.aws.command_inside(sys.executable, *asking)
+    answers: dict[int, list[tuple[float, bool]]] = {seconds: [] for seconds in kept}
     with TemporaryFile("w+") as output:
         environ = environ_inside() | {"TOKEN": service.sandbox.token}
         with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=output, env=environ) as process:
@@ -95,16 +100,17 @@ def callers(service: Service) -> Iterator[list[tuple[float, bool]]]:
                 process.stdin.close()
                 process.wait(timeout=120)
         output.seek(0)
-        answers += [(began, answered) for began, answered in map(json.loads, output)]
+        for seconds, began, answered in map(json.loads, output):
+            answers[seconds].append((began, answered))
 
 
 def measure(service: Service, fault: Callable[[Service], None]) -> Loss:
     """Make a fault while callers ask. Return what they lost; the service is whole again then."""
-    with callers(service) as answers:
+    with callers(service, RESOLVED_AGAIN) as answers:
         fault(service)
         service.await_whole()
     service.sandbox.faults.clear()
     service.put()
     service.deploy()
     service.await_whole()
-    return Loss.of_answers(answers)
+    return Loss.of_answers(answers[RESOLVED_AGAIN])

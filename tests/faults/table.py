@@ -13,7 +13,7 @@ HEAD = "| fault | requests lost | seconds from the first to the last | what heal
 ROW = re.compile(r"^\| (.+?) \| (\d[\d,]*) of (\d[\d,]*) \| ([\d.]+) \| (.+?) \|$", re.MULTILINE)
 
 
-LEFT = re.compile(r"^Not measured yet: (.+)\.\n+", re.MULTILINE)
+LEFT = re.compile(r"^Not measured yet:\n\n((?:- .+\n)+)\n*", re.MULTILINE)
 
 
 def row(fault: Fault, loss: Loss) -> str:
@@ -31,12 +31,12 @@ def with_rows(page: str, measured: dict[str, Loss]) -> str:
     before, _, rest = page.partition(HEAD)
     after = LEFT.sub("", ROW.sub("", rest)).lstrip("\n")
     ordered = (rows[fault.name] for fault in FAULTS.values() if fault.name in rows)
-    left = "; ".join(fault.name for fault in FAULTS.values() if fault.name not in rows)
-    missing = f"Not measured yet: {left}.\n\n" if left else ""
+    left = "".join(f"- {fault.name}\n" for fault in FAULTS.values() if fault.name not in rows)
+    missing = f"Not measured yet:\n\n{left}\n" if left else ""
     return f"{before}{HEAD}{''.join(ordered)}\n{missing}{after}"
 
 
 def not_measured(page: str) -> list[str]:
     """Return the faults that the page says are not measured yet."""
     found = LEFT.search(page)
-    return found[1].split("; ") if found else []
+    return [line.removeprefix("- ") for line in found[1].splitlines()] if found else []

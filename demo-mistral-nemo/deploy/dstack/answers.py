@@ -37,14 +37,6 @@ class Project(BaseModel):
     backends: list[Named]
 
 
-class LogEvent(BaseModel):
-    message: str  # base64
-
-
-class Logs(BaseModel):
-    logs: list[LogEvent]
-
-
 class Machine(machines.Machine):
     """The machine of a replica, or of an offer. Only offers have an `availability`."""
 
