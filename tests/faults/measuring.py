@@ -55,8 +55,11 @@ class Service(Behind):
 
     @property
     def whole(self) -> bool:
-        """Whether two replicas serve, and no other machine is rented."""
-        return len(self.machines()) == 2 and len(self.ready()) == 2
+        """Whether two replicas serve, and no other machine is rented.
+
+        The gateway learns of a replica some 15 seconds after its probes have passed. So both have to answer.
+        """
+        return len(self.machines()) == 2 and len(self.ready()) == 2 and len(self.engines()) == 2
 
     def await_whole(self, seconds: float = 480.0) -> None:
         """Wait until it is whole. Raises AssertionError when it takes longer than `seconds`."""
