@@ -345,11 +345,22 @@ def test_main_deploys_what_somebody_chose(person: Person, github: GithubApi) -> 
     assert person.failed() == {"variable MAIN_ENVIRONMENT"}
 
 
+def test_recover_looks_after_the_gateways_that_somebody_chose(done: Person, github: GithubApi) -> None:
+    assert "GATEWAYS" not in github.variables_of[""]
+    assert done.setup("--yes", *PROD, "--watch-gateway").returncode == 0
+    assert github.variables_of[""]["GATEWAYS"] == '["prod"]'
+    github.changes.clear()
+    assert done.setup("--yes", *PROD).returncode == 0
+    assert not github.changes
+    github.variables_of[""]["GATEWAYS"] = '["prod", "gone"]'
+    assert done.failed() == {"variable GATEWAYS"}
+
+
 def test_it_makes_exactly_what_the_workflows_read(person: Person, github: GithubApi) -> None:
     """Template updates aside: these need an app or a token of a person."""
     file = person.project / "environments" / "prod.yml"
     file.write_text(f"{file.read_text('utf-8')}timeouts: {{capacity: 3600}}\n", "utf-8")
-    assert person.setup("--yes", *ALL, "--main").returncode == 0
+    assert person.setup("--yes", *ALL, "--main", "--watch-gateway").returncode == 0
     workflows = (person.project / ".github" / "workflows").glob("*.yml")
     used = set(re.findall(r"\b(vars|secrets)\.([A-Z_]+)", "".join(path.read_text("utf-8") for path in workflows)))
     made = {("vars", name) for found in github.variables_of.values() for name in found}
@@ -376,6 +387,7 @@ for step in github.removal_steps(environments.load("prod"), lambda line: None):
 
 def test_removal_deletes_what_belongs_to_the_environment_and_nothing_else(done: Person, github: GithubApi) -> None:
     github.variables_of[""] |= {"ENVIRONMENTS": '["dev", "prod"]', "MAIN_ENVIRONMENT": "prod", "OTHER": "1"}
+    github.variables_of[""]["GATEWAYS"] = '["prod"]'
     github.put_environment("dev")
     assert done.run(sys.executable, "-c", REMOVAL).returncode == 0
     assert github.environments.keys() == {"dev"}

@@ -41,6 +41,7 @@ def setup_github(
     reviewers: str = "",
     runner: str = "",
     main: bool = False,
+    watch_gateway: bool = False,
     server_url: str = "",
     deploy_role: str = "",
     plan_role: str = "",
@@ -53,7 +54,7 @@ def setup_github(
 
     Environments with reviewers, variables, secrets, a rule for tags. Shows the steps and asks first.
     """
-    answers = account.github.Answers(reviewers, runner, main, server_url, deploy_role, plan_role)
+    answers = account.github.Answers(reviewers, runner, main, watch_gateway, server_url, deploy_role, plan_role)
     steps = account.setup.on_github(environment, answers, console.terminal.progress.print)
     question = f"Make this on GitHub for {environment.name}?"
     account.execution.perform(steps, question, yes=yes, dry_run=dry_run, only_print=print, json=json)

@@ -277,8 +277,26 @@ def test_answers_that_nobody_can_type_are_asked_for_by_flag(planned: Callable[..
         assert refused.value.code == ExitCode.DECLINED
 
 
+def test_recover_looks_after_a_gateway_only_when_somebody_chose_it(
+    github: Github, planned: Callable[..., dict[str, Step]]
+) -> None:
+    github.variable("GATEWAYS", '["dev"]')
+    assert planned()["variable GATEWAYS"].action == Action.UNCHANGED
+    chosen = planned(replace(ALL, watch_gateway=True))["variable GATEWAYS"]
+    assert (chosen.action, chosen.detail) == (Action.CHANGE, '["dev", "prod"], now ["dev"]')
+
+
+@pytest.mark.parametrize("value", ['{"prod": 1}', "prod", "[1]", '["gone"]'])
+def test_a_list_of_gateways_that_is_none_is_found_and_kept(
+    github: Github, planned: Callable[..., dict[str, Step]], value: str
+) -> None:
+    github.variable("GATEWAYS", value)
+    assert planned(replace(ALL, watch_gateway=True))["variable GATEWAYS"].action == Action.KEEP
+
+
 def test_removal_leaves_the_other_environments(github: Github, environment: Environment) -> None:
     github.variable("ENVIRONMENTS", '["dev", "prod"]')
+    github.variable("GATEWAYS", '["prod", "dev"]')
     github.variable("RUNNERS", '{"prod": "mine"}')
     github.variable("MAIN_ENVIRONMENT", "dev")
     github.environment("prod")
@@ -286,6 +304,7 @@ def test_removal_leaves_the_other_environments(github: Github, environment: Envi
     found = removal_steps(environment, lambda line: None, github.gh)
     assert [(step.subject, step.action) for step in found] == [
         ("variable ENVIRONMENTS", Action.CHANGE),
+        ("variable GATEWAYS", Action.CHANGE),
         ("variable RUNNERS", Action.DELETE),
         ("environment prod", Action.DELETE),
     ]

@@ -16,6 +16,7 @@ from console.ending import ending
 HELP = {
     "env": "environment to work on, a file of environments/ (default: dev)",
     "json": "print JSON instead of tables",
+    "watch_gateway": "let the workflow recover look after the environment's gateway",
     "yes": "do not ask for confirmation",
     "dry_run": "show what would happen, change nothing",
     "allow_removal": "also remove what the files of a protected environment no longer name",

@@ -23,6 +23,7 @@ class Answers:
     reviewers: str = ""  # "alice,acme/platform", or "none"
     runner: str = ""  # labels: "self-hosted,vpc"
     main: bool = False  # whether a push to main deploys this environment
+    watch_gateway: bool = False  # whether the workflow `recover` looks after the environment's gateway
     server_url: str = ""  # of the dstack server, as the runners reach it
     deploy_role: str = ""
     plan_role: str = ""

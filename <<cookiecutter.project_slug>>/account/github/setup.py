@@ -78,6 +78,8 @@ def _parts(environment: Environment, calls: Calls, state: State, answers: Answer
     ]
     if is_private(environment) or answers.runner:
         found.append(variables.runners(calls, state, name, asking.words_of(answers.runner)))
+    if environment.gateway is not None:
+        found.append(variables.gateways(calls, state, name, files, chosen=answers.watch_gateway))
     found += [
         variables.environments(calls, state, name, files),
         variables.main_environment(calls, state, name, files, chosen=answers.main),

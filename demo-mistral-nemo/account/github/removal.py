@@ -24,9 +24,11 @@ def removal_steps(environment: Environment, notify: Notify, gh: Gh | None = None
     name, steps = environment.name, []
     if (state.own_variables or {}).get("MAIN_ENVIRONMENT") == name:
         steps.append(_variable(calls, "MAIN_ENVIRONMENT", None))
-    listed, mapped = (json_of((state.own_variables or {}).get(one)) for one in ("ENVIRONMENTS", "RUNNERS"))
-    if isinstance(listed, list) and name in listed:
-        steps.append(_variable(calls, "ENVIRONMENTS", [one for one in listed if one != name]))
+    for variable in ("ENVIRONMENTS", "GATEWAYS"):
+        listed = json_of((state.own_variables or {}).get(variable))
+        if isinstance(listed, list) and name in listed:
+            steps.append(_variable(calls, variable, [one for one in listed if one != name]))
+    mapped = json_of((state.own_variables or {}).get("RUNNERS"))
     if isinstance(mapped, dict) and name in mapped:
         steps.append(_variable(calls, "RUNNERS", {key: value for key, value in mapped.items() if key != name}))
     return [*steps, *_environments(calls, state, environment)]

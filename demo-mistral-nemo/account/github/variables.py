@@ -39,17 +39,29 @@ def variable(calls: Calls, state: State, place: str, name: str, wanted: str | No
 def environments(calls: Calls, state: State, name: str, files: Collection[str]) -> Part:
     """Return `ENVIRONMENTS`, the list that the workflows plan and drift check: `name` is added to it."""
     subject, current = _subject("", "ENVIRONMENTS"), state.variable("", "ENVIRONMENTS")
-    listed = json_of(current)
-    if current is not None and not (isinstance(listed, list) and all(isinstance(one, str) for one in listed)):
-        return Part(subject, Verdict.DIFFERENT, f'is {current}, and should be a list such as ["{name}"]')
-    listed = listed or []
+    if wrong := _wrong_list(current, name, files):
+        return Part(subject, Verdict.DIFFERENT, wrong)
+    listed = json_of(current) or []
     for one in listed:
-        if one not in files:
-            return Part(subject, Verdict.DIFFERENT, f"names {one}, and there is no file environments/{one}.yml")
         if state.environments is not None and one != name and f"{one}-plan" not in state.environments:
             text = f"names {one}, and there is no GitHub environment {one}-plan; run `inv setup.github --env {one}`"
             return Part(subject, Verdict.DIFFERENT, text)
     return _extended(calls, state, "ENVIRONMENTS", current, [*listed, *([] if name in listed else [name])])
+
+
+def gateways(calls: Calls, state: State, name: str, files: Collection[str], *, chosen: bool) -> Part:
+    """Return `GATEWAYS`, the list that `recover` looks after: `name` is added to it only when somebody chose that.
+
+    The reason: GitHub bills each scheduled start of a workflow in a private repository.
+    """
+    subject, current = _subject("", "GATEWAYS"), state.variable("", "GATEWAYS")
+    if wrong := _wrong_list(current, name, files):
+        return Part(subject, Verdict.DIFFERENT, wrong)
+    listed = json_of(current) or []
+    if chosen and name not in listed:
+        return _extended(calls, state, "GATEWAYS", current, [*listed, name])
+    text = current if name in listed else f"the workflow `recover` does not look after the gateway of {name}"
+    return Part(subject, Verdict.RIGHT, str(text), readable=state.own_variables is not None or current is not None)
 
 
 def runners(calls: Calls, state: State, name: str, runner: tuple[str, ...]) -> Part:
@@ -138,6 +150,15 @@ def _extended(calls: Calls, state: State, name: str, current: str | None, wanted
     text = json.dumps(wanted) if current is None else f"{json.dumps(wanted)}, now {current}"
     command, send = calls.command(method, path, body), calls.sender(method, path, body)
     return Part(_subject("", name), verdict, text, (command,), send, readable=own is not None)
+
+
+def _wrong_list(current: str | None, name: str, files: Collection[str]) -> str:
+    """Return what is wrong with a variable that lists environments, "" if nothing is."""
+    listed = json_of(current)
+    if current is not None and not (isinstance(listed, list) and all(isinstance(one, str) for one in listed)):
+        return f'is {current}, and should be a list such as ["{name}"]'
+    missing = next((one for one in listed or () if one not in files), None)
+    return f"names {missing}, and there is no file environments/{missing}.yml" if missing else ""
 
 
 def _labels(value: Any) -> tuple[str, ...]:
