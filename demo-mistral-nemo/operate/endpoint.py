@@ -12,6 +12,11 @@ from deploy.documents.files import Document
 ANSWER_SECONDS = 120
 MILLISECOND = timedelta(milliseconds=1)
 SEE = "see `inv status`, `inv logs`"
+FINAL = (400, 413, 422)  # the engine says so of the question itself
+
+
+class Rejected(Failure):
+    """The engine rejected the question itself. The same question has the same answer later."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +56,8 @@ class Endpoint:
         if answer.status_code in (401, 403):
             raise failed(f"{url} answers {answer.status_code}", "set DSTACK_TOKEN to a token of this project")
         if not answer.ok:
-            raise failed(f"{url} answers {answer.status_code}: {refusal}", SEE)
+            kind = Rejected if answer.status_code in FINAL and _is_from_engine(answer) else Failure
+            raise kind(ExitCode.SMOKE_FAILED, f"{url} answers {answer.status_code}: {refusal}", SEE)
         return answer
 
     def models(self) -> tuple[list[str], int]:
@@ -67,6 +73,14 @@ def entries(answer: requests.Response, key: str) -> list[Document]:
     except (ValueError, KeyError, TypeError):
         problem = f"{answer.url} is no OpenAI API, it answers: {quoted(answer.text)}"
         raise failed(problem, f"check the address, and {SEE}") from None
+
+
+def _is_from_engine(answer: requests.Response) -> bool:
+    """Return whether an error has the form of the OpenAI API. A proxy on the way answers otherwise."""
+    try:
+        return isinstance(answer.json()["error"], dict)
+    except (ValueError, KeyError, TypeError):
+        return False
 
 
 def milliseconds(answer: requests.Response) -> int:

@@ -15,7 +15,7 @@ from deploy.documents.files import Document
 from deploy.dstack.answers import Run
 from deploy.dstack.polling import poll
 from deploy.environments import Environment
-from operate.endpoint import Answer, Endpoint
+from operate.endpoint import Answer, Endpoint, Rejected
 from operate.kind import model_kind
 from operate.status import deployed
 
@@ -43,12 +43,16 @@ def check(url: str, token: str, service: Document, patience: float = 0.0) -> Ans
     """Ask `url` the questions for the service's kind of model. Fails with SMOKE_FAILED and quotes the answer.
 
     After a failure, asks again for `patience` seconds. A proxy may not know a new replica yet, and a replica that is
-    stopped while a gateway scales breaks off its answers.
+    stopped while a gateway scales breaks off its answers. When the engine rejects a question, that is final.
     """
     ask, endpoint = _questions(), Endpoint(url, Session(token))
     for _ in poll(patience):
-        with suppress(Failure):
+        try:
             return ask(endpoint, service)
+        except Rejected:
+            raise
+        except Failure:
+            continue
     return ask(endpoint, service)
 
 

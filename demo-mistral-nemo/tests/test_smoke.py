@@ -143,6 +143,19 @@ def test_a_stream_that_a_leaving_replica_cut_is_asked_again_after_a_deploy(endpo
     assert check(endpoint, patience=5)["text"] == "Hello"
 
 
+@pytest.mark.parametrize("status", [400, 413, 422])
+def test_a_question_that_the_engine_rejects_is_asked_once(endpoint: Endpoint, status: int) -> None:
+    endpoint.answers["m"] = [(status, '{"error": {"message": "too long"}}'), GOOD["m"]]
+    with pytest.raises(Failure, match=f"answers {status}: .*too long"):
+        check(endpoint, patience=5)
+
+
+@pytest.mark.parametrize("body", ["<html>nginx</html>", '{"error": "bad"}', "[]"])
+def test_a_400_that_is_not_from_the_engine_is_asked_again(endpoint: Endpoint, body: str) -> None:
+    endpoint.answers["m"] = [(400, body), GOOD["m"]]
+    assert check(endpoint, patience=5)["model"] == "m"
+
+
 def test_a_web_page_is_quoted_in_one_line(endpoint: Endpoint) -> None:
     page = "<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body>\r\n<hr>nginx</body>\r\n</html>\r\n"
     for status in (502, 200):

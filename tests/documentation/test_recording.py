@@ -15,6 +15,7 @@ import pytest
 from rich.console import Console
 
 import demo
+import demo_stage
 import recording
 from tests.rendered import ROOT
 
@@ -37,13 +38,15 @@ def headlines(rows: list[str]) -> list[str]:
 def today(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What demo.py prints in its own words, with a sandbox in which everything succeeds."""
     shown = io.StringIO()
-    monkeypatch.setattr(demo, "console", Console(file=shown, width=200, highlight=False, soft_wrap=True))
+    console = Console(file=shown, width=200, highlight=False, soft_wrap=True)
+    for module in (demo, demo_stage):
+        monkeypatch.setattr(module, "console", console)
     pods = [SimpleNamespace(id="1", cloud="runpod", started=1, running=False)]
     moved = [*pods, SimpleNamespace(id="2", cloud="vastai", started=2, running=False)]
 
-    class Rehearsal(demo.Stage):
+    class Rehearsal(demo_stage.Stage):
         def inv(self, *words: str, code: int = 0) -> None:
-            demo.console.print(f"$ inv {' '.join(words)} --env {self.environment}")
+            demo_stage.console.print(f"$ inv {' '.join(words)} --env {self.environment}")
 
         def answer(self) -> str:
             return '{"choices": [{"message": {"content": "…"}}]}'
