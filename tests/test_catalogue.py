@@ -25,7 +25,7 @@ PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 CATALOGUE = catalogue()
 SERVED = [(model, precision) for model, entry in CATALOGUE.items() for precision in entry["gpu"]]
 CHATS = [(model, precision) for model, precision in SERVED if CATALOGUE[model]["engine"] == "vllm"]
-# As vLLM 0.28 registers them: vllm/tool_parsers, vllm/reasoning. Its argument parser lets a wrong name pass.
+# As vLLM 0.29 registers them: vllm/tool_parsers, vllm/reasoning. Its argument parser lets a wrong name pass.
 ToolParser = Literal["hermes", "llama3_json", "mistral", "openai", "pythonic"]
 ReasoningParser = Literal["deepseek_r1", "mistral", "openai_gptoss", "qwen3"]
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-VLLM_VERSION = "0.28.0"  # whose command line this is
+VLLM_VERSION = "0.29.0"  # whose command line this is
 
 _DECIMAL, _BINARY = "kmgt", "KMGT"
 
@@ -71,6 +71,8 @@ FLAGS = (
     ),
     Flag("--max-num-seqs", int, 256),
     Flag("--max-num-batched-tokens", human_int),
+    Flag("--max-num-queued-reqs", int),  # taken, but the stand-in queues nothing
+    Flag("--max-num-queued-tokens", human_int),
     Flag("--gpu-memory-utilization", share, 0.92),
     Flag("--tensor-parallel-size", int, 1),
     Flag("--tokenizer-mode", str, "auto"),

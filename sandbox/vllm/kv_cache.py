@@ -16,8 +16,10 @@ from typing import Any
 import torch
 from vllm.v1.core import kv_cache_utils
 from vllm.v1.kv_cache_interface import FullAttentionSpec, KVCacheSpec, MLAAttentionSpec, SlidingWindowSpec
+from vllm.v1.kv_cache_layout import KVCacheLayout
 
 BLOCK_TOKENS = 16  # what vLLM takes on NVIDIA's GPUs
+LAYOUT = KVCacheLayout.BLHNC  # where a block's bytes lie: one that suits all models; the number of blocks is the same
 
 
 def spec(layer: dict[str, Any], element_bytes: int) -> KVCacheSpec:
@@ -35,7 +37,11 @@ def spec(layer: dict[str, Any], element_bytes: int) -> KVCacheSpec:
 def answer(case: dict[str, Any]) -> dict[str, float]:
     """Of vLLM's configuration its accounting reads these few settings."""
     vllm: Any = SimpleNamespace(
-        cache_config=SimpleNamespace(num_gpu_blocks_override=None),
+        cache_config=SimpleNamespace(
+            num_gpu_blocks_override=None,
+            prefix_cache_retention_interval=None,
+            get_resolved_kv_cache_layout=lambda: LAYOUT,
+        ),
         max_in_flight_tokens=case["max_num_batched_tokens"],
         model_config=SimpleNamespace(max_model_len=case["max_model_len"], original_max_model_len=None),
         parallel_config=SimpleNamespace(decode_context_parallel_size=1, prefill_context_parallel_size=1),

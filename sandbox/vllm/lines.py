@@ -40,6 +40,12 @@ def parser() -> argparse.ArgumentParser:
     return whole
 
 
+def _error(said: str) -> list[str]:
+    """The line that says what is wrong; below it vLLM may print a hint."""
+    lines = said.strip().splitlines()
+    return [line for line in lines if ": error: " in line][-1:] or lines[-1:]
+
+
 def wrong(vllm: argparse.ArgumentParser, arguments: list[str]) -> list[str]:
     """What vLLM would refuse in `vllm ARGUMENTS`, one line each; empty when it takes them."""
     with redirect_stderr(io.StringIO()) as said:
@@ -47,7 +53,7 @@ def wrong(vllm: argparse.ArgumentParser, arguments: list[str]) -> list[str]:
             parsed = vllm.parse_args(arguments)
             ServeSubcommand().validate(parsed)
         except SystemExit:
-            return said.getvalue().strip().splitlines()[-1:]
+            return _error(said.getvalue())
         except (TypeError, ValueError) as error:
             return [str(error)]
     chosen = {flag: getattr(parsed, flag) for flag in NAMES}

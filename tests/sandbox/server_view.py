@@ -35,7 +35,7 @@ from dstack._internal.utils.path import FileContent
 
 from sandbox.pods.pod import Pod, PodSpec
 
-IMAGE = "vllm/vllm-openai:v0.28.0-cu129"
+IMAGE = "vllm/vllm-openai:v0.29.0-cu129"
 T = TypeVar("T")
 
 
