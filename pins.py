@@ -14,7 +14,7 @@ from pathlib import Path
 
 PACKAGE = re.compile(r"\b(?P<name>[a-z][\w.-]*)(?:\[[\w,-]+\])?==(?P<version>\d(?:[\w.]*\w)?)")  # also in commands
 ACTION = re.compile(r"\buses: (?P<name>[\w.-]+/[\w./-]+)@(?P<version>[0-9a-f]{40} # v[\d.]+)")
-IMAGE = re.compile(r"^image: (?P<name>[\w./-]+):(?P<version>v?\d[\w.-]*)", re.MULTILINE)
+IMAGE = re.compile(r"^image: (?P<name>[\w./-]+):(?P<version>v?\d[\w.-]*(?:@sha256:[0-9a-f]{64})?)", re.MULTILINE)
 UV = re.compile(r'\bversion: "(?P<version>\d[\d.]*)" # (?P<name>uv)$', re.MULTILINE)  # for setup-uv
 PATTERNS = (PACKAGE, ACTION, IMAGE, UV)
 LOCK = "requirements.txt"

@@ -7,6 +7,7 @@ import re
 import runpy
 import shutil
 import subprocess
+import sys
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -64,9 +65,8 @@ def run(repository: Path, tmp_path: Path) -> Run:
             (tmp_path / "bin" / name).write_text(f'#!/bin/sh\necho {name} "$@" >&2\n{body}\n')
             (tmp_path / "bin" / name).chmod(0o755)
         environ = {**os.environ, "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}"}
-        done = subprocess.run(
-            [repository / ".ci" / script, *words], cwd=repository, env=environ, capture_output=True, text=True
-        )
+        command = [repository / ".ci" / script] if script != "verify" else [sys.executable, ".ci/images.py", script]
+        done = subprocess.run([*command, *words], cwd=repository, env=environ, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         return done.stdout + done.stderr
 
@@ -139,20 +139,40 @@ def test_without_changes_nothing_is_proposed(run: Run) -> None:
     assert run("propose", "dependencies", "Raise them") == "nothing to propose\n"
 
 
+NOT_VERIFIED = "is not verified, so it is not taken. Verify it: gh workflow run verify-image.yml -f image="
+
+
 @pytest.mark.parametrize(
-    ("released", "exists", "images"),
+    ("released", "exists", "images", "why"),
     [
-        ("v0.29.0", True, ["v0.30.0", "v0.29.0-cu129"]),
-        ("v0.100.0", True, ["v0.100.0", "v0.100.0-cu129"]),
-        ("v0.100.0", False, ["v0.30.0", "v0.28.0-cu129"]),  # no image with that suffix yet
-        ("v0.28.0", True, ["v0.30.0", "v0.28.0-cu129"]),
+        ("v0.29.0", True, ["v0.30.0", "v0.29.0-cu129"], "vllm/vllm-openai: v0.29.0-cu129 is good: Used with GPUs"),
+        ("v0.31.0", True, ["v0.30.0", "v0.29.0-cu129"], "vllm/vllm-openai: v0.31.0-cu129 is broken: torchcodec"),
+        ("v0.100.0", True, ["v0.30.0", "v0.29.0-cu129"], f"v0.100.0-cu129 {NOT_VERIFIED}vllm/vllm-openai"),
+        ("v0.100.0", True, ["v0.30.0", "v0.29.0-cu129"], f"v0.100.0 {NOT_VERIFIED}vllm/vllm-omni"),
+        ("v0.100.0", False, ["v0.30.0", "v0.28.0-cu129"], "vllm-openai: there is no image v0.100.0-cu129 yet"),
+        ("v0.28.0", True, ["v0.30.0", "v0.28.0-cu129"], "v0.28.0-cu129 is the newest"),
     ],
 )
-def test_vllm_goes_to_the_newest_release_that_has_an_image(
-    repository: Path, run: Run, released: str, exists: bool, images: list[str]
+def test_vllm_goes_to_the_newest_release_whose_image_is_known_to_be_good(
+    repository: Path, run: Run, released: str, exists: bool, images: list[str], why: str
 ) -> None:
     said = run("newest-vllm", gh=f"echo {released}", docker="true" if exists else "false")
+    assert why in said
     assert "--repo vllm-project/vllm --" in said
     assert "--repo vllm-project/vllm-omni --" in said
     service = next(repository.glob("*/dstack/service.dstack.yml")).read_text()
     assert re.findall(r"^image: vllm/vllm-\w+:(.+)$", service, re.M) == images
+
+
+def test_a_verified_image_is_proposed_and_taken_by_the_next_run(repository: Path, run: Run) -> None:
+    """With a stand-in for docker that knows one digest and whose imports succeed."""
+    digest = "sha256:" + "ab" * 32
+    docker = f"""case "$1" in inspect) echo '["vllm/vllm-openai@{digest}"]';; esac"""
+    said = run("verify", "vllm/vllm-openai", "v0.40.0-cu129", docker=docker)
+    assert "vllm/vllm-openai:v0.40.0-cu129 is good" in said
+    assert digest in said
+    said = run("propose", "image-vllm-openai-v0.40.0-cu129", "A verdict", gh='test "$1" != pr || echo 0')
+    assert "gh pr create --head image-vllm-openai-v0.40.0-cu129" in said
+    run("newest-vllm", gh="echo v0.40.0")
+    service = next(repository.glob("*/dstack/service.dstack.yml")).read_text()
+    assert "image: vllm/vllm-openai:v0.40.0-cu129\n" in service

@@ -69,6 +69,10 @@ def test_one_version_can_be_put_everywhere(repository: Path) -> None:
     assert (repository / "template" / "setup.yml").read_text() == '    version: "0.14.0" # uv\n'
     assert pins.put(repository, {"dstack": "0.23.0"}) == ["pyproject.toml", "template/pyproject.toml"]
     assert pins.find(repository)["vllm/vllm-openai"] == {"template/service.dstack.yml": {"v0.29.0-cu129"}}
+    digest = f"v0.29.0-cu129@sha256:{'c' * 64}"
+    assert pins.put(repository, {"vllm/vllm-openai": digest}) == ["template/service.dstack.yml"]
+    assert pins.put(repository, {"vllm/vllm-openai": "v0.30.0-cu129"}) == ["template/service.dstack.yml"]
+    assert (repository / "template" / "service.dstack.yml").read_text() == "image: vllm/vllm-openai:v0.30.0-cu129\n"
     assert '"boto3==1.44.5"]  # ==, not >=' in (repository / "pyproject.toml").read_text()
 
 
