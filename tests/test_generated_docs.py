@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.rendered import MARKDOWN, Bake
 from tests.test_rendering import COMBINATIONS, PICTURES, every_combination
@@ -65,6 +66,29 @@ def test_one_cloud_alone_is_never_told_of_the_other(baked: Bake, chosen: str) ->
     text = "".join(pages(baked(gpu_clouds=chosen)).values())
     assert CLOUDS[chosen] in text
     assert not re.search(f"{other}|{re.escape(CLOUDS[other])}|other cloud|more clouds", text, re.IGNORECASE)
+
+
+@pytest.mark.parametrize("answers", [{}, {"model_id": PICTURES}], ids=["chat", "pictures"])
+def test_the_page_on_security_is_about_the_image_that_is_pinned(baked: Bake, answers: dict[str, str]) -> None:
+    """Red after a raise of the image: read the advisories since then, and correct docs/security.md."""
+    project = baked(**answers)
+    page = pages(project)["security.md"]
+    image = yaml.safe_load((project / "dstack" / "service.dstack.yml").read_text("utf-8"))["image"]
+    [pinned] = re.findall(r":v([\d.]+)", image)
+    assert f"pins `{image}`" in page
+    assert f"vLLM {pinned}." in page.split("\n\n")[2]
+    fixed_in = re.findall(r"^\| (?:CVE|GHSA|PYSEC)-.*? \| .*? \| ([\d.]+) \| .* \|$", page, re.MULTILINE)
+    assert len(fixed_in) >= 5
+    assert [version for version in fixed_in if numbers(version) <= numbers(pinned)] == []
+
+
+def numbers(version: str) -> list[int]:
+    return [int(number) for number in version.split(".")]
+
+
+@every_combination
+def test_no_engine_runs_code_of_the_models_authors(baked: Bake, answers: dict[str, str]) -> None:
+    assert "trust-remote-code" not in (baked(**answers) / "dstack" / "service.dstack.yml").read_text("utf-8")
 
 
 def test_each_kind_of_model_has_its_own_examples(baked: Bake) -> None:

@@ -168,6 +168,7 @@ FILES = {
     "docs/runbook/orphaned-machine.md",
     "docs/runbook/slow.md",
     "docs/runbook/waiting-deploy.md",
+    "docs/security.md",
     "dstack/fleet.dstack.yml",
     "dstack/gateway.dstack.yml",
     "dstack/service.dstack.yml",

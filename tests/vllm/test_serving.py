@@ -54,6 +54,23 @@ def test_it_answers_a_chat(engine: Engine) -> None:
     assert choice["message"]["content"]
 
 
+@pytest.mark.parametrize(
+    ("wrong", "why"),
+    [
+        ({"min_tokens": 10**7}, "min_tokens must be less than or equal to max_tokens=16"),
+        ({"min_tokens": 4, "stop_token_ids": [10**7]}, "out-of-vocab token ids"),
+        ({"structured_outputs": {"regex": "((("}}, "invalid regex"),
+        ({"structured_outputs": {"choice": []}}, "cannot be an empty list"),
+    ],
+)
+def test_a_request_that_once_ended_an_engine_is_refused(engine: Engine, wrong: dict[str, Any], why: str) -> None:
+    """What docs/security.md says of this version; the engine answers afterwards."""
+    answer = engine.http.post("/v1/chat/completions", json=HELLO | wrong)
+    assert answer.status_code == 400
+    assert why in answer.json()["error"]["message"]
+    assert engine.chat()["finish_reason"] == "length"
+
+
 def test_a_stream_has_the_pieces_of_the_answer(engine: Engine) -> None:
     body = HELLO | {"stream": True, "temperature": 0}
     with engine.http.stream("POST", "/v1/chat/completions", json=body) as response:
