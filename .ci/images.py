@@ -92,10 +92,12 @@ def known(tag: str) -> str:
 
 
 def order(tag: str) -> tuple[list[int], str]:
+    """Return what sorts tags by version; a `.post1` comes after its release."""
     return [int(number) for number in re.findall(r"\d+", tag.partition("-")[0])], tag
 
 
 def suffix(tag: str) -> str:
+    """Return what follows the version, such as `cu129`: the CUDA version; "" where nothing does."""
     return tag.partition("-")[2]
 
 
