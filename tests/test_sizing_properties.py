@@ -63,7 +63,8 @@ def test_more_memory_never_holds_fewer_tokens(config: dict[str, Any], gib: float
 def test_an_fp8_kv_cache_holds_twice_as_much(config: dict[str, Any], gib: float) -> None:
     plain, small = size(config, gib), size(config, gib, kv_cache_dtype="fp8")
     assert small.kv_cache_gib == plain.kv_cache_gib
-    assert abs(small.kv_cache_tokens - 2 * plain.kv_cache_tokens) <= 2 * 16
+    assert 2 * plain.kv_cache_blocks <= small.kv_cache_blocks <= 2 * plain.kv_cache_blocks + 1
+    assert small.max_concurrency * plain.kv_cache_blocks == pytest.approx(plain.max_concurrency * small.kv_cache_blocks)
 
 
 @given(configs(), st.floats(8, 200), st.sampled_from([2, 4, 8]))

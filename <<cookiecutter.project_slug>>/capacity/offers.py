@@ -12,6 +12,7 @@ from capacity.machines import Machine
 from capacity.model import Model
 from capacity.problems import problems
 from capacity.served import served_model
+from capacity.weights import weights_gib as counted_gib
 
 HOURS_A_MONTH = 730
 
@@ -101,7 +102,7 @@ def evaluate(service: dict[str, Any], machines: Sequence[Machine], price_limit: 
         weights_gib, picture_gib = served.weights_gib, served.picture_gib
         if served.kind == "chat":
             model = sources.read_model()
-            weights_gib = weights_gib or model.weights_gib()
+            weights_gib = weights_gib or counted_gib(model)
             fits = _fits(service, model, machines)
     except SizingError as error:
         not_sized = str(error)

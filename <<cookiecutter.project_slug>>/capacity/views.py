@@ -5,6 +5,7 @@ from typing import TypeAlias
 
 from rich.markup import escape
 
+from capacity.memory import Fit
 from capacity.offers import Evaluation, Offer
 from capacity.sizing import Size
 from console import views
@@ -47,6 +48,19 @@ def sizes(found: Sequence[Size], *, json: bool, single: bool = False) -> None:
     for size in found:
         shown.add_row(*_cells(size), style="" if size.fit.fits else "dim")
     console.table(shown)
+    for size in found:
+        if size.fit.too_many_seqs:
+            console.print(f"[yellow]{_gpu(size)}[/]: {_too_many_seqs(size.fit)}")
+
+
+def _too_many_seqs(fit: Fit) -> str:
+    """Return why vLLM does not start with so many sequences, and what to give instead."""
+    blocks = f"{fit.max_num_seqs:,} is more than the {fit.kv_cache_blocks:,} blocks of the KV cache"
+    return f"--max-num-seqs {blocks}, and each sequence needs one: give --max-num-seqs {fit.kv_cache_blocks} or less"
+
+
+def _gpu(size: Size) -> str:
+    return f"{size.card.count}x {size.card.name or 'GPU'}"
 
 
 def _columns(found: Evaluation, concurrent: int) -> list[Column]:
@@ -72,5 +86,4 @@ def _cells(size: Size) -> list[str]:
     gib = (card.gib, fit.weights_gib, fit.overhead_gib, fit.kv_cache_gib)
     counts = (fit.kv_cache_tokens, fit.max_model_len, fit.requests)
     needs = "more than 8" if size.gpus_needed is None else str(size.gpus_needed)
-    name = f"{card.count}x {card.name or 'GPU'}"
-    return [name, *(f"{number:.2f}" for number in gib), *(f"{number:,}" for number in counts), needs]
+    return [_gpu(size), *(f"{number:.2f}" for number in gib), *(f"{number:,}" for number in counts), needs]
