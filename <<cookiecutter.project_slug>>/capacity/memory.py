@@ -44,6 +44,12 @@ class Fit:
         """The number of concurrent requests of full length that are answered. More requests wait."""
         return min(int(self.max_concurrency), self.max_num_seqs) if self.fits else 0
 
+    @property
+    def sequences_problem(self) -> str:
+        """Why vLLM does not start with so many sequences; "" when it does."""
+        blocks = f"{self.max_num_seqs:,} is more than the {self.kv_cache_blocks:,} blocks of the KV cache"
+        return f"--max-num-seqs {blocks}, and each sequence needs one" if self.too_many_seqs else ""
+
 
 def size(model: Model, flags: Flags, gpu_memory_gib: float, gpus: int = 1, gpu: str = "") -> Fit:
     """Return how `model` fits a machine of `gpus` GPUs with `gpu_memory_gib` each, as torch sees it (cards.py).

@@ -5,7 +5,6 @@ from typing import TypeAlias
 
 from rich.markup import escape
 
-from capacity.memory import Fit
 from capacity.offers import Evaluation, Offer
 from capacity.sizing import Size
 from console import views
@@ -49,14 +48,8 @@ def sizes(found: Sequence[Size], *, json: bool, single: bool = False) -> None:
         shown.add_row(*_cells(size), style="" if size.fit.fits else "dim")
     console.table(shown)
     for size in found:
-        if size.fit.too_many_seqs:
-            console.print(f"[yellow]{_gpu(size)}[/]: {_too_many_seqs(size.fit)}")
-
-
-def _too_many_seqs(fit: Fit) -> str:
-    """Return why vLLM does not start with so many sequences, and what to give instead."""
-    blocks = f"{fit.max_num_seqs:,} is more than the {fit.kv_cache_blocks:,} blocks of the KV cache"
-    return f"--max-num-seqs {blocks}, and each sequence needs one: give --max-num-seqs {fit.kv_cache_blocks} or less"
+        if problem := size.fit.sequences_problem:
+            console.print(f"[yellow]{_gpu(size)}[/]: {problem}: give --max-num-seqs {size.fit.kv_cache_blocks} or less")
 
 
 def _gpu(size: Size) -> str:
