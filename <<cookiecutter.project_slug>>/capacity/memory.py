@@ -23,6 +23,8 @@ BATCHES = {160.0: (16384, 1024), 70.0: (8192, 1024), 0.0: (2048, 256)}
 LATENT_GRAIN = 128  # tokens, of models that have latent attention and states (Platform._align_hybrid_block_size)
 INDEX_GRAIN = 64  # tokens, of models with an index (flashmla_sparse.py)
 
+PICTURE_TOKENS = 16384
+
 
 @dataclass(frozen=True)
 class Fit:
@@ -63,11 +65,11 @@ def size(model: Model, flags: Flags, gpu_memory_gib: float, gpus: int = 1, gpu: 
         raise SizingError(problem, "choose a tensor-parallel size that divides them")
     default_batch, default_seqs = _batch(gpu_memory_gib, gpu)
     batched, seqs = flags.max_num_batched_tokens or default_batch, flags.max_num_seqs or default_seqs
-    pictures = not flags.language_model_only
-    drafting = drafting_layers(model, flags)
-    weights = weights_gib(model, flags.quantization, drafting=drafting, pictures=pictures) + drafter_gib(model, flags)
-    weights /= parallel
-    overhead = overhead_gib(model, batched, seqs, parallel, large=default_batch > BATCHES[0.0][0])
+    drafting, pictures = drafting_layers(model, flags), not flags.language_model_only
+    weights = weights_gib(model, flags.quantization, drafting=drafting, pictures=pictures)
+    weights = (weights + drafter_gib(model, flags)) / parallel
+    large = default_batch > BATCHES[0.0][0]
+    overhead = overhead_gib(model, flags, batched, seqs, large=large)
     kv_gib = max(0.0, flags.utilization * gpu_memory_gib - weights - overhead)
     if flags.kv_cache_memory_bytes:
         kv_gib = flags.kv_cache_memory_bytes / GIB
@@ -109,11 +111,11 @@ def smallest_parallel(model: Model, flags: Flags, gpu_memory_gib: float, gpu: st
     return None
 
 
-def overhead_gib(model: Model, batched: int, seqs: int, tensor_parallel: int, *, large: bool) -> float:
+def overhead_gib(model: Model, flags: Flags, batched: int, seqs: int, *, large: bool) -> float:
     """Return the GiB that vLLM needs beside weights and KV cache: the larger of two generations' reports.
 
     The peak is the feed-forward layer of the largest batch, or the sampler, which holds several copies of the logits
-    (a float for each sequence and word of the vocabulary).
+    (a float for each sequence and word of the vocabulary), or the vision tower (picture_gib).
 
     - vLLM up to 0.18: 9.7 copies, as the sampler sorted; beside that 0.14 GiB, 0.55 with two GPUs
       (github.com/llm-d/llm-d-benchmark, config_explorer/empirical-vllm-memory-results.md).
@@ -121,13 +123,30 @@ def overhead_gib(model: Model, batched: int, seqs: int, tensor_parallel: int, *,
       (github.com/llm-d-incubation/llm-d-planner, docs/accuracy/vllm-v0.19.0-accuracy-report.md); CUDA graphs count too,
       0.95 GiB in start-up logs of 0.28.
 
-    The first still wins where many sequences meet a large vocabulary, and there this is up to 2 GiB too careful.
+    The first still wins where many sequences meet a large vocabulary, and there this is up to 2 GiB too careful. It
+    does not count for models with states, which nobody serves with a version so old.
     """
-    logits = seqs * model.vocab_size * 4 / GIB
+    parallel, logits = flags.tensor_parallel, seqs * model.vocab_size * 4 / GIB
     hidden, inner = model.hidden_size, max(model.intermediate_size, model.expert_size)
-    layer = batched * (3 * inner // tensor_parallel + 4 * hidden) * 2 / GIB
+    layer = batched * (3 * inner // parallel + 4 * hidden) * 2 / GIB
     experts = batched * model.experts_per_token * (hidden + model.expert_size) * 2 / GIB if model.experts else 0.0
-    nccl = 1.85 if large and tensor_parallel > 1 else 0.0
-    before = max(layer, 9.7 * logits) + 0.14 + 0.4 * log2(tensor_parallel)
-    since = max(layer, 3.9 * logits) + experts + 1.2 + nccl
+    nccl = 1.85 if large and parallel > 1 else 0.0
+    graphs = 0.0 if flags.enforce_eager else 0.95
+    picture = 0.0 if flags.language_model_only else picture_gib(model, parallel)
+    before = 0.0 if model.states else max(layer, 9.7 * logits) + 0.14 + 0.4 * log2(parallel)
+    since = max(layer, 3.9 * logits, picture) + experts + 0.25 + graphs + nccl
     return max(before, since)
+
+
+def picture_gib(model: Model, tensor_parallel: int) -> float:
+    """Return the GiB of the vision tower's activations for the largest picture, with which vLLM tries Qwen's models.
+
+    Their processor makes up to 16,384 tokens of a picture, each of 2 x 2 patches. The feed-forward layer of the tower
+    holds two vectors of each patch, and the inner one before, in and after its activation.
+    """
+    vision = model.vision_config
+    if not str(vision.get("model_type", "")).startswith("qwen"):
+        return 0.0
+    patches = PICTURE_TOKENS * int(vision.get("spatial_merge_size") or 2) ** 2
+    hidden, inner = int(vision.get("hidden_size") or 0), int(vision.get("intermediate_size") or 0)
+    return patches * (2 * hidden + 3 * inner // tensor_parallel) * 2 / GIB

@@ -72,23 +72,25 @@ def _counted(model: Model, linear: list[Part]) -> float:
         raise SizingError("weights with hidden_size_per_layer_input (embeddings for each layer) are not counted", GIVEN)
     if model.use_double_wide_mlp:
         raise SizingError("weights with use_double_wide_mlp are not counted", GIVEN)
-    embeddings = model.vocab_size * model.hidden_size * (1 if model.tie_word_embeddings else 2)
-    return embeddings * UNQUANTISED + sum(_bytes(model, part) for part in linear)
+    words, quantised = model.vocab_size * model.hidden_size, model.quantization
+    head = 0.0 if model.tie_word_embeddings else quantised.bytes_of_head
+    return words * (UNQUANTISED + head) + sum(_bytes(model, part) for part in linear)
 
 
 def _bytes(model: Model, part: Part) -> float:
-    kept = model.quantization.kept(part.module, part.layers)
-    return part.total * (kept * UNQUANTISED + (1 - kept) * model.quantization.bytes_per_parameter)
+    return part.total * model.quantization.bytes_of(part.module, part.layers) if part.total else 0.0
 
 
 def _drafting_bytes(model: Model) -> float:
     """Return the bytes of one layer for drafts, multi-token prediction: a last layer, and what joins two vectors."""
     if not model.drafting_layers:
         return 0.0
-    attention = _attention(model, FULL)
-    parts = [Part("self_attn", [0], attention), Part("mtp", [0], 2 * model.hidden_size**2)]
-    parts += [Part(part.module, [0], part.parameters) for part in _feed_forward(model) if part.layers][-2:]
-    return sum(_bytes(model, part) for part in parts)
+    parts = [part for part in _feed_forward(model) if part.layers]
+    end = max((max(part.layers) for part in parts), default=0)
+    last = [part for part in parts if end in part.layers]
+    parameters = _attention(model, FULL) + 2 * model.hidden_size**2 + sum(part.parameters for part in last)
+    quantised = model.quantization
+    return parameters * (UNQUANTISED if quantised.keeps_drafts else quantised.bytes_per_parameter)
 
 
 def _parts(model: Model) -> list[Part]:
