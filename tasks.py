@@ -134,15 +134,17 @@ def docs(c: Context) -> None:
 
 @task(
     help={
-        "tables": "write only the tables of models and answers",
+        "tables": "write only the tables of models, machines and answers",
         "prompts": "write tables and cookiecutter's questions, not the demo",
     }
 )
 def record(c: Context, tables: bool = False, prompts: bool = False) -> None:
     """Write tables and recordings of the documentation again: `inv demo` as a picture, cookiecutter's questions."""
+    import machine_rooms
     import recording
     import template_docs
 
+    machine_rooms.put_rooms()
     template_docs.put_tables()
     if prompts or not tables:
         print(recording.record_prompts())

@@ -119,7 +119,11 @@ RULES: dict[str, tuple[Rule, ...]] = {
         ),
     ),
     "precision": (
-        Rule(lambda answer, _: answer in ("published", "fp8"), "must be published or fp8", example("published")),
+        Rule(
+            lambda answer, _: answer in ("published", "fp8", "4bit"),
+            "must be published, fp8 or 4bit",
+            example("published"),
+        ),
     ),
     "hosted_zone": (
         Rule(
@@ -174,7 +178,7 @@ def _refusal_of(answers: Answers, question: str, refused: Refused) -> str:
         if not isinstance(answer, str) or not rule.accepts(answer, answers):
             return _line(question, answer, rule.why, rule.example(str(answer)))
     if isinstance(refused, str):
-        return _line(question, answer, refused, "published" if answer == "fp8" else "fp8")
+        return _line(question, answer, refused, "fp8" if answer == "published" else "published")
     return _line(question, answer, *refused) if refused else ""
 
 

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parent
+ABILITIES = {"tool_parser": "tools", "reasoning_parser": "thinks", "sees": "sees", "picture_gib": "draws"}
 CATALOGUE_PLACE = "<!-- the site has the details of each model here -->"
 MODELS_MARKS = ("<!-- models: inv record -->\n", "<!-- end of models -->\n")
 ANSWERS_MARKS = ("<!-- answers: inv record -->\n", "<!-- end of answers -->\n")
-PRECISIONS = ("published", "fp8")
 
 
 def catalogue() -> dict[str, dict[str, Any]]:
@@ -33,21 +33,27 @@ def table(*rows: tuple[str, ...]) -> str:
 
 def table_of_models() -> str:
     """Return the README's table of the models that the template knows."""
-    return table(("id", "as published", "in fp8", "licence", "tools", "thinks"), *map(_model, catalogue().items()))
+    return table(("model", "GPU and context", "licence", "able to"), *map(_model, catalogue().items()))
 
 
 def _model(named: tuple[str, dict[str, Any]]) -> tuple[str, ...]:
     model_id, entry = named
-    published, fp8 = (_cards(entry["gpu"].get(precision)) for precision in PRECISIONS)
     licence = entry["licence"] + (", gated" if entry["gated"] else "")
-    able = ("yes" if key in entry else "" for key in ("tool_parser", "reasoning_parser"))
-    return (f"`{model_id}`", f"{entry['published']}, {published}", fp8, licence, *able)
+    gpus = "<br>".join(f"{_precision(entry, name)}: {_cards(gpu)}" for name, gpu in entry["gpu"].items())
+    return (f"`{model_id}`", gpus, licence, ", ".join(_abilities(entry)))
 
 
-def _cards(gpu: dict[str, Any] | None) -> str:
-    """Return number and size of the cards, and the context served there; empty when there is no such precision."""
-    if gpu is None:
-        return ""
+def _precision(entry: dict[str, Any], precision: str) -> str:
+    return str(entry["published"]) if precision == "published" else precision
+
+
+def _abilities(entry: dict[str, Any]) -> Iterator[str]:
+    """Yield what a model can do beside chatting or drawing."""
+    yield from (able for key, able in ABILITIES.items() if key in entry)
+
+
+def _cards(gpu: dict[str, Any]) -> str:
+    """Return number and size of the cards, and the context served there."""
     number = f"{gpu['count']} x " if "count" in gpu else ""
     return f"{number}{gpu['memory'].split('GB')[0]} GB" + (f", {gpu['context']}" if "context" in gpu else "")
 
@@ -82,6 +88,11 @@ def _details(model_id: str, entry: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "engine", entry["engine"]
     yield "parameters", f"{entry['parameters']} billion, published in {entry['published']}: {entry['weights_gib']} GiB"
     for precision, gpu in entry["gpu"].items():
+        if "checkpoint" in gpu:
+            yield (
+                precision,
+                f"[{gpu['checkpoint']}](https://huggingface.co/{gpu['checkpoint']}): {gpu['weights_gib']} GiB",
+            )
         yield (
             f"GPU memory, {precision}",
             f"{gpu.get('count', 1)} x {gpu['memory']}, compute capability from {gpu['compute_capability']}",

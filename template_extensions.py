@@ -22,6 +22,7 @@ from jinja2.ext import Extension
 
 HERE = Path(__file__).parent
 SOURCES = tuple(HERE / f"template_{name}.py" for name in ("answers", "catalogue", "summary", "text"))
+RUN_BY_THEM = tuple(HERE / f"template_{name}.py" for name in ("guess", "names"))
 
 Filters = dict[str, Callable[..., Any]]
 FILTERS: Filters = {name: apply for file in SOURCES for name, apply in runpy.run_path(str(file))["FILTERS"].items()}
@@ -29,7 +30,7 @@ FILTERS: Filters = {name: apply for file in SOURCES for name, apply in runpy.run
 
 def contents() -> tuple[str, ...]:
     """Return the text of every file that defines the filters: code and data."""
-    files = (Path(__file__), *SOURCES, *sorted((HERE / "models").glob("*.yml")))
+    files = (Path(__file__), *SOURCES, *RUN_BY_THEM, *sorted((HERE / "models").glob("*.yml")))
     return tuple(file.read_text("utf-8") for file in files)
 
 

@@ -29,16 +29,24 @@ def _title(model: Mapping[str, Any], model_id: str) -> str:
 
 def _facts(model: Mapping[str, Any], model_id: str, cards: Iterable[Mapping[str, Any]]) -> Iterable[tuple[str, str]]:
     """Return the names and texts of the lines."""
+    if model["id"] != model_id:
+        yield "weights", f"{model['id']}; callers ask for this name, too"
     yield "GPU", _gpus(model, cards)
     if model["known"] or model["parameters"]:  # without a size, a price would be invented
-        price = model["expensive_price"]
-        month = f"{price * HOURS_A_MONTH:,.0f}"
-        yield "price", f"${price:.2f} an hour, ${month} a month, at the expensive end; `inv offers` shows today's"
+        yield "price", _price(model)
     if model["context"]:
         yield "context", CONTEXTS.get(model["context"], f"{model['context']} tokens")
-    yield "licence", f"{model['licence'] or 'unknown'}; {_gate(model, model_id)}"
-    if not model["known"]:
-        yield "check", f"`inv size --config {model_id}` computes the memory from the model's files"
+    if model["known"] and model["engine"] == "vllm":
+        yield "able to", _abilities(model)
+    yield "licence", f"{model['licence'] or 'unknown'}; {_gate(model)}"
+    yield "check", _first_check(model)
+
+
+def _price(model: Mapping[str, Any]) -> str:
+    price = model["expensive_price"]
+    month = f"{price * HOURS_A_MONTH:,.0f}"
+    source = f"at the expensive end of price lists of {model['price_lists']}"
+    return f"${price:.2f} an hour, ${month} a month, {source}; `inv offers` shows today's"
 
 
 def _gpus(model: Mapping[str, Any], cards: Iterable[Mapping[str, Any]]) -> str:
@@ -49,13 +57,29 @@ def _gpus(model: Mapping[str, Any], cards: Iterable[Mapping[str, Any]]) -> str:
     return f"{number} {memory} GB or more, such as {' or '.join(names)}"
 
 
-def _gate(model: Mapping[str, Any], model_id: str) -> str:
-    page, secret = f"https://huggingface.co/{model_id}", "store a token of that account: inv secrets.set hf_token"
+def _abilities(model: Mapping[str, Any]) -> str:
+    calls = ["call tools"] if model["tool_parser"] else []
+    thoughts = ["think before it answers"] if model["reasoning_parser"] else []
+    pictures = ["read pictures"] if model["sees"] else []
+    return ", ".join(["chat", *calls, *thoughts, *pictures])
+
+
+def _gate(model: Mapping[str, Any]) -> str:
+    page, secret = f"https://huggingface.co/{model['id']}", "store a token of that account: inv secrets.set hf_token"
     if not model["gated"]:
         return "not gated: no Hugging Face token is needed"
     if model["known"]:
         return f"gated: accept the terms at {page}, then {secret}"
     return f"see {page}. If it is gated, accept the terms there. Then {secret}"
+
+
+def _first_check(model: Mapping[str, Any]) -> str:
+    """Return what to type first, before anything is rented."""
+    if not model["known"]:
+        return f"before `inv deploy`, `inv size --config {model['id']}` computes the memory from the model's files"
+    if model["engine"] != "vllm":
+        return "`inv offers` says on which machines a picture fits, before anything is rented"
+    return "`inv size` shows how the model fits each card, before anything is rented"
 
 
 FILTERS: dict[str, Callable[..., Any]] = {"summary": summary}

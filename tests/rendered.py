@@ -9,13 +9,20 @@ import subprocess
 import tokenize
 import tomllib
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import yaml
+from cookiecutter.generate import generate_context
+from cookiecutter.prompt import prompt_for_config
+from cookiecutter.utils import create_env_with_context
 from markdown_it import MarkdownIt
 
+from template_catalogue import catalogue, known_model
+
 ROOT = Path(__file__).parents[1]
+TEMPLATE = ROOT / "<<cookiecutter.project_slug>>"
 ROOMS = ("account", "capacity", "console", "deploy", "operate")  # packages of a rendered project
 Bake = Callable[..., Path]  # bake(**answers): the folder of the rendered project
 MARKDOWN = MarkdownIt("gfm-like")  # tables, strikethrough, bare links
@@ -35,9 +42,45 @@ def files(project: Path) -> dict[str, str]:
     }
 
 
+def different_models() -> list[str]:
+    """Models of the catalogue that differ in what is rendered: engine, parsers, gate, number of GPUs."""
+    found: dict[tuple[object, ...], str] = {}
+    for model_id, entry in catalogue().items():
+        counts = entry["gpu"]["published"].get("count", 1) > 1
+        parsers = ("tool_parser" in entry, "reasoning_parser" in entry)
+        found.setdefault((entry["engine"], *parsers, entry["gated"], counts), model_id)
+    return list(found.values())
+
+
+@cache
+def _answered() -> dict[str, Any]:
+    """The answers of somebody who presses Enter at each question."""
+    context = generate_context(str(ROOT / "cookiecutter.json"))
+    return dict(prompt_for_config(context, no_input=True))
+
+
+@cache
+def _compiled(name: str) -> Any:
+    questions = json.loads((ROOT / "cookiecutter.json").read_text("utf-8"))
+    environment = create_env_with_context({"cookiecutter": questions})
+    return environment.from_string((TEMPLATE / name).read_text("utf-8"))
+
+
+def rendered(name: str, model_id: str, precision: str = "published") -> str:
+    """The text of one file for a model, with the defaults of all other answers. A bake takes 100 times as long."""
+    draws = known_model(model_id, precision)["engine"] == "vllm-omni"
+    answers = _answered() | {"model_id": model_id, "precision": precision, "__pictures": "yes" if draws else ""}
+    return str(_compiled(name).render(cookiecutter=answers))
+
+
 def engine_command(project: Path, **variables: str) -> list[str]:
+    """The words of `vllm serve …` of a project's service, see `engine_words`."""
+    return engine_words((project / "dstack" / "service.dstack.yml").read_text("utf-8"), **variables)
+
+
+def engine_words(service_file: str, **variables: str) -> list[str]:
     """The words of `vllm serve …`, as a shell makes them of the service's command and `env`, `variables` over it."""
-    service = yaml.safe_load((project / "dstack" / "service.dstack.yml").read_text("utf-8"))
+    service = yaml.safe_load(service_file)
     script = "\n".join(["vllm() { printf '%s\\n' vllm \"$@\"; }", *service["commands"]])
     environ = {name: str(value) for name, value in service["env"].items()} | variables
     return subprocess.check_output(["sh", "-c", script], env=environ, text=True).splitlines()

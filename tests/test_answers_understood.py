@@ -26,6 +26,9 @@ NAMES = {
     "openai/gpt-oss-20b": ("GPT OSS 20B", "gpt-oss-20b"),
     "Qwen/Qwen3-14B-AWQ": ("Qwen3 14B", "qwen3-14b"),
     "Qwen/Qwen3-30B-A3B": ("Qwen3 30B A3B", "qwen3-30b-a3b"),
+    "Qwen/Qwen3.8-27B-FP8": ("Qwen3.8 27B", "qwen3-8-27b"),
+    "nvidia/NVIDIA-Nemotron-3-Nano-30B-A3B-BF16": ("NVIDIA Nemotron 3 Nano 30B A3B", "nvidia-nemotron-3-nano-30b-a3b"),
+    "mistralai/Mistral-Small-4-119B-2603": ("Mistral Small 4 119B", "mistral-small-4-119b"),
     "Tongyi-MAI/Z-Image-Turbo": ("Z Image Turbo", "z-image-turbo"),
     "black-forest-labs/FLUX.1-schnell": ("FLUX.1 Schnell", "flux-1-schnell"),
     "deepseek-ai/DeepSeek-R1-Distill-Qwen-14B": ("DeepSeek R1 Distill Qwen 14B", "deepseek-r1-distill-qwen-14b"),
@@ -159,21 +162,33 @@ def test_the_summary_of_a_known_model_has_card_price_context_and_licence() -> No
     assert lines[0] == (
         "mistralai/Mistral-Nemo-Instruct-2407 is in the template's catalogue: 12.25 billion parameters, served in bf16:"
     )
-    assert [line.split()[0] for line in lines[1:]] == ["GPU:", "price:", "context:", "licence:"]
+    assert [line.split()[0] for line in lines[1:]] == ["GPU:", "price:", "context:", "able", "licence:", "check:"]
     assert lines[1].endswith("1 card with 48 GB or more, such as L40S")
-    assert "$0.90 an hour, $657 a month" in lines[2]
+    assert "$0.90 an hour, $657 a month, at the expensive end of price lists of March to June 2026" in lines[2]
     assert lines[3].endswith("32K tokens")
-    assert "Apache 2.0; gated: accept the terms at https://huggingface.co/mistralai/" in lines[4]
+    assert lines[4].endswith("chat, call tools")
+    assert "Apache 2.0; gated: accept the terms at https://huggingface.co/mistralai/" in lines[5]
+    assert "`inv size` shows how the model fits each card" in lines[6]
     assert "not gated" in _summary("Qwen/Qwen3-8B")
 
 
 def test_the_summary_says_when_all_of_it_is_a_guess() -> None:
-    guessed = _summary("openai/gpt-oss-120b")
+    guessed = _summary("somebody/Chat-120b")
     assert "is NOT in the template's catalogue. This is GUESSED from the size in its name, 120 billion" in guessed
     assert "4 cards, each with 80 GB or more" in guessed
     assert "$11.20 an hour, $8,176 a month" in guessed
-    assert "inv size --config openai/gpt-oss-120b" in guessed
+    assert "inv size --config somebody/Chat-120b" in guessed
+    assert "able to" not in guessed
     assert "its name has no size. All of this is GUESSED" in _summary("deepseek-ai/DeepSeek-R1")
+
+
+def test_the_summary_names_the_checkpoint_that_is_served() -> None:
+    lines = _summary("Qwen/Qwen3.8-27B", "fp8").splitlines()
+    assert lines[0].endswith("served in fp8:")
+    assert lines[1].split()[:2] == ["weights:", "Qwen/Qwen3.8-27B-FP8;"]
+    assert "think before it answers" in "".join(lines)
+    assert "read pictures" in _summary("google/gemma-4-31B-it")
+    assert "`inv offers` says on which machines" in _summary("Qwen/Qwen-Image")
 
 
 @pytest.mark.parametrize("model_id", catalogue())

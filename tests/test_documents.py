@@ -23,8 +23,7 @@ from dstack._internal.server.services.runs.spec import validate_run_spec_and_set
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from template_catalogue import catalogue
-from tests.rendered import Bake
+from tests.rendered import Bake, different_models
 
 SERVICE: dict[str, Any] = {"type": "service", "name": "a-b", "commands": ["c"], "port": 8000}
 FLEET: dict[str, Any] = {"type": "fleet", "name": "a-b", "nodes": "0..3"}
@@ -191,7 +190,7 @@ def test_clouds_with_gateways_are_those_of_dstack(local: Any) -> None:
         assert issubclass(compute, ComputeWithPrivateGatewaySupport) == (cloud in rules.PRIVATE_GATEWAY_CLOUDS), cloud
 
 
-@pytest.mark.parametrize("model_id", [*catalogue(), "somebody/Chat-70B"])
+@pytest.mark.parametrize("model_id", [*different_models(), "somebody/Chat-70B"])
 def test_every_model_is_deployed_by_documents_that_dstack_takes(local: Any, baked: Bake, model_id: str) -> None:
     """In each environment that comes with the repository."""
     project = baked(model_id=model_id)

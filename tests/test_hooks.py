@@ -110,6 +110,9 @@ REFUSED_PAIRS = [
         "published",
     ),
     ({"model_id": "somebody/Chat-70B-AWQ", "precision": "fp8"}, "precision", "quantised already", "published"),
+    ({"model_id": "Qwen/Qwen3.8-27B-FP8", "precision": "fp8"}, "precision", "in fp8 already", "published"),
+    ({"model_id": "Qwen/Qwen3-8B", "precision": "4bit"}, "precision", "no checkpoint of it with 4 bits", "published"),
+    ({"model_id": "somebody/Chat-7B", "precision": "4bit"}, "precision", "give its id as model_id", "published"),
     (
         {"model_id": "somebody/Chat-671B", "precision": "published"},
         "precision",
@@ -222,7 +225,7 @@ def test_a_wrong_answer_is_refused_before_the_next_question(tmp_path: Path) -> N
     [
         ("aws_region", "us-east2", "for example: us-east-2"),
         ("model_id", "somebody/Chat-2T", "4,000 GB for its weights"),
-        ("precision", "int4", "precision 'int4' must be published or fp8"),
+        ("precision", "int4", "precision 'int4' must be published, fp8 or 4bit"),
         ("project_slug", "team/chat", "project_slug 'team/chat' must have"),
     ],
 )
@@ -244,7 +247,7 @@ def test_what_cookiecutter_itself_refuses_and_ignores_is_as_the_readme_says(tmp_
     (tmp_path / "output").mkdir()
     refused = _cookiecutter(tmp_path, "precision=int4")
     assert refused.returncode != 0
-    assert "['published', 'fp8']" in refused.stderr.splitlines()[-1]
+    assert "['published', 'fp8', '4bit']" in refused.stderr.splitlines()[-1]
     assert _cookiecutter(tmp_path, "project_slug=chat", "modelid=somebody/Chat-7B").returncode == 0
     assert "Mistral-Nemo" in (tmp_path / "output" / "chat" / "README.md").read_text("utf-8").split("## ")[0]
 

@@ -88,6 +88,7 @@ FLAGS = (
     Flag("--max-lora-rank", int, 16),
     Flag("--max-loras", int, 1),
     Flag("--limit-mm-per-prompt", json.loads),
+    Flag("--language-model-only"),
     Flag("--api-key", str, many=True),
     Flag("--download-dir", str),
     Flag("--generation-config", str, "auto"),

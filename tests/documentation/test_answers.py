@@ -68,7 +68,9 @@ def test_the_recorded_session_has_nothing_of_the_machine_it_was_made_on() -> Non
 
 
 def test_every_refusal_in_the_table_is_what_is_said() -> None:
-    said = "".join((ROOT / f"template_{name}.py").read_text("utf-8") for name in ("answers", "catalogue"))
+    said = "".join(
+        (ROOT / f"template_{name}.py").read_text("utf-8") for name in ("answers", "catalogue", "guess", "names")
+    )
     refusals = re.findall(r"^\| `(\w+) … ([^`]+)` \|", PAGE, re.M)
     assert {name for name, _ in refusals} <= set(PROMPTS)
     assert len(refusals) >= 8

@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 import yaml
 
 from sandbox.engine.flags import FLAGS, VLLM_VERSION, Flag, parse
 from sandbox.vllm import install
 from sandbox.vllm.install import Installation
-from tests.rendered import Bake
-from tests.test_catalogue import CATALOGUE
-from tests.vllm import command_line
+from template_catalogue import known_model
+from tests.rendered import engine_words, rendered
+from tests.test_catalogue import CHATS
 
-OURS = [
-    (model_id, precision)
-    for model_id, entry in CATALOGUE.items()
-    if entry.get("engine", "vllm") == "vllm"  # vLLM-Omni, which draws, has a command line of its own
-    for precision in entry["gpu"]
-]
 MODEL = "somebody/Unknown-70B"
+OURS = [*CHATS, (MODEL, "fp8")]  # vLLM-Omni, which draws, has a command line of its own
+SERVICE = "dstack/service.dstack.yml"
 SHARED = [flag for flag in FLAGS if flag.name != "--omni"]  # that one is vLLM-Omni's
 REMOVED = (
     *("--swap-space 4", "--num-scheduler-steps 8", "--guided-decoding-backend xgrammar", "--task generate"),
@@ -39,7 +33,6 @@ VALUES = {
     *(("--limit-mm-per-prompt", '{"image": 2}'), ("--lora-modules", "sql=/lora/sql"), ("--quantization", "fp8")),
     *(("--tokenizer-mode", "mistral"), ("--tool-call-parser", "mistral"), ("--reasoning-parser", "mistral")),
     *(("--gpu-memory-utilization", "0.9"), ("--max-model-len", "32K"), ("--max-num-batched-tokens", "1.5k")),
-    ("--max-num-queued-tokens", "100K"),
 }
 
 
@@ -56,17 +49,11 @@ def line(flags: str) -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def lines(baked: Bake, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
+def lines() -> dict[str, list[str]]:
     """The command line of every model that the template knows, of one that it doesn't, and flags to try."""
-    folder = tmp_path_factory.mktemp("lines")
-
-    def rendered(model_id: str, precision: str) -> list[str]:
-        project = baked(model_id=model_id, precision=precision)
-        service: dict[str, Any] = yaml.safe_load((project / "dstack" / "service.dstack.yml").read_text("utf-8"))
-        return command_line.of(service, folder)
-
     found = {
-        f"{model_id} {precision}": rendered(model_id, precision) for model_id, precision in (*OURS, (MODEL, "fp8"))
+        f"{model_id} {precision}": engine_words(rendered(SERVICE, model_id, precision))[1:]
+        for model_id, precision in OURS
     }
     tried = (*REMOVED, *UNKNOWN_NAMES, *REFUSED_BY_BOTH, *(use for flag in SHARED for use in samples(flag)))
     return found | {flags: line(flags) for flags in tried}
@@ -78,26 +65,24 @@ def wrong(vllm: Installation, lines: dict[str, list[str]]) -> dict[str, list[str
     return vllm.wrong(lines)
 
 
-def test_cpu_build_and_stand_in_are_of_the_images_version(baked: Bake) -> None:
+def test_cpu_build_and_stand_in_are_of_the_images_version() -> None:
     for model_id, precision in OURS:
-        service = yaml.safe_load(
-            (baked(model_id=model_id, precision=precision) / "dstack/service.dstack.yml").read_text()
-        )
-        assert service["image"].partition("@")[0] == f"vllm/vllm-openai:v{install.VERSION}-cu129"
+        service = yaml.safe_load(rendered(SERVICE, model_id, precision))
+        assert service["image"] == f"vllm/vllm-openai:v{install.VERSION}-cu129"
     assert install.VERSION == VLLM_VERSION
 
 
-@pytest.mark.parametrize(("model_id", "precision"), [*OURS, (MODEL, "fp8")])
+@pytest.mark.parametrize(("model_id", "precision"), OURS)
 def test_vllm_takes_the_command_line(
     wrong: dict[str, list[str]], lines: dict[str, list[str]], model_id: str, precision: str
 ) -> None:
-    assert lines[f"{model_id} {precision}"][:2] == ["serve", model_id]
+    assert lines[f"{model_id} {precision}"][:2] == ["serve", known_model(model_id, precision)["id"]]
     assert wrong[f"{model_id} {precision}"] == []
 
 
-@pytest.mark.parametrize(("model_id", "precision"), [*OURS, (MODEL, "fp8")])
+@pytest.mark.parametrize(("model_id", "precision"), OURS)
 def test_the_stand_in_takes_it_too(lines: dict[str, list[str]], model_id: str, precision: str) -> None:
-    assert parse(lines[f"{model_id} {precision}"]).model_tag == model_id
+    assert parse(lines[f"{model_id} {precision}"]).model_tag == known_model(model_id, precision)["id"]
 
 
 @pytest.mark.parametrize("flags", REMOVED)
