@@ -182,12 +182,6 @@ def test_a_checkpoint_can_be_named_itself(model_id: str, precision: str) -> None
         assert known_model(chosen["id"], "published") == chosen
 
 
-def is_hybrid(config: dict[str, Any]) -> bool:
-    """Whether some layers keep a state, which sizing does not know yet."""
-    keys = {"full_attention_interval", "hybrid_override_pattern", "mamba_n_heads"}
-    return not keys.isdisjoint(text_part(config))
-
-
 def size(capacity: Any, model_id: str, precision: str) -> Any:
     """How the model fits the smallest card that its service asks for, as `inv size` computes it."""
     known = known_model(model_id, precision)
@@ -201,9 +195,9 @@ def size(capacity: Any, model_id: str, precision: str) -> Any:
 
 @pytest.mark.parametrize(("model_id", "precision"), CHATS)
 def test_two_requests_of_full_length_fit_on_the_smallest_card(capacity: Any, model_id: str, precision: str) -> None:
-    if is_hybrid(CATALOGUE[model_id]["config"]):
-        pytest.skip("its memory can't be sized yet")
-    assert size(capacity, model_id, precision).requests >= 2
+    fit = size(capacity, model_id, precision)
+    assert fit.requests >= 2
+    assert not fit.too_many_seqs, "vLLM would not start"
 
 
 @pytest.mark.parametrize("model_id", ["Qwen/Qwen3-8B", "Qwen/Qwen3.8-27B-FP8", "openai/gpt-oss-20b"])
