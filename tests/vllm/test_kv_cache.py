@@ -7,49 +7,84 @@ from typing import Any
 import pytest
 
 from sandbox.vllm.install import Installation
-from tests.test_catalogue import CATALOGUE, is_hybrid
+from tests.test_catalogue import CATALOGUE, text_part
+from tests.vllm.hybrid_configs import DEEPSEEK, GLM, HYBRID
 
-MEMORY_GIB, LENGTH, BATCHED = (3.3, 20.0), (4096, 32768), (2048, 8192)
-DEEPSEEK = {  # latent attention, as in DeepSeek V3
-    **{"model_type": "deepseek_v3", "num_hidden_layers": 61, "hidden_size": 7168, "num_attention_heads": 128},
-    **{"vocab_size": 129280, "kv_lora_rank": 512, "q_lora_rank": 1536},
-    **{"qk_rope_head_dim": 64, "qk_nope_head_dim": 128, "v_head_dim": 128},
-}
+MEMORY_GIB, LENGTH, BATCHED = (3.6, 20.0), (4096, 32768), (2048, 8192)
+STATES = {"full_attention_interval", "hybrid_override_pattern", "mamba_n_heads"}  # HYBRID has one model of each kind
 KNOWN = {model: entry["config"] for model, entry in CATALOGUE.items() if entry.get("config")}
-CONFIGS = {model: config for model, config in KNOWN.items() if not is_hybrid(config)} | {"latent": DEEPSEEK}
+CONFIGS = {model: config for model, config in KNOWN.items() if STATES.isdisjoint(text_part(config))}
+CONFIGS |= {"latent": DEEPSEEK, "latent with an index": GLM}
+DRAFT = {"method": "ngram_gpu", "num_speculative_tokens": 2}
+FLAGS: list[dict[str, Any]] = [
+    {"tensor_parallel": parallel, "kv_cache_dtype": kept, "mamba_cache_mode": mode, "speculative_config": draft}
+    for parallel in (1, 2)
+    for kept in ("auto", "fp8")
+    for mode, draft in (("align", None), ("align", DRAFT), ("all", None))
+]
 
 
-def layers(model: Any) -> list[dict[str, Any]]:
-    """The model's layers as vLLM describes them, on one GPU."""
-    if model.kv_lora_rank:
-        latent = {"kind": "latent", "kv_heads": 1, "head_size": model.kv_lora_rank + model.qk_rope_head_dim}
-        return [latent | {"window": None}] * model.num_hidden_layers
+def attention_layers(model: Any, parallel: int) -> list[dict[str, Any]]:
+    """The model's attention layers as vLLM describes them, on one GPU."""
     found = []
-    for kind in model.kinds:
+    for number, kind in enumerate(model.kinds):
+        if kind not in ("full_attention", "sliding_attention"):
+            continue
         heads, size = model.heads(kind)
         window = None if kind == "full_attention" else model.sliding_window
-        found.append({"kind": kind, "kv_heads": heads, "head_size": size, "window": window})
+        of_kind = {"kind": kind, "kv_heads": max(1, heads // parallel), "head_size": size, "window": window}
+        latent = {"kind": "latent", "kv_heads": 1, "window": None}
+        size = (model.kv_lora_rank or 0) + model.qk_rope_head_dim
+        found.append(latent | {"head_size": size} if model.kv_lora_rank else of_kind)
+        if model.has_index(number):
+            found.append(latent | {"head_size": 132, "element_bytes": 1})
     return found
 
 
-def cases(model: Any) -> list[dict[str, Any]]:
+def case(model: Any, gib: float, length: int, batched: int, **others: Any) -> dict[str, Any]:
+    grain = 64 if model.index_head_dim else 16
+    given = {"bytes": int(gib * 2**30), "max_model_len": length, "in_flight": 2 * batched, "grain": grain}
+    return given | {"layers": attention_layers(model, 1), "element_bytes": 2} | others
+
+
+def plain_cases(model: Any) -> list[dict[str, Any]]:
+    packed = model.index_head_dim  # whose fp8 has a form of its own
     return [
-        {
-            "layers": layers(model),
-            "element_bytes": element_bytes,
-            "bytes": int(gib * 2**30),
-            "max_model_len": length,
-            "max_num_batched_tokens": batched,
-        }
-        for element_bytes in (1, 2)
+        case(model, gib, length, batched, element_bytes=element_bytes)
+        for element_bytes in ((2,) if packed else (1, 2))
         for gib, length, batched in zip(MEMORY_GIB, LENGTH, BATCHED, strict=True)
     ]
+
+
+def hybrid_cases(model: Any, states: dict[str, Any]) -> list[dict[str, Any]]:
+    found = []
+    for flags in FLAGS:
+        parallel, drafted = (
+            flags["tensor_parallel"],
+            (flags["speculative_config"] or {}).get("num_speculative_tokens", 0),
+        )
+        arguments = states["arguments"] | {"tp_world_size": parallel, "num_spec": drafted}
+        mode = flags["mamba_cache_mode"] if states["calculator"].startswith("mamba") else "align"
+        others = {
+            "states": states | {"arguments": arguments},
+            "drafted": drafted,
+            "mode": mode,
+            "chunk": states["chunk"],
+        }
+        others |= {
+            "layers": attention_layers(model, parallel),
+            "element_bytes": 1 if flags["kv_cache_dtype"] == "fp8" else 2,
+        }
+        found.append(case(model, 20.0, 32768, 8192, **others))
+    return found
 
 
 @pytest.fixture(scope="session")
 def answers(vllm: Installation, capacity: Any) -> dict[str, list[dict[str, float]]]:
     """vLLM's answers for every model, from one call: importing vLLM takes longest."""
-    asked = {name: cases(capacity.model.Model.from_config(config)) for name, config in CONFIGS.items()}
+    of = capacity.model.Model.from_config
+    asked = {name: plain_cases(of(config)) for name, config in CONFIGS.items()}
+    asked |= {name: hybrid_cases(of(config), states) for name, (config, states) in HYBRID.items()}
     given = iter(vllm.kv_caches([case for those in asked.values() for case in those]))
     return {name: [next(given) for _ in those] for name, those in asked.items()}
 
@@ -57,9 +92,21 @@ def answers(vllm: Installation, capacity: Any) -> dict[str, list[dict[str, float
 @pytest.mark.parametrize("name", CONFIGS)
 def test_blocks_and_requests_are_vllms(capacity: Any, answers: dict[str, list[dict[str, float]]], name: str) -> None:
     model = capacity.model.Model.from_config(CONFIGS[name])
-    for case, answer in zip(cases(model), answers[name], strict=True):
-        cache = capacity.memory.KVCache(
-            model.layers(case["element_bytes"], 1), case["bytes"] / 2**30, case["max_num_batched_tokens"]
-        )
+    for asked, answer in zip(plain_cases(model), answers[name], strict=True):
+        dtype = {1: "fp8", 2: "bfloat16"}[asked["element_bytes"]]
+        flags = capacity.flags.Flags.model_validate({"kv_cache_dtype": dtype})
+        cache = capacity.memory.kv_cache(model, flags, asked["bytes"] / 2**30, asked["in_flight"] // 2)
         assert cache.blocks == answer["blocks"]
-        assert cache.concurrency(case["max_model_len"]) == pytest.approx(answer["concurrency"])
+        assert cache.concurrency(asked["max_model_len"]) == pytest.approx(answer["concurrency"])
+
+
+@pytest.mark.parametrize("name", HYBRID)
+def test_states_take_the_blocks_that_vllm_gives_them(
+    capacity: Any, answers: dict[str, list[dict[str, float]]], name: str
+) -> None:
+    model = capacity.model.Model.from_config(HYBRID[name][0])
+    for given, answer in zip(FLAGS, answers[name], strict=True):
+        flags = capacity.flags.Flags.model_validate(given)
+        cache = capacity.memory.kv_cache(model, flags, 20.0, 8192)
+        found = {"block": cache.block, "blocks": cache.blocks, "concurrency": pytest.approx(cache.concurrency(32768))}
+        assert answer == found, given
