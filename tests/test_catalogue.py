@@ -245,31 +245,6 @@ def test_a_known_model_is_not_refused_whatever_its_name_says(model_id: str) -> N
     assert refused_model(model_id.upper()) == ("is spelt differently on Hugging Face", model_id)
 
 
-def test_guesses_and_sizing_know_the_same_cards(baked: Bake) -> None:
-    """`inv size` computes with the very cards that the template guessed with."""
-    known = json.loads((baked() / "capacity" / "cards.json").read_text("utf-8"))
-    assert known == [{"name": card["name"], "gib": card["gib"]} for card in machines("cards")]
-
-
-class Card(Strict):
-    name: str
-    memory: int
-    gib: float
-    capability: float
-
-    @model_validator(mode="after")
-    def check(self) -> Card:
-        assert 0.9 < self.gib / self.memory < 1, "torch sees less than a card is sold with, and not much less"
-        return self
-
-
-def test_every_machine_to_guess_from_has_a_card_and_a_price() -> None:
-    sizes = {Card.model_validate(card).memory for card in machines("cards")}
-    assert {machine["memory"] for machine in machines("machines")} <= sizes & machines("prices").keys()
-    total = [machine["memory"] * machine["count"] for machine in machines("machines")]
-    assert total == sorted(total), "the smallest machine comes first"
-
-
 @pytest.mark.parametrize(("model_id", "precision"), SERVED)
 def test_the_catalogue_asks_for_cards_with_a_price(model_id: str, precision: str) -> None:
     assert known_model(model_id, precision)["expensive_price"] > 0

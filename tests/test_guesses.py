@@ -6,10 +6,8 @@ import pytest
 import yaml
 from dstack._internal.core.models.configurations import ServiceConfiguration, parse_apply_configuration
 
-import machine_rooms
 from sandbox.engine.flags import parse
-from template_catalogue import CHAT, known_model, machines, refused_model, refused_precision
-from template_guess import MACHINES
+from template_catalogue import CHAT, known_model, refused_model, refused_precision
 from template_names import billions, bytes_per_parameter
 from tests.rendered import engine_words, rendered
 
@@ -100,18 +98,6 @@ def test_an_unknown_model_gets_cards_for_the_size_in_its_name(
     assert guess["gated"]
     assert refused_model(f"somebody/{name}") is None
     assert refused_precision(f"somebody/{name}", precision) is None
-
-
-def test_the_room_on_each_machine_is_what_inv_size_computes() -> None:
-    written = MACHINES.read_text("utf-8").split(machine_rooms.MARKS[0])[1].split(machine_rooms.MARKS[1])[0]
-    assert written == machine_rooms.rooms(), "`inv record --tables` writes it again"
-
-
-def test_a_larger_machine_has_more_room() -> None:
-    rooms = [machine["room_gib"] for machine in machines("machines")]
-    assert rooms == sorted(rooms)
-    for machine in machines("machines"):
-        assert 0.7 < machine["room_gib"] * 2**30 / (machine["memory"] * machine["count"] * 1e9) < 1
 
 
 NOT_SERVED = {
