@@ -6,7 +6,14 @@ These modules take values: machines, a service's document, a model's numbers. Th
 |---|---|
 | model.json, served.py | this service's own model: its kind, its configuration, its checkpoint's size |
 | sources.py | reads a model's numbers: from model.json, a folder, Hugging Face |
-| model.py | the parts of a model that take memory |
+| keys.py | the keys of a config.json that sizing understands |
+| model.py | a model's numbers, and the kind of each of its layers |
+| quantization.py | how a checkpoint's weights are quantised |
+| weights.py | the memory that a model's weights take |
+| attention.py | what attention layers keep for each token |
+| states.py | what layers with a state keep for each request |
+| drafts.py | what speculative decoding takes |
+| kv_cache.py | the blocks of the KV cache, and how many requests they hold |
 | flags.py | the flags of vLLM that change how much memory it takes |
 | cards.py | how much memory a card has |
 | memory.py | how much memory a model takes with these flags |
@@ -23,17 +30,24 @@ from typing import TYPE_CHECKING
 from console.lazy import modules_of
 
 if TYPE_CHECKING:
+    from capacity import attention as attention
     from capacity import cards as cards
+    from capacity import drafts as drafts
     from capacity import errors as errors
     from capacity import flags as flags
+    from capacity import keys as keys
+    from capacity import kv_cache as kv_cache
     from capacity import machines as machines
     from capacity import memory as memory
     from capacity import model as model
     from capacity import offers as offers
     from capacity import problems as problems
+    from capacity import quantization as quantization
     from capacity import served as served
     from capacity import sizing as sizing
     from capacity import sources as sources
+    from capacity import states as states
     from capacity import views as views
+    from capacity import weights as weights
 else:
     __getattr__ = modules_of(__name__)

@@ -1,20 +1,29 @@
 """Computes the KV cache of a model on a GPU: its size, its tokens, and how many requests of full length it holds.
 
 vLLM takes `utilization` of the GPU's memory, loads the weights and runs the largest batch once to see the peak. The
-rest is for the KV cache (vllm/v1/worker/gpu_worker.py, determine_available_memory), in blocks of 16 tokens that groups
-of layers share (vllm/v1/core/kv_cache_utils.py). Sizes are in GiB and for one GPU, as in vLLM's log.
+rest is for the KV cache (vllm/v1/worker/gpu_worker.py, determine_available_memory), see kv_cache.py. Sizes are in GiB
+and for one GPU, as in vLLM's log.
 """
 
-from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass
-from math import ceil, log2
+from math import log2
 
+from capacity.attention import layers
+from capacity.drafts import drafter_gib, drafting_layers
 from capacity.errors import SizingError
 from capacity.flags import Flags
-from capacity.model import GIB, Layer, Model
+from capacity.kv_cache import BLOCK_TOKENS, KVCache
+from capacity.model import GIB, Model
+from capacity.states import states
+from capacity.weights import weights_gib
 
-BLOCK_TOKENS = 16
-LARGE_GPU_GIB = 70.0  # from here on, except on an A100, vLLM's defaults are those for an H100 (EngineArgs)
+# vLLM's defaults by the GPU's memory (EngineArgs.get_batch_defaults): from so many GiB on, tokens and sequences
+BATCHES = {160.0: (16384, 1024), 70.0: (8192, 1024), 0.0: (2048, 256)}
+LATENT_GRAIN = 128  # tokens, of models that have latent attention and states (Platform._align_hybrid_block_size)
+INDEX_GRAIN = 64  # tokens, of models with an index (flashmla_sparse.py)
+
+PICTURE_TOKENS = 16384
 
 
 @dataclass(frozen=True)
@@ -24,16 +33,24 @@ class Fit:
     weights_gib: float
     overhead_gib: float  # activations, logits, CUDA graphs, context, NCCL
     kv_cache_gib: float  # 0 when nothing is left
+    kv_cache_blocks: int
     kv_cache_tokens: int
     max_model_len: int  # tokens of one request
     max_concurrency: float  # requests of that length that the KV cache holds
     max_num_seqs: int
     fits: bool  # vLLM starts: one request of full length finds room
+    too_many_seqs: bool = False  # vLLM does not start: a model with states needs a block for each sequence
 
     @property
     def requests(self) -> int:
         """The number of concurrent requests of full length that are answered. More requests wait."""
         return min(int(self.max_concurrency), self.max_num_seqs) if self.fits else 0
+
+    @property
+    def sequences_problem(self) -> str:
+        """Why vLLM does not start with so many sequences; "" when it does."""
+        blocks = f"{self.max_num_seqs:,} is more than the {self.kv_cache_blocks:,} blocks of the KV cache"
+        return f"--max-num-seqs {blocks}, and each sequence needs one" if self.too_many_seqs else ""
 
 
 def size(model: Model, flags: Flags, gpu_memory_gib: float, gpus: int = 1, gpu: str = "") -> Fit:
@@ -46,38 +63,59 @@ def size(model: Model, flags: Flags, gpu_memory_gib: float, gpus: int = 1, gpu: 
     if model.num_attention_heads % parallel:
         problem = f"{model.num_attention_heads} attention heads can't be spread over {parallel} GPUs"
         raise SizingError(problem, "choose a tensor-parallel size that divides them")
-    large = gpu_memory_gib >= LARGE_GPU_GIB and not gpu.startswith("A100")
-    batched = flags.max_num_batched_tokens or (8192 if large else 2048)
-    seqs = flags.max_num_seqs or (1024 if large else 256)
-    weights = model.weights_gib(flags.quantization) / parallel
-    overhead = overhead_gib(model, batched, seqs, parallel, large=large)
-    kv_cache = max(0.0, flags.utilization * gpu_memory_gib - weights - overhead)
-    kv_scheme = model.quantization_config.get("kv_cache_scheme")  # a checkpoint with scales for an fp8 KV cache
-    small = flags.kv_cache_dtype.startswith("fp8") or (flags.kv_cache_dtype == "auto" and kv_scheme)
-    pool = KVCache(model.layers(1 if small else 2, parallel), kv_cache, batched)
+    default_batch, default_seqs = _batch(gpu_memory_gib, gpu)
+    batched, seqs = flags.max_num_batched_tokens or default_batch, flags.max_num_seqs or default_seqs
+    drafting, pictures = drafting_layers(model, flags), not flags.language_model_only
+    weights = weights_gib(model, flags.quantization, drafting=drafting, pictures=pictures)
+    weights = (weights + drafter_gib(model, flags)) / parallel
+    large = default_batch > BATCHES[0.0][0]
+    overhead = overhead_gib(model, flags, batched, seqs, large=large)
+    kv_gib = max(0.0, flags.utilization * gpu_memory_gib - weights - overhead)
+    if flags.kv_cache_memory_bytes:
+        kv_gib = flags.kv_cache_memory_bytes / GIB
+    cache = kv_cache(model, flags, kv_gib, batched)
     length = flags.max_model_len or model.max_position_embeddings
     if isinstance(length, str):
-        length = pool.longest(model.max_position_embeddings)
-    concurrency = pool.concurrency(length)
-    fits = concurrency >= 1 and parallel <= gpus
-    return Fit(weights, overhead, kv_cache, pool.tokens, length, concurrency, seqs, fits)
+        length = cache.longest(model.max_position_embeddings)
+    too_many = bool(model.states) and not flags.enforce_eager and seqs > cache.blocks
+    fits = cache.holds(length) and parallel <= gpus and not too_many
+    numbers = (cache.blocks, cache.tokens(length), length, cache.concurrency(length), seqs)
+    return Fit(weights, overhead, kv_gib, *numbers, fits, too_many)
+
+
+def kv_cache(model: Model, flags: Flags, gib: float, batched: int) -> KVCache:
+    """Return the KV cache that vLLM makes in `gib` GiB of a GPU. `batched`: tokens of a batch."""
+    small = flags.kv_cache_dtype.startswith("fp8")
+    small = small or (flags.kv_cache_dtype == "auto" and model.quantization.kv_cache_is_small)
+    kept = layers(model, 1 if small else 2, flags.tensor_parallel, drafting_layers(model, flags))
+    of_states = states(model, flags)
+    grain = flags.block_size or (INDEX_GRAIN if model.index_head_dim else BLOCK_TOKENS)
+    if of_states and model.kv_lora_rank:
+        grain = max(grain, LATENT_GRAIN)
+    return KVCache(kept, gib, batched * flags.batches_at_work, of_states, grain)
+
+
+def _batch(gpu_memory_gib: float, gpu: str) -> tuple[int, int]:
+    """Return vLLM's defaults for the tokens of a batch and for the sequences. An A100 has those of a small GPU."""
+    gib = 0.0 if gpu.startswith("A100") else gpu_memory_gib
+    return next(defaults for least, defaults in BATCHES.items() if gib >= least)
 
 
 def smallest_parallel(model: Model, flags: Flags, gpu_memory_gib: float, gpu: str = "") -> int | None:
     """Return how many such GPUs the model takes. None: more than eight, the most that a machine has."""
     for gpus in (1, 2, 4, 8):
-        if model.num_attention_heads % gpus == 0:
-            spread = flags.model_copy(update={"tensor_parallel": gpus})
+        spread = flags.model_copy(update={"tensor_parallel": gpus})
+        with suppress(SizingError):  # heads or states that can't be spread over so many
             if size(model, spread, gpu_memory_gib, gpus, gpu).fits:
                 return gpus
     return None
 
 
-def overhead_gib(model: Model, batched: int, seqs: int, tensor_parallel: int, *, large: bool) -> float:
+def overhead_gib(model: Model, flags: Flags, batched: int, seqs: int, *, large: bool) -> float:
     """Return the GiB that vLLM needs beside weights and KV cache: the larger of two generations' reports.
 
     The peak is the feed-forward layer of the largest batch, or the sampler, which holds several copies of the logits
-    (a float for each sequence and word of the vocabulary).
+    (a float for each sequence and word of the vocabulary), or the vision tower (picture_gib).
 
     - vLLM up to 0.18: 9.7 copies, as the sampler sorted; beside that 0.14 GiB, 0.55 with two GPUs
       (github.com/llm-d/llm-d-benchmark, config_explorer/empirical-vllm-memory-results.md).
@@ -85,57 +123,30 @@ def overhead_gib(model: Model, batched: int, seqs: int, tensor_parallel: int, *,
       (github.com/llm-d-incubation/llm-d-planner, docs/accuracy/vllm-v0.19.0-accuracy-report.md); CUDA graphs count too,
       0.95 GiB in start-up logs of 0.28.
 
-    The first still wins where many sequences meet a large vocabulary, and there this is up to 2 GiB too careful.
+    The first still wins where many sequences meet a large vocabulary, and there this is up to 2 GiB too careful. It
+    does not count for models with states, which nobody serves with a version so old.
     """
-    logits = seqs * model.vocab_size * 4 / GIB
+    parallel, logits = flags.tensor_parallel, seqs * model.vocab_size * 4 / GIB
     hidden, inner = model.hidden_size, max(model.intermediate_size, model.expert_size)
-    layer = batched * (3 * inner // tensor_parallel + 4 * hidden) * 2 / GIB
+    layer = batched * (3 * inner // parallel + 4 * hidden) * 2 / GIB
     experts = batched * model.experts_per_token * (hidden + model.expert_size) * 2 / GIB if model.experts else 0.0
-    nccl = 1.85 if large and tensor_parallel > 1 else 0.0
-    before = max(layer, 9.7 * logits) + 0.14 + 0.4 * log2(tensor_parallel)
-    since = max(layer, 3.9 * logits) + experts + 1.2 + nccl
+    nccl = 1.85 if large and parallel > 1 else 0.0
+    graphs = 0.0 if flags.enforce_eager else 0.95
+    picture = 0.0 if flags.language_model_only else picture_gib(model, parallel)
+    before = 0.0 if model.states else max(layer, 9.7 * logits) + 0.14 + 0.4 * log2(parallel)
+    since = max(layer, 3.9 * logits, picture) + experts + 0.25 + graphs + nccl
     return max(before, since)
 
 
-class KVCache:
-    """The blocks of memory that all layers share, as vLLM makes them.
+def picture_gib(model: Model, tensor_parallel: int) -> float:
+    """Return the GiB of the vision tower's activations for the largest picture, with which vLLM tries Qwen's models.
 
-    Equal layers form groups of one size, padded when they don't divide evenly. A block belongs to one group at a time.
-    Layers that keep fewer bytes a token get blocks of more tokens, so that all blocks have one size
-    (kv_cache_utils.py: _get_kv_cache_groups_uniform_page_size, unify_kv_cache_spec_page_size).
+    Their processor makes up to 16,384 tokens of a picture, each of 2 x 2 patches. The feed-forward layer of the tower
+    holds two vectors of each patch, and the inner one before, in and after its activation.
     """
-
-    def __init__(self, layers: Counter[Layer], gib: float, batched: int) -> None:
-        windows = {layer.window for layer in layers}
-        if len(windows) == 1:  # one group, whatever its layers' sizes
-            layers = Counter({Layer(sum(layer.token_bytes * n for layer, n in layers.items()), windows.pop()): 1})
-        fewest, most = min(layers.values()), max(layers.values())
-        together = most if most < 1.5 * fewest else fewest
-        largest = max(layer.token_bytes for layer in layers)
-        self._batched = batched
-        self._groups = [  # how many, tokens a block, window
-            (ceil(count / together), BLOCK_TOKENS * largest // layer.token_bytes, layer.window)
-            for layer, count in layers.items()
-        ]
-        self.blocks = int(gib * GIB / (together * largest * BLOCK_TOKENS))
-
-    @property
-    def tokens(self) -> int:
-        """vLLM's "GPU KV cache size" in tokens, as if every group kept every token."""
-        return self.blocks // sum(count for count, _, _ in self._groups) * BLOCK_TOKENS
-
-    def concurrency(self, length: int) -> float:
-        """Return vLLM's "Maximum concurrency" for `length` tokens. A window also keeps the tokens of a batch."""
-        needed = 0
-        for count, block, window in self._groups:
-            kept = length if window is None else min(window - 1 + self._batched, length)
-            needed += count * (ceil(kept / block) + (window is not None))
-        return self.blocks / needed
-
-    def longest(self, limit: int) -> int:
-        """Return the tokens of the longest request that fits, as with `--max-model-len auto`; 1 when none fits."""
-        low, high = 1, limit
-        while low < high:
-            middle = (low + high + 1) // 2
-            low, high = (middle, high) if self.concurrency(middle) >= 1 else (low, middle - 1)
-        return low
+    vision = model.vision_config
+    if not str(vision.get("model_type", "")).startswith("qwen"):
+        return 0.0
+    patches = PICTURE_TOKENS * int(vision.get("spatial_merge_size") or 2) ** 2
+    hidden, inner = int(vision.get("hidden_size") or 0), int(vision.get("intermediate_size") or 0)
+    return patches * (2 * hidden + 3 * inner // tensor_parallel) * 2 / GIB

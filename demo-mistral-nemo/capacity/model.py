@@ -1,40 +1,51 @@
-"""A model's numbers: what its layers keep in the KV cache, and how much memory its weights take."""
+"""A model's numbers: the fields of its config.json that sizing reads, and the kind of each of its layers."""
 
-import re
-from collections import Counter
-from typing import Any, NamedTuple
+from typing import Any, Literal
 
 from pydantic import AliasChoices, BaseModel, Field, PositiveInt
 
+from capacity import keys
 from capacity.errors import SizingError
+from capacity.quantization import Quantization
 
 GIB = 2**30
-MXFP4_ALIGNMENT = 256  # vLLM pads the experts' hidden size to it (its Mxfp4MoEMethod): 2880 becomes 3072 in gpt-oss
+FULL, SLIDING = "full_attention", "sliding_attention"  # of layers that keep a key and a value for each token
+DELTA, MAMBA, KIMI, CONVOLUTION = "linear_attention", "mamba", "kimi_delta_attention", "conv"  # that keep a state
+EXPERTS, FEED_FORWARD = "moe", "mlp"  # of layers that keep nothing
+STATEFUL = {DELTA, MAMBA, KIMI, CONVOLUTION}
+KINDS = {
+    **{kind: kind for kind in (FULL, SLIDING, DELTA, MAMBA, CONVOLUTION, EXPERTS, FEED_FORWARD)},
+    **{"attention": FULL, "chunked_attention": FULL},  # vLLM lets chunked attention keep every token
+    **{"M": MAMBA, "*": FULL, "E": EXPERTS, "-": FEED_FORWARD},  # the letters of `hybrid_override_pattern`
+}
 # what config.json leaves to the code of transformers; every n-th layer (`sliding_window_pattern`) sees everything
 DEFAULTS: dict[str, dict[str, Any]] = {
     "gemma2": {"sliding_window_pattern": 2, "tie_word_embeddings": True},
     "gemma3_text": {"sliding_window_pattern": 6, "tie_word_embeddings": True, "vocab_size": 262208, "head_dim": 256}
     | {"num_attention_heads": 8, "num_key_value_heads": 4},
     "gemma4_text": {"sliding_window_pattern": 6, "tie_word_embeddings": True},
+    "qwen3_next": {"full_attention_interval": 4, "attn_output_gate": True},
+    "qwen3_5_text": {"full_attention_interval": 4, "attn_output_gate": True},
+    "qwen3_5_moe_text": {"full_attention_interval": 4, "attn_output_gate": True},
+    "muse_glimmer_text": {"attn_output_gate": True},
+    "nemotron_h": {"mamba_ssm_cache_dtype": "float32"},
 }
-FULL, SLIDING = "full_attention", "sliding_attention"
-# Keys of models some of whose layers keep a state, or an index, beside or instead of a KV cache
-UNKNOWN = r"full_attention_interval|hybrid_override_pattern|attn_layer_period|index_head_dim|mamba_|ssm_|linear_n"
-NOT_COUNTED = {"llama4_text"}  # whose layers take turns in a way of their own: their weights come from the index alone
-GIVEN = "give its safetensors index beside config.json, or their size with --weights GIB"
-BYTES_PER_PARAMETER = {None: 2.0, "fp8": 1.0, "mxfp4": 4.25 / 8}  # mxfp4: an exponent of 8 bits for each 32 numbers
-
-
-class Layer(NamedTuple):
-    """What the KV cache of a layer keeps."""
-
-    token_bytes: int  # that it keeps for each token, on one GPU
-    window: int | None  # of how many of the last tokens; None: of all
+FloatType = Literal["auto", "float32", "float16", "bfloat16"]
 
 
 def known_as(*names: str) -> Any:
     """Return a field, 0 by default, that has one of these names in a config.json."""
     return Field(default=0, validation_alias=AliasChoices(*names))
+
+
+class KimiLayers(BaseModel):
+    """Kimi Linear's `linear_attn_config`; its layers are numbered from 1."""
+
+    full_attn_layers: list[int]
+    kda_layers: list[int]
+    head_dim: PositiveInt
+    num_heads: PositiveInt
+    short_conv_kernel_size: PositiveInt
 
 
 class Model(BaseModel):
@@ -51,54 +62,116 @@ class Model(BaseModel):
     vocab_size: PositiveInt
     max_position_embeddings: PositiveInt = 131072
     tie_word_embeddings: bool = False
+    attn_output_gate: bool = Field(False, validation_alias=AliasChoices("attn_output_gate", "use_attn_output_gate"))
+    hidden_size_per_layer_input: int = 0  # Gemma's embeddings for each layer
+    use_double_wide_mlp: bool = False
+    activation: str = Field("", validation_alias=AliasChoices("mlp_hidden_act", "hidden_act"))
     # sliding windows and mixed layers
     layer_types: list[str] | None = None
+    layers_block_type: list[str] | None = None
+    hybrid_override_pattern: str | None = None
+    full_attention_interval: PositiveInt | None = None
+    full_attn_idxs: list[int] | None = None
     sliding_window: PositiveInt | None = None
     sliding_window_pattern: PositiveInt | None = None
+    max_window_layers: int = 0
     use_sliding_window: bool = True
     num_kv_shared_layers: int = 0
     global_head_dim: PositiveInt | None = None  # Gemma 4: of the layers that see everything
     num_global_key_value_heads: PositiveInt | None = None
     attention_k_eq_v: bool = False
-    # multi-head latent attention
+    # multi-head latent attention, and the index of sparse attention
     kv_lora_rank: PositiveInt | None = None
     q_lora_rank: PositiveInt | None = None
     qk_nope_head_dim: int = 0
     qk_rope_head_dim: int = 0
     v_head_dim: int = 0
+    index_head_dim: int = 0
+    index_n_heads: int = 0
+    index_topk_freq: PositiveInt = 1
+    index_skip_topk_offset: int = 2
+    # layers with a state
+    linear_num_key_heads: int = 0
+    linear_num_value_heads: int = 0
+    linear_key_head_dim: int = 0
+    linear_value_head_dim: int = 0
+    linear_conv_kernel_dim: int = 0
+    mamba_ssm_dtype: FloatType = "auto"
+    mamba_heads: int = known_as("mamba_num_heads", "mamba_n_heads")
+    mamba_head_size: int = known_as("mamba_head_dim", "mamba_d_head")
+    mamba_groups: int = known_as("n_groups", "mamba_n_groups")
+    mamba_state_size: int = known_as("ssm_state_size", "mamba_d_state")
+    mamba_kernel: int = known_as("conv_kernel", "mamba_d_conv")
+    mamba_chunk: int = known_as("mamba_chunk_size", "chunk_size")
+    mamba_ssm_cache_dtype: FloatType = "auto"
+    linear_attn_config: KimiLayers | None = None
+    convolution_size: int = known_as("conv_dim")
+    convolution_kernel: int = known_as("conv_L_cache")
     # mixtures of experts
     experts: int = known_as("num_experts", "n_routed_experts", "num_local_experts")
-    experts_per_token: int = known_as("num_experts_per_tok", "experts_per_token", "top_k_experts")
+    experts_per_token: int = known_as(
+        "num_experts_per_tok", "experts_per_token", "top_k_experts", "num_experts_per_token"
+    )
     moe_intermediate_size: int = 0
-    n_shared_experts: int = 0
-    shared_expert_intermediate_size: int = 0
+    moe_latent_size: int = 0
+    n_shared_experts: int = known_as("n_shared_experts", "num_shared_experts")
+    shared_size: int = known_as(
+        "shared_expert_intermediate_size",
+        "moe_shared_expert_intermediate_size",
+        "shared_intermediate_size",
+        "share_expert_dim",
+    )
     first_k_dense_replace: int = 0
-    quantization_config: dict[str, Any] = {}
+    moe_layer_freq: int | list[int] = 1
+    decoder_sparse_step: PositiveInt = 1
+    mlp_only_layers: list[int] = []
+    mlp_layer_types: list[str] | None = None
+    drafting_layers: int = known_as("mtp_num_hidden_layers", "num_nextn_predict_layers")
+    quantization: Quantization = Field(default=Quantization(), validation_alias="quantization_config")
     vision_config: dict[str, Any] = {}
 
     @classmethod
     def from_config(cls, config: dict[str, Any], published_gib: float | None = None) -> "Model":
-        """Return the model of a config.json. Raises ValidationError, and SizingError for unknown layers."""
-        flat = {**config, **(config.get("text_config") or {}), "published_gib": published_gib}
+        """Return the model of a config.json. Raises ValidationError, and SizingError for what sizing does not know."""
+        text = config.get("text_config") or {}
+        tied = config.get("tie_word_embeddings") or text.get("tie_word_embeddings")  # the whole model's says it alone
+        flat = {**config, **text, "tie_word_embeddings": tied, "published_gib": published_gib}
         given = {name: value for name, value in flat.items() if value is not None}
+        keys.check(given, keys.names_of(cls))
+        if blocks := given.get("layers_block_type"):
+            given.setdefault("num_hidden_layers", len(blocks))
         model = cls.model_validate(DEFAULTS.get(given.get("model_type", ""), {}) | given)
-        unknown = sorted(set(model.kinds) - {FULL, SLIDING, "chunked_attention"})
-        if unknown := unknown + [key for key, value in given.items() if value and re.match(UNKNOWN, key)]:
-            raise SizingError(f"has layers of {unknown[0]}, whose memory sizing does not know")
-        if len(model.kinds) < model.num_hidden_layers or model.num_kv_shared_layers >= model.num_hidden_layers:
-            raise SizingError(f"layer_types or num_kv_shared_layers don't fit {model.num_hidden_layers} layers")
-        if not all(model.heads(FULL)):
-            raise SizingError(f"hidden_size {model.hidden_size} is too small for {model.num_attention_heads} heads")
+        model.check_layers()
         return model
 
     @property
     def kinds(self) -> list[str]:
         """The kind of each layer."""
-        if self.layer_types:
-            return self.layer_types
-        slides = self.sliding_window and self.use_sliding_window
-        every = (self.sliding_window_pattern or self.num_hidden_layers + 1) if slides else 1
-        return [SLIDING if (layer + 1) % every else FULL for layer in range(self.num_hidden_layers)]
+        numbers = range(self.num_hidden_layers)
+        if self.linear_attn_config:
+            return [FULL if number + 1 in self.linear_attn_config.full_attn_layers else KIMI for number in numbers]
+        if written := self.layers_block_type or list(self.hybrid_override_pattern or "") or self.layer_types:
+            return [KINDS.get(kind, kind) for kind in written]
+        if self.full_attn_idxs is not None:
+            return [FULL if number in self.full_attn_idxs else CONVOLUTION for number in numbers]
+        if every := self.full_attention_interval:
+            return [DELTA if (number + 1) % every else FULL for number in numbers]
+        if not self.sliding_window or not self.use_sliding_window:
+            return [FULL for _ in numbers]
+        every = self.sliding_window_pattern or self.num_hidden_layers + 1
+        return [SLIDING if (n + 1) % every and n >= self.max_window_layers else FULL for n in numbers]
+
+    @property
+    def states(self) -> int:
+        """The number of layers that keep a state."""
+        return sum(kind in STATEFUL for kind in self.kinds)
+
+    @property
+    def kimi_layers(self) -> KimiLayers:
+        """The layers of Kimi's delta attention. Raises SizingError when there are none."""
+        if not self.linear_attn_config:
+            raise SizingError("has layers of Kimi's delta attention, and no linear_attn_config")
+        return self.linear_attn_config
 
     @property
     def expert_size(self) -> int:
@@ -113,89 +186,24 @@ class Model(BaseModel):
             return self.num_global_key_value_heads or heads, self.global_head_dim or size
         return heads, size
 
-    def layers(self, element_bytes: int, tensor_parallel: int) -> Counter[Layer]:
-        """Return the number of layers by what they keep.
+    def has_index(self, number: int) -> bool:
+        """Return whether the layer of that number has an index of its own (vLLM's deepseek_v2.py, `_skip_topk`)."""
+        return (
+            not max(number - self.index_skip_topk_offset + 1, 0) % self.index_topk_freq
+            if self.index_head_dim
+            else False
+        )
 
-        Grouped-query attention keeps a key and a value for each KV head, and tensor parallelism spreads the heads, but
-        never less than one to a GPU. Latent attention keeps one compressed vector, whole on every GPU (vLLM's
-        FullAttentionSpec and MLAAttentionSpec).
-        """
-        found: Counter[Layer] = Counter()
-        for kind in self.kinds[: self.num_hidden_layers - self.num_kv_shared_layers]:
-            heads, size = self.heads(kind)
-            token = 2 * max(1, heads // tensor_parallel) * size
-            if self.kv_lora_rank:
-                token = self.kv_lora_rank + self.qk_rope_head_dim
-            found[Layer(token * element_bytes, None if kind == FULL else self.sliding_window)] += 1
-        return found
-
-    def weights_gib(self, quantization: str | None = None) -> float:
-        """Return the GiB that vLLM loads, all GPUs together.
-
-        It is the size of the checkpoint's tensors, or else a count of parameters without norms, biases and scales,
-        within 3 % of what vLLM reports. `quantization` is vLLM's flag: fp8 makes one byte of the two of each parameter
-        of a linear layer while it loads, other methods are the checkpoint's own. Raises SizingError for a method that
-        is not known.
-        """
-        attention, experts = self._attention(), self._experts()
-        linear = attention + experts + self._mlp()
-        settings = self.quantization_config
-        if self.published_gib is not None:
-            total = self.published_gib * GIB
-        elif self.model_type in NOT_COUNTED:
-            raise SizingError(f"weights of {self.model_type} are not counted", GIVEN)
-        else:  # embeddings, lm_head and the vision tower stay as they were trained
-            kept = self.vocab_size * self.hidden_size * (1 if self.tie_word_embeddings else 2) + self._vision()
-            skipped = str(settings.get("modules_to_not_convert") or settings.get("ignore"))
-            exempt = attention if "self_attn" in skipped else 0
-            total = (kept + exempt) * 2 + (linear - exempt) * self._bytes_per_parameter()
-        if quantization == "fp8" and not settings:
-            total -= linear
-        if settings.get("quant_method") == "mxfp4":
-            padding = (-self.hidden_size % MXFP4_ALIGNMENT) / self.hidden_size
-            total += experts * padding * self._bytes_per_parameter()
-        return total / GIB
-
-    def _attention(self) -> int:
-        hidden, heads, rope = self.hidden_size, self.num_attention_heads, self.qk_rope_head_dim
-        if self.kv_lora_rank:
-            query, lora = heads * (self.qk_nope_head_dim + rope), self.q_lora_rank
-            queries = lora * (hidden + query) if lora else hidden * query
-            unfolded = self.kv_lora_rank * heads * (self.qk_nope_head_dim + self.v_head_dim)
-            latent = hidden * (self.kv_lora_rank + rope) + unfolded
-            return self.num_hidden_layers * (queries + latent + heads * self.v_head_dim * hidden)
-        total = 0
-        for kind in self.kinds:
-            kv_heads, size = self.heads(kind)
-            keys_and_values = 1 if self.attention_k_eq_v and kind == FULL else 2
-            total += hidden * size * (2 * heads + keys_and_values * kv_heads)
-        return total
-
-    def _experts(self) -> int:
-        sparse = self.num_hidden_layers - self.first_k_dense_replace if self.experts else 0
-        shared = self.n_shared_experts * self.expert_size + self.shared_expert_intermediate_size
-        return sparse * 3 * self.hidden_size * (self.experts * self.expert_size + shared)
-
-    def _mlp(self) -> int:
-        """Gated feed-forward layers; Gemma 4 has one beside the experts in every layer."""
-        all_layers = not self.experts or self.model_type.startswith("gemma4")
-        layers = self.num_hidden_layers if all_layers else self.first_k_dense_replace
-        return layers * 3 * self.hidden_size * self.intermediate_size
-
-    def _vision(self) -> int:
-        hidden, layers = (int(self.vision_config.get(key) or 0) for key in ("hidden_size", "num_hidden_layers"))
-        layers = layers or int(self.vision_config.get("depth") or 0)  # as Qwen's are called
-        return layers * hidden * (4 * hidden + 2 * int(self.vision_config.get("intermediate_size", 4 * hidden)))
-
-    def _bytes_per_parameter(self) -> float:
-        method, settings = self.quantization_config.get("quant_method"), self.quantization_config
-        if method in BYTES_PER_PARAMETER:
-            return BYTES_PER_PARAMETER[method]
-        if method not in ("awq", "gptq", "compressed-tensors"):
-            raise SizingError(f"quantization_config of the method {method!r} is not known", GIVEN)
-        for group in (settings.get("config_groups") or {}).values():
-            settings = group["weights"]
-        size = settings["bits" if "bits" in settings else "num_bits"] / 8
-        numbers = settings.get("group_size") or -1  # share a scale of two bytes and a zero point; of fp4 one of a byte
-        shared = 1 if settings.get("type") == "float" else 2 + size
-        return float(size + (shared / numbers if numbers > 0 else 0))
+    def check_layers(self) -> None:
+        """Raise SizingError when layers are of an unknown kind, or their numbers contradict each other."""
+        if unknown := sorted(set(self.kinds) - {*KINDS.values(), KIMI}):
+            raise SizingError(f"has layers of {unknown[0]}, whose memory sizing does not know")
+        missing = len(self.kinds) < self.num_hidden_layers or self.num_kv_shared_layers >= self.num_hidden_layers
+        if missing:
+            raise SizingError(f"layer_types or num_kv_shared_layers don't fit {self.num_hidden_layers} layers")
+        if not all(self.heads(FULL)):
+            raise SizingError(f"hidden_size {self.hidden_size} is too small for {self.num_attention_heads} heads")
+        if not self.states and (self.mamba_heads or self.linear_num_value_heads):
+            raise SizingError("has sizes of states, and does not say which layers keep them")
+        if FULL not in self.kinds and SLIDING not in self.kinds:
+            raise SizingError("has no layer with a KV cache, and sizing knows no other models")

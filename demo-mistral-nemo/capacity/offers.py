@@ -12,6 +12,7 @@ from capacity.machines import Machine
 from capacity.model import Model
 from capacity.problems import problems
 from capacity.served import served_model
+from capacity.weights import weights_gib as counted_gib
 
 HOURS_A_MONTH = 730
 
@@ -70,6 +71,12 @@ class Evaluation:
         subjects = [frozenset(offer.problems) for offer in self.offers]
         return frozenset.intersection(*subjects) if subjects else frozenset()
 
+    @property
+    def most_sequences(self) -> int | None:
+        """The --max-num-seqs with which vLLM starts on every offer; None when it starts on one as it is."""
+        blocks = [offer.fit.kv_cache_blocks for offer in self.offers if offer.fit and offer.fit.too_many_seqs]
+        return min(blocks) if blocks and len(blocks) == len(self.offers) else None
+
     def warnings_of(self, offer: Offer) -> tuple[str, ...]:
         """Return the subjects of an offer's warnings that not every offer has."""
         return tuple(subject for subject in offer.problems if subject not in self.shared_problems)
@@ -101,14 +108,18 @@ def evaluate(service: dict[str, Any], machines: Sequence[Machine], price_limit: 
         weights_gib, picture_gib = served.weights_gib, served.picture_gib
         if served.kind == "chat":
             model = sources.read_model()
-            weights_gib = weights_gib or model.weights_gib()
+            weights_gib = weights_gib or counted_gib(model)
             fits = _fits(service, model, machines)
     except SizingError as error:
         not_sized = str(error)
     known = {"weights_gib": weights_gib, "picture_gib": picture_gib, "price_limit": price_limit}
     pairs = zip(machines, fits, strict=True)
-    offers = tuple(Offer(machine, fit, problems(service, machine, **known)) for machine, fit in pairs)
+    offers = tuple(Offer(machine, fit, problems(service, machine, **known) | _problems(fit)) for machine, fit in pairs)
     return Evaluation(offers, not_sized)
+
+
+def _problems(fit: memory.Fit | None) -> dict[str, str]:
+    return {"sequences": fit.sequences_problem} if fit and fit.sequences_problem else {}
 
 
 def _fits(service: dict[str, Any], model: Model, machines: Sequence[Machine]) -> list[memory.Fit | None]:

@@ -7,11 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from capacity.errors import INDEX, SizingError, errors_at
+from capacity.flags import Flags
 from capacity.model import GIB, Model
+from capacity.quantization import from_modelopt
 from capacity.served import NAME, ServedModel, served_model
+from capacity.states import states
+from capacity.weights import weights_gib as counted_gib
 from console.connection import Session
 
 HUB_SECONDS = 30.0
+QUANTISED = "hf_quant_config.json"  # where NVIDIA's checkpoints may say alone that they are quantised
 DRAWS = "a model that draws has no KV cache to size"
 UNKNOWN = "the model's config.json is missing in it"
 
@@ -28,7 +33,8 @@ def read_model(config: str = "", weights_gib: float | None = None) -> Model:
             problem = "has no config.json" if document is None else "is no JSON object"
             raise SizingError(problem, "give a config.json, its folder, or an id on Hugging Face as --config")
         model = Model.from_config(document, weights_gib or published_gib)
-        model.weights_gib()  # a checkpoint in an unknown format is refused here
+        states(model, Flags.model_validate({}))  # states and a checkpoint of an unknown form are refused here
+        counted_gib(model)
         return model
 
 
@@ -53,6 +59,9 @@ def _served(served: ServedModel) -> tuple[Any, float | None]:
 def _published(config: str) -> tuple[Any, float | None]:
     """Return the config.json and the checkpoint's GiB of another model."""
     document, index = _file(config, "config.json"), _file(config, INDEX)
+    quantised = isinstance(document, dict) and not document.get("quantization_config") and _file(config, QUANTISED)
+    if quantised:
+        document = document | {"quantization_config": from_modelopt(quantised)}
     total = (index.get("metadata") or {}).get("total_size") if index else None  # some indices have none
     return document, total / GIB if total else None
 
@@ -62,7 +71,7 @@ def _file(config: str, name: str) -> Any:
     path = Path(config)
     if not path.exists():
         return _download(config, name)
-    path = path if path.is_file() and name != INDEX else (path if path.is_dir() else path.parent) / name
+    path = path if path.is_file() and name == "config.json" else (path if path.is_dir() else path.parent) / name
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
 
 

@@ -47,6 +47,13 @@ def sizes(found: Sequence[Size], *, json: bool, single: bool = False) -> None:
     for size in found:
         shown.add_row(*_cells(size), style="" if size.fit.fits else "dim")
     console.table(shown)
+    for size in found:
+        if problem := size.fit.sequences_problem:
+            console.print(f"[yellow]{_gpu(size)}[/]: {problem}: give --max-num-seqs {size.fit.kv_cache_blocks} or less")
+
+
+def _gpu(size: Size) -> str:
+    return f"{size.card.count}x {size.card.name or 'GPU'}"
 
 
 def _columns(found: Evaluation, concurrent: int) -> list[Column]:
@@ -72,5 +79,4 @@ def _cells(size: Size) -> list[str]:
     gib = (card.gib, fit.weights_gib, fit.overhead_gib, fit.kv_cache_gib)
     counts = (fit.kv_cache_tokens, fit.max_model_len, fit.requests)
     needs = "more than 8" if size.gpus_needed is None else str(size.gpus_needed)
-    name = f"{card.count}x {card.name or 'GPU'}"
-    return [name, *(f"{number:.2f}" for number in gib), *(f"{number:,}" for number in counts), needs]
+    return [_gpu(size), *(f"{number:.2f}" for number in gib), *(f"{number:,}" for number in counts), needs]

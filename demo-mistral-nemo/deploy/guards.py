@@ -29,6 +29,7 @@ def refuse(plan: Plan, *, allow_restart: bool, allow_recreation: bool = False, a
         remedy = f"write it into the file again, or allow it with `inv deploy --env {environment.name} --allow-removal`"
         raise Failure(ExitCode.REMOVAL_REFUSED, why, remedy)
     refuse_offers(plan, plan.offers)
+    refuse_sequences(plan)
 
 
 def refuse_dead_gateway(api: Api, plan: Plan, notify: Notify) -> None:
@@ -52,6 +53,16 @@ def refuse_offers(plan: Plan, offers: list[Machine]) -> None:
     """Fail with NO_CAPACITY when the plan needs a machine and there is no offer: dstack would end the service."""
     if plan.needs_machine and not offers:
         raise no_offer(plan)
+
+
+def refuse_sequences(plan: Plan) -> None:
+    """Fail with SETTINGS_INVALID when vLLM would start on no offer: it has fewer blocks than sequences."""
+    if not plan.needs_machine or not plan.evaluation.most_sequences:
+        return
+    problem = next(offer.problems["sequences"] for offer in plan.evaluation.offers)
+    where = f"dstack/service.dstack.yml: vLLM would not start on the {plan.offers[0].gpu}"
+    remedy = f"set MAX_NUM_SEQS to {plan.evaluation.most_sequences} or less there; `inv size` says more"
+    raise Failure(ExitCode.SETTINGS_INVALID, f"{where}: {problem}", remedy)
 
 
 def no_offer(plan: Plan) -> Failure:

@@ -10,14 +10,18 @@ from typing import Any
 
 import pytest
 from conftest import offer
+from planned import fleet_plan, run_plan
 
 from capacity import offers, problems, views
 from capacity.offers import Evaluation, evaluate
-from console.errors import Failure
+from console.errors import ExitCode, Failure
+from deploy import guards
 from deploy.api import Api
+from deploy.changes import Change, Part
 from deploy.dstack.answers import Machine, RunPlan
 from deploy.environments import Environment
 from deploy.offers import current_offers
+from deploy.plans import Plan
 
 CONFIG = {"num_hidden_layers": 40, "hidden_size": 5120, "intermediate_size": 14336, "num_attention_heads": 32}
 CONFIG |= {"num_key_value_heads": 8, "head_dim": 128, "vocab_size": 131072}
@@ -74,6 +78,47 @@ def test_what_is_too_small_for_a_picture_or_the_weights_is_said(serve: Serve) ->
     small, narrow = evaluate(service, [machine("T4", 16, 0.2), machine("A100", 80, 1.2, disk_gib=10)]).offers
     assert small.problems.keys() == {"cuda", "memory"}
     assert narrow.problems.keys() == {"cuda", "disk"}
+
+
+HYBRID = CONFIG | {"full_attention_interval": 4, "linear_num_key_heads": 16, "linear_num_value_heads": 48}
+HYBRID |= {"linear_key_head_dim": 128, "linear_value_head_dim": 128, "linear_conv_kernel_dim": 4}
+
+
+@pytest.fixture
+def hybrid(serve: Serve) -> dict[str, Any]:
+    """A service of a model with states, with more sequences than a small machine has blocks."""
+    serve(CHATS | {"config": HYBRID})
+    return SERVICE | {"commands": ["vllm serve a/b --max-model-len 32K --max-num-seqs 1000"]}
+
+
+def test_more_sequences_than_blocks_are_warned_of(hybrid: dict[str, Any]) -> None:
+    small, large = evaluate(hybrid, [machine("A40", 48, 0.6), machine("A100", 80, 1.2)]).offers
+    assert "sequences" in small.problems
+    assert "sequences" not in large.problems
+    assert (small.requests, small.as_json()["fits"]) == (0, False)
+
+
+@pytest.mark.parametrize(
+    ("machines", "seqs", "refused"),
+    [(["A40"], 1000, True), (["A40"], 32, False), (["A40", "A100"], 1000, False), ([], 1000, False)],
+)
+def test_a_deploy_that_would_start_on_no_offer_is_refused(
+    hybrid: dict[str, Any], environment: Environment, machines: list[str], seqs: int, refused: bool
+) -> None:
+    memory = {"A40": 48, "A100": 80}
+    commands = [line.replace("1000", str(seqs)) for line in hybrid["commands"]]
+    service = environment.service | {"commands": commands, "env": {}}
+    offered = [machine(name, memory[name], 1.0) for name in machines]
+    parts = {"fleet": Part(Change.UNCHANGED), "service": Part(Change.CREATE)}
+    plan = Plan(replace(environment, service=service), parts, offered, 0.0, fleet_plan("0..2"), run_plan(None, {}))
+    blocks = plan.evaluation.offers[0].fit.kv_cache_blocks if offered and plan.evaluation.offers[0].fit else 0
+    if not refused:
+        return guards.refuse_sequences(plan)
+    with pytest.raises(Failure, match=f"--max-num-seqs 1,000 is more than the {blocks} blocks") as failed:
+        guards.refuse_sequences(plan)
+    assert failed.value.code == ExitCode.SETTINGS_INVALID
+    assert f"set MAX_NUM_SEQS to {blocks} or less" in str(failed.value)
+    assert "on the A40 48 GB" in str(failed.value)
 
 
 @pytest.mark.usefixtures("serve")

@@ -10,10 +10,13 @@ from typing import Any
 import pytest
 
 from capacity import cards, memory, sources, views
+from capacity.attention import layers
 from capacity.errors import INDEX, SizingError
 from capacity.flags import Flags, service_flags
+from capacity.kv_cache import KVCache
 from capacity.model import Model
 from capacity.served import served_model
+from capacity.weights import weights_gib
 from console.errors import ExitCode, Failure
 from deploy.environments import Environment
 from operate.sizes import sizes
@@ -27,21 +30,22 @@ def flags(**overrides: Any) -> Flags:
     return Flags.model_validate(overrides)
 
 
-def pool(gib: float, **config: Any) -> memory.KVCache:
-    return memory.KVCache(Model.from_config(CONFIG | config).layers(2, 1), gib, batched=2048)
+def cache(gib: float, **config: Any) -> KVCache:
+    return KVCache(layers(Model.from_config(CONFIG | config), 2, 1), gib, in_flight=2048)
 
 
 def test_the_kv_cache_keeps_a_key_and_a_value_for_each_kv_head() -> None:
-    assert pool(1).tokens == 2**30 // (16 * 10240) * 16
+    assert cache(1).blocks == 2**30 // (16 * 10240)
+    assert cache(1).tokens(8192) == cache(1).blocks * 16
 
 
 def test_latent_attention_keeps_one_vector_on_every_gpu() -> None:
     model = Model.from_config(CONFIG | {"kv_lora_rank": 512, "qk_rope_head_dim": 64})
-    assert model.layers(2, 1) == model.layers(2, 4) == {(1152, None): 10}
+    assert layers(model, 2, 1) == layers(model, 2, 4) == {(1152, None): 10}
 
 
 def test_kv_heads_are_spread_but_never_less_than_one_to_a_gpu() -> None:
-    assert [set(Model.from_config(CONFIG).layers(2, parallel)) for parallel in (2, 4, 8)] == [
+    assert [set(layers(Model.from_config(CONFIG), 2, parallel)) for parallel in (2, 4, 8)] == [
         {(2 * heads * 64 * 2, None)} for heads in (2, 1, 1)
     ]
 
@@ -53,7 +57,7 @@ def test_null_in_a_config_counts_as_absent() -> None:
 
 def test_a_sliding_window_keeps_itself_and_the_batch_at_work() -> None:
     sliding = {"layer_types": ["sliding_attention", "full_attention"] * 5, "sliding_window": 1024}
-    whole, half = pool(1).concurrency(8192), pool(1, **sliding).concurrency(8192)
+    whole, half = cache(1).concurrency(8192), cache(1, **sliding).concurrency(8192)
     assert half / whole == pytest.approx(2 * 8192 / (8192 + 1024 - 1 + 2048), rel=0.01)
 
 
@@ -102,14 +106,11 @@ def test_a_card_has_less_memory_than_it_is_sold_with(name: str, mib: int, gib: f
         ("{", "Expecting property name"),
         ("[]", "is no JSON object"),
         ("{}", "num_hidden_layers: Field required"),
-        (CONFIG | {"layer_types": ["mamba"] * 10}, "layers of mamba"),
+        (CONFIG | {"layer_types": ["rwkv"] * 10}, "layers of rwkv"),
+        (CONFIG | {"layer_types": ["mamba"] * 10}, "no layer with a KV cache"),
         (CONFIG | {"layer_types": ["full_attention"] * 3}, "layer_types or num_kv_shared_layers don't fit 10 layers"),
         (CONFIG | {"num_kv_shared_layers": 10}, "layer_types or num_kv_shared_layers don't fit 10 layers"),
         (CONFIG | {"head_dim": None, "hidden_size": 8}, "hidden_size 8 is too small for 16 heads"),
-        (CONFIG | {"full_attention_interval": 4}, "layers of full_attention_interval"),  # Qwen3-Next
-        (CONFIG | {"hybrid_override_pattern": "M-M*"}, "layers of hybrid_override_pattern"),  # Nemotron-H
-        (CONFIG | {"mamba_d_state": 128}, "layers of mamba_d_state"),  # Jamba, Falcon-H1
-        (CONFIG | {"index_head_dim": 128}, "layers of index_head_dim"),  # DeepSeek V3.2
         (CONFIG | {"text_config": {"model_type": "llama4_text"}}, "llama4_text are not counted.*--weights GIB"),
         (CONFIG | {"quantization_config": {"quant_method": "ebcdic"}}, "ebcdic.*--weights GIB"),
         (CONFIG | {"quantization_config": {"quant_method": "awq"}}, "num_bits"),
@@ -154,10 +155,10 @@ def test_a_wrong_flag_is_refused_in_one_line(
 def test_weights_come_from_the_index_beside_the_config(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps(CONFIG), encoding="utf-8")
     (tmp_path / INDEX).write_text(json.dumps({"metadata": {"total_size": 3 * 2**30}}), encoding="utf-8")
-    assert sources.read_model(str(tmp_path)).weights_gib() == 3
-    assert sources.read_model(str(tmp_path), 2.5).weights_gib() == 2.5
+    assert weights_gib(sources.read_model(str(tmp_path))) == 3
+    assert weights_gib(sources.read_model(str(tmp_path), 2.5)) == 2.5
     (tmp_path / INDEX).write_text(json.dumps({"metadata": {}, "weight_map": {}}), encoding="utf-8")
-    assert sources.read_model(str(tmp_path)).weights_gib() == Model.from_config(CONFIG).weights_gib()  # counted
+    assert weights_gib(sources.read_model(str(tmp_path))) == weights_gib(Model.from_config(CONFIG))  # counted
 
 
 def test_the_table_has_every_number_under_its_title(

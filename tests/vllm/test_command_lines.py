@@ -33,6 +33,7 @@ VALUES = {
     *(("--limit-mm-per-prompt", '{"image": 2}'), ("--lora-modules", "sql=/lora/sql"), ("--quantization", "fp8")),
     *(("--tokenizer-mode", "mistral"), ("--tool-call-parser", "mistral"), ("--reasoning-parser", "mistral")),
     *(("--gpu-memory-utilization", "0.9"), ("--max-model-len", "32K"), ("--max-num-batched-tokens", "1.5k")),
+    ("--max-num-queued-tokens", "100K"),
 }
 
 
