@@ -24,13 +24,14 @@ SLOW = (  # of all that starts no dstack server: linters and tests of every rend
 )
 # Files with a dstack server that take longest, in this order: all workers would wait for one that started last.
 LONGEST = (
-    *("end_to_end/test_gateway.py", "end_to_end/test_gateway_outages.py", "sandbox/test_deployments.py"),
-    *("workflows/test_pipeline.py", "end_to_end/test_first_hour.py", "end_to_end/test_forgotten.py"),
-    "workflows/test_pipeline_in_a_vpc.py",
-    *("end_to_end/test_asleep.py", "end_to_end/test_failed_updates.py", "end_to_end/test_demo.py"),
+    *("end_to_end/test_gateway.py", "end_to_end/test_gateway_outages.py", "end_to_end/test_recovery.py"),
+    *("end_to_end/test_history.py", "sandbox/test_deployments.py", "workflows/test_pipeline.py"),
+    *("end_to_end/test_forgotten.py", "workflows/test_pipeline_in_a_vpc.py", "end_to_end/test_first_hour.py"),
+    *("end_to_end/test_asleep.py", "end_to_end/test_faults.py", "end_to_end/test_demo.py"),
+    *("end_to_end/test_gateway_replaced.py", "end_to_end/test_failed_updates.py", "end_to_end/test_alarms.py"),
     *("end_to_end/test_updates.py", "invariants/test_sequences.py", "end_to_end/test_policies.py"),
-    "end_to_end/test_alarms.py",
-    *("end_to_end/test_gateway_variants.py", "end_to_end/test_overtaken.py", "end_to_end/test_documents.py"),
+    *("end_to_end/test_gateway_variants.py", "end_to_end/test_seeing.py", "end_to_end/test_replicas.py"),
+    *("end_to_end/test_overtaken.py", "end_to_end/test_documents.py"),
     *("sandbox/test_gateway.py", "end_to_end/test_records.py", "end_to_end/test_deploys.py"),
 )
 QUESTIONS = {key for key in json.loads((ROOT / "cookiecutter.json").read_text("utf-8")) if not key.startswith("_")}

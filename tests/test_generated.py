@@ -1,7 +1,7 @@
 """Generated code is code: linters, type checker and its own tests pass in the state in which it is generated.
 
-All renderings of one kind, for chats or for pictures, have the same code. So the linters read one of each kind, and the
-generated tests, which read the data beside the code too, run in the most different ones.
+All renderings of one kind, for chats or for pictures, have the same code. So the linters and all generated tests run in
+one of each kind. In other renderings only the data differs, so only the tests run that read it.
 """
 
 from __future__ import annotations
@@ -23,12 +23,18 @@ Check = Callable[[str, Path], None]
 
 LINTERS = ("ruff check", "ruff format --check", "mypy", "lint-imports --no-cache")
 KINDS: dict[str, Answers] = {"chats": {}, "pictures": {"model_id": PICTURES}}
-TESTED: dict[str, Answers] = {
-    "chats": {},
-    "pictures": {"model_id": PICTURES, "gpu_clouds": "runpod"},
+TESTED: dict[str, Answers] = {"chats": {}, "pictures": {"model_id": PICTURES, "gpu_clouds": "runpod"}}
+OTHER_DATA: dict[str, Answers] = {
     "an unknown model": {"model_id": "somebody/Unknown-70B", "gpu_clouds": "vastai", "precision": "fp8"},
     "two GPUs": {"model_id": "RedHatAI/Llama-3.3-70B-Instruct-FP8-dynamic", "gpu_clouds": "runpod"},
 }
+
+READ_DATA = (  # the generated tests that read the repository's own documents, pages or model
+    *("test_agents", "test_bench", "test_combined", "test_docs", "test_doctor", "test_environments"),
+    *("test_inv_capacity", "test_inv_deploy", "test_inv_front", "test_inv_operate", "test_inv_plan"),
+    *("test_monitor_in_env", "test_offers", "test_outdated", "test_plans", "test_references", "test_schema"),
+    *("test_sizing", "test_terminal"),
+)
 
 
 @pytest.fixture
@@ -77,6 +83,11 @@ def test_linters_find_nothing_in_a_generated_project(baked: Bake, check: Check, 
 @pytest.mark.parametrize("name", TESTED)
 def test_a_generated_project_passes_its_own_tests(baked: Bake, check: Check, name: str) -> None:
     check("pytest", baked(**TESTED[name]))
+
+
+@pytest.mark.parametrize("name", OTHER_DATA)
+def test_other_data_passes_the_tests_that_read_it(baked: Bake, check: Check, name: str) -> None:
+    check(" ".join(["pytest", *(f"tests/{file}.py" for file in READ_DATA)]), baked(**OTHER_DATA[name]))
 
 
 NAMES = {"project_name": "A service", "project_slug": "a-service"}  # they would follow from the model
