@@ -109,15 +109,19 @@ class Flags(BaseModel):
 
 
 def service_flags(service: Mapping[str, Any]) -> dict[str, str]:
-    """Return the flags in a service's commands. Fills in variables from its `env`.
+    """Return the flags in a service's commands. Fills in variables from its `env`."""
+    env = {name: str(value) for name, value in service.get("env", {}).items()}
+    return written_flags(Template("\n".join(service.get("commands", []))).safe_substitute(env))
+
+
+def written_flags(text: str) -> dict[str, str]:
+    """Return the flags in `text` by name.
 
     A flag without a value is `true`, `--no-NAME` makes `NAME` `false`, and `--NAME.KEY VALUE` a JSON object.
     """
-    text = "\n".join(service.get("commands", []))
-    env = {name: str(value) for name, value in service.get("env", {}).items()}
     found: dict[str, str] = {}
     objects: dict[str, dict[str, str]] = {}
-    for written, value in WRITTEN.findall(Template(text).safe_substitute(env)):
+    for written, value in WRITTEN.findall(text):
         name, _, key = written.replace("-", "_").partition(".")
         if key:
             objects.setdefault(name, {})[key] = value.strip("'\"")

@@ -81,12 +81,14 @@ def size(
     max_num_seqs: str = "",
     max_num_batched_tokens: str = "",
     kv_cache_dtype: str = "",
+    flags: str = "",
     weights: str = "",
     json: bool = False,
 ) -> None:
     """Show which GPUs this service, or another model, fits on."""
     overrides = {"utilization": utilization, "tp": tp, "max_model_len": max_model_len, "max_num_seqs": max_num_seqs}
     overrides |= {"max_num_batched_tokens": max_num_batched_tokens, "kv_cache_dtype": kv_cache_dtype}
+    overrides |= capacity.flags.written_flags(flags)
     found = operate.sizes.sizes(environment, overrides, config=config, weights=weights, gpu_memory=gpu_memory)
     capacity.views.sizes(found, json=json, single=bool(gpu_memory))
 

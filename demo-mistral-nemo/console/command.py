@@ -43,6 +43,7 @@ HELP = {
     "max_num_seqs": "vLLM's --max-num-seqs",
     "max_num_batched_tokens": "vLLM's --max-num-batched-tokens",
     "kv_cache_dtype": "vLLM's --kv-cache-dtype: auto or fp8",
+    "flags": "other flags of `vllm serve`, as they are typed: '--language-model-only --block-size 32'",
     "weights": "size of the checkpoint in GiB (default: from its index of safetensors)",
     "concurrency": "number of concurrent requests",
     "requests": "number of requests that are measured, after a warm-up",

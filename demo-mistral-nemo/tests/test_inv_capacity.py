@@ -83,6 +83,17 @@ def test_another_model_is_sized_for_a_memory_and_flags(person: Person) -> None:
     assert person.inv(*words, "--tp", "many").code == ExitCode.SETTINGS_INVALID
 
 
+def test_a_model_is_sized_with_any_flag_of_vllm(person: Person) -> None:
+    (person.folder / "config.json").write_text(json.dumps(CONFIG), "utf-8")
+    words = ["size", "--config", "config.json", "--gpu-memory", "80", "--weights", "14", "--json", "--flags"]
+    plain, flagged = person.inv(*words, "--port 8000").json, person.inv(*words, "--block-size 32 --enforce-eager").json
+    assert flagged["kv_cache_blocks"] < 0.6 * plain["kv_cache_blocks"]
+    refused = person.inv(*words, "--pipeline-parallel-size 2")
+    assert refused.code == ExitCode.SETTINGS_INVALID
+    assert "--pipeline-parallel-size 2" in refused.errors
+    assert refused.errors.count("\n") == 1
+
+
 @pytest.mark.parametrize("task", namespace.task_names)
 def test_every_task_refuses_an_environment_that_is_none(person: Person, task: str) -> None:
     words = [task, "NAME"] if task == "secrets.set" else [task]
