@@ -7,8 +7,11 @@ import shutil
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import cast
 
 from invoke.context import Context
+from invoke.exceptions import Exit
+from invoke.runners import Promise
 from invoke.tasks import task
 
 import pins
@@ -57,12 +60,32 @@ def sandbox(c: Context, folder: str = "", aws: bool = False, engine: str = "", m
 @task(help={"fast": "skip the tests that start a dstack server or vLLM, and the slowest of the others"})
 def test(c: Context, fast: bool = False) -> None:  # noqa: PT028
     """Lint, type-check and test the template, the sandbox, the demo and generated repositories."""
-    lint(c)
-    c.run(f"{python('pytest')} -n 2 -m 'not server and not vllm{' and not slow' * fast}'")
-    if not fast:
-        # one file per worker, the longest first: each has its own dstack server, and mostly waits
-        c.run(f"{python('pytest')} -n 4 --dist loadfile --no-loadscope-reorder -m 'server and not vllm'")
-        c.run(f"{python('pytest')} -m vllm")  # one at a time: vLLM uses all CPU and memory
+    if fast:
+        lint(c)
+        c.run(f"{python('pytest')} -n 2 -m 'not server and not vllm and not slow'")
+        return
+    _lint(c, python("mypy"))  # tests lint and type-check generated code
+    failed = _tests_with_and_without_servers(c)
+    vllm = c.run(f"{python('pytest')} -m vllm", warn=True)  # one at a time: vLLM uses all CPU and memory
+    if failed or not vllm:
+        raise Exit("Some tests failed, see above.", code=1)
+
+
+def _tests_with_and_without_servers(c: Context) -> bool:
+    """Run all tests but vLLM's, and return whether one failed.
+
+    Tests with a server mostly wait. So the others, which need the CPU, run beside them with less priority. Their output
+    comes at the end. A temporary folder of their own keeps each pytest from cleaning up the other's.
+    """
+    with TemporaryDirectory(prefix="t-") as folder:
+        command = f"nice -n 10 {python('pytest')} -n 2 -m 'not server and not vllm'"
+        without = c.run(command, env={"PYTEST_DEBUG_TEMPROOT": folder}, asynchronous=True, warn=True)
+        # one file per worker, the longest first: each has its own dstack server
+        command = f"{python('pytest')} -n 4 --dist loadfile --no-loadscope-reorder -m 'server and not vllm'"
+        servers = c.run(command, warn=True)
+        others = cast(Promise, without).join()
+    print(others.stdout, others.stderr, sep="")
+    return not (servers and others)
 
 
 @task(

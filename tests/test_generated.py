@@ -61,7 +61,7 @@ def check(tmp_path: Path) -> Check:
             env=environment,
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=800,
         )
         assert done.returncode == 0, done.stdout + done.stderr
         assert files(project) == before, "the check left something behind"
