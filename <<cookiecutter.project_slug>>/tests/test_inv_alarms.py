@@ -133,6 +133,15 @@ def test_somebody_elses_alarm_is_never_replaced(person: Person) -> None:
     assert list(person.records.alarms) == [other]
 
 
+def test_alarms_that_another_command_of_the_service_writes_meanwhile_are_no_obstacle(
+    watched: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("deploy.cloudwatch.AlarmStore.read", lambda store: frozenset())  # it read before they existed
+    done = watched.inv("alarms.apply", *PROD)
+    assert done.code == 0, done.errors
+    assert sorted(watched.records.alarms) == of(watched, "i-1")
+
+
 def test_alarms_that_the_file_no_longer_has_are_removed_without_an_outage(watched: Person) -> None:
     watched.write("prod", alarms=None)
     found = plan(watched)

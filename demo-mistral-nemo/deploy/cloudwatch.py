@@ -83,7 +83,9 @@ class AlarmStore:
         """Return the alarms that the gateway needs. Fails when one of them would replace somebody else's alarm."""
         wanted = alarms_for(self.instances(gateway), self.prefix, self.region, topic, read, len(gateway.running))
         missing = {alarm.name for alarm in wanted} - {alarm.name for alarm in read}
-        if missing and (foreign := sorted(missing & {str(one["AlarmName"]) for one in self.documents()})):
+        found = [one for one in self.documents() if one["AlarmName"] in missing] if missing else []
+        # the service's own: another command wrote it after `read`
+        if foreign := sorted(str(one["AlarmName"]) for one in found if not self._owns(one)):
             why = f"the alarm {foreign[0]} exists in {self.region}, and it was not made for this service"
             raise Failure(ExitCode.ACCOUNT_REFUSED, why, "rename or delete it, then run it again")
         return wanted

@@ -159,7 +159,7 @@ def test_one_cloud_dies_and_the_other_answers(chat: Behind, record_property: Rec
     last = max((answer.ended for answer in failed), default=died)
     record_property("seconds until the last failure", last - died)
     assert not [answer for answer in failed if answer.began > died + NOTICED_SECONDS]
-    assert sum(answer.began > died + NOTICED_SECONDS for answer in answers) > 50
+    assert sum(answer.began > died + NOTICED_SECONDS for answer in answers) > 20  # 50 and more on an idle machine
     wait_for(lambda: len(chat.ready()) == 2, 240)  # dstack replaces what died
 
 
