@@ -54,7 +54,7 @@ class Person:
 
     def __init__(self, project: Path, github: GithubApi) -> None:
         self.project, self.github = project, github
-        server = {"DSTACK_SERVER_URL": "https://dstack.example.com", "PYTHONDONTWRITEBYTECODE": "1"}
+        server = {"DSTACK_SERVER_URL": "https://dstack.example.com"}
         self.variables = github.variables | server
         self.variables["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{self.variables['PATH']}"
 

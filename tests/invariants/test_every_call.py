@@ -13,7 +13,7 @@ from tests.invariants.promises import BrokenPromiseError
 from tests.invariants.stage import VALUE, Stage
 from tests.invariants.transport import Kind, Trouble
 
-EVERY = int(os.environ.get("HUNT_EVERY", "101"))  # a prime: each kind of fault meets each stretch of calls in turn
+EVERY = int(os.environ.get("HUNT_EVERY", "211"))  # a prime: each kind of fault meets each stretch of calls in turn
 MOST = 30  # calls of a command that are tried
 SHOWN = 8  # of the faults found
 

@@ -10,7 +10,7 @@ from hypothesis.stateful import run_state_machine_as_test
 from tests.invariants.machine import Hunt
 from tests.invariants.person import Project
 
-EXAMPLES = int(os.environ.get("HUNT_EXAMPLES", "40"))
+EXAMPLES = int(os.environ.get("HUNT_EXAMPLES", "20"))
 STEPS = int(os.environ.get("HUNT_STEPS", "8"))
 SEED = int(os.environ.get("HUNT_SEED", "1"))
 IGNORED = frozenset(filter(None, os.environ.get("HUNT_IGNORE", "").split(",")))

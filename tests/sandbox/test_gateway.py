@@ -12,17 +12,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Any
 
 import boto3
 import psutil
 import pytest
-import yaml
 from dstack._internal.core.backends.aws.resources import get_gateway_image_id
 
 from sandbox import InstanceInfo, Sandbox, SandboxError
 from sandbox.aws.vpc.network import missing
-from tests.sandbox.deployment import MODEL, ROOT, Deployment, processes_of, wait_for
+from tests.sandbox.deployment import ROOT, processes_of, wait_for
 
 pytestmark = [
     pytest.mark.gateway,
@@ -221,47 +219,3 @@ def test_whoever_is_killed_nothing_is_left(killed: str, tmp_path: Path) -> None:
         process.wait(30)
     wait_for(lambda: not processes_of(folder), 10)
     wait_for(lambda: not [path for path in left if path.exists()], 10)
-
-
-# ---- The gateway ----
-
-
-@server
-def test_a_service_answers_by_name_through_a_private_gateway(tmp_path: Path) -> None:
-    with Sandbox(aws=True, load_seconds=0.5) as sandbox:
-        cloud, deployment = Cloud(sandbox), Deployment(sandbox, tmp_path)
-        make_gateway(deployment)
-        assert deployment.apply(gateway="chat", https="auto").returncode == 0
-        [gateway] = [each for each in sandbox.aws.instances() if each.tags["dstack_name"] == "chat-0"]
-        cloud.set_record(f"chat.{sandbox.aws.zone}", gateway.address)
-
-        def models() -> str | None:
-            return cloud.get(f"http://chat.{sandbox.aws.zone}/v1/models", f"Authorization: Bearer {sandbox.token}")
-
-        assert json.loads(wait_for(models))["data"][0]["id"] == MODEL
-        assert cloud.get(f"http://chat.{sandbox.aws.zone}/v1/models") is None  # without a token
-        written = [(call.service, call.action) for call in sandbox.aws.calls(writes=True)]
-        assert written == [("ec2", "RunInstances"), ("route53", "ChangeResourceRecordSets")]
-        assert not sandbox.calls(cloud="unknown")
-
-        deployment.delete()
-        assert deployment.dstack("gateway", "delete", "chat", "-y").returncode == 0
-        wait_for(lambda: {each.state for each in sandbox.aws.instances()} == {"terminated"})
-
-
-def make_gateway(deployment: Deployment) -> None:
-    """A private gateway called `chat`; returns when dstack says that it runs."""
-    gateway: dict[str, Any] = {
-        "type": "gateway",
-        "name": "chat",
-        "backend": "aws",
-        "region": "eu-central-1",
-        "domain": deployment.sandbox.aws.zone,
-        "public_ip": False,
-        "certificate": None,
-        "default": False,
-    }
-    file = deployment._folder / "gateway.dstack.yml"
-    file.write_text(yaml.safe_dump(gateway))
-    said = deployment.dstack("apply", "-f", str(file), "-y")
-    assert said.returncode == 0, said.stdout + said.stderr
