@@ -103,16 +103,5 @@ def test_a_gateway_that_somebody_deleted_is_created_under_the_other_name(serving
     assert (after != before, others) == (True, [])
     assert "stand-in" in serving.ask_by_name()
     assert serving.machines() == [pod]
-
-
-def test_the_jobs_of_a_pipeline_replace_a_gateway_one_step_each(serving: Behind) -> None:
-    before, _ = in_use(serving)
-    serving.settle(gateway={"instance_type": "t3.large"})
-    for task in ("gateway.deploy", "dns.update", "gateway.deploy"):
-        done = serving.inv(task)
-        assert done.returncode == 0, done.stderr
-    after, others = in_use(serving)
-    assert (after != before, others) == (True, [])
-    assert "stand-in" in serving.ask_by_name()
     assert serving.inv("destroy", "--yes").returncode == 0
     assert alive(serving.sandbox) == []

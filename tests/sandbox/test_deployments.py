@@ -95,17 +95,6 @@ def test_a_pod_that_is_never_ready_gets_no_requests(deployment: Deployment) -> N
     assert deployment.pod() is not None  # and costs money all the same
 
 
-def test_a_killed_pod_answers_no_more_and_dstack_rents_another(deployment: Deployment) -> None:
-    deployment.apply(retry={"on_events": ["interruption", "error"], "duration": "1h"})
-    deployment.answer()
-    killed = wait_for(deployment.pod)
-    deployment.sandbox.kill_pod(killed.id)
-    assert not deployment.ask().ok
-    assert next(pod for pod in deployment.sandbox.pods() if pod.id == killed.id).ended
-    another = wait_for(deployment.pod, seconds=300)  # dstack waits two minutes for a host that it can't reach
-    assert another.id != killed.id
-
-
 def test_a_restarted_server_knows_what_it_rented_and_a_second_restart_works_too(deployment: Deployment) -> None:
     deployment.apply()
     deployment.answer()
