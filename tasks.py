@@ -84,7 +84,7 @@ def _tests_with_and_without_servers(c: Context) -> bool:
         command = f"{python('pytest')} -n 4 --dist loadfile --no-loadscope-reorder -m 'server and not vllm'"
         servers = c.run(command, warn=True)
         others = cast(Promise, without).join()
-    print(others.stdout, others.stderr, sep="")
+    print(others.stdout, others.stderr, sep="", flush=True)
     return not (servers and others)
 
 
