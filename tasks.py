@@ -65,27 +65,32 @@ def test(c: Context, fast: bool = False) -> None:  # noqa: PT028
         c.run(f"{python('pytest')} -n 2 -m 'not server and not vllm and not slow'")
         return
     _lint(c, python("mypy"))  # tests lint and type-check generated code
-    failed = _tests_with_and_without_servers(c)
-    vllm = c.run(f"{python('pytest')} -m vllm", warn=True)  # one at a time: vLLM uses all CPU and memory
-    if failed or not vllm:
+    if not _all_tests(c):
         raise Exit("Some tests failed, see above.", code=1)
 
 
-def _tests_with_and_without_servers(c: Context) -> bool:
-    """Run all tests but vLLM's, and return whether one failed.
+def _all_tests(c: Context) -> bool:
+    """Run all tests, and return whether they passed.
 
-    Tests with a server mostly wait. So the others, which need the CPU, run beside them with less priority. Their output
-    comes at the end. A temporary folder of their own keeps each pytest from cleaning up the other's.
+    Tests with a dstack server mostly wait. So the others, which need the CPU, run beside them with less priority, those
+    of vLLM last and one at a time, because vLLM uses all CPUs. Their output comes at the end. A temporary folder of
+    their own keeps each pytest from cleaning up the other's.
     """
+    pytest = python("pytest")
+    others = f"{pytest} -n 2 -m 'not server and not vllm'; code=$?; {pytest} -m vllm && exit $code"
+    # one file per worker, the longest first: each has its own dstack server
+    servers = f"{pytest} -n 4 --dist loadfile --no-loadscope-reorder -m 'server and not vllm'"
     with TemporaryDirectory(prefix="t-") as folder:
-        command = f"nice -n 10 {python('pytest')} -n 2 -m 'not server and not vllm'"
-        without = c.run(command, env={"PYTEST_DEBUG_TEMPROOT": folder}, asynchronous=True, warn=True)
-        # one file per worker, the longest first: each has its own dstack server
-        command = f"{python('pytest')} -n 4 --dist loadfile --no-loadscope-reorder -m 'server and not vllm'"
-        servers = c.run(command, warn=True)
-        others = cast(Promise, without).join()
-    print(others.stdout, others.stderr, sep="", flush=True)
-    return not (servers and others)
+        beside = c.run(
+            f"nice -n 10 bash -c {shlex.quote(others)}",
+            env={"PYTEST_DEBUG_TEMPROOT": folder},
+            asynchronous=True,
+            warn=True,
+        )
+        with_server = c.run(servers, warn=True)
+        without = cast(Promise, beside).join()
+    print(without.stdout, without.stderr, sep="", flush=True)
+    return bool(with_server and without)
 
 
 @task(
