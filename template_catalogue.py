@@ -70,9 +70,10 @@ def _numbers(gpu: dict[str, Any], precision: str) -> str:
 
 def _config(entry: dict[str, Any], gpu: dict[str, Any]) -> dict[str, Any] | None:
     """Return the config.json of the checkpoint that is served."""
-    quantised = {key: gpu[key] for key in ("quantization_config",) if key in gpu}
     config: dict[str, Any] | None = entry.get("config")
-    return config | quantised if config else None
+    if config and "quantization_config" in gpu:
+        return config | {"quantization_config": gpu["quantization_config"]}
+    return config
 
 
 def _entry(model_id: str) -> dict[str, Any] | None:
