@@ -10,7 +10,7 @@ import importlib
 import sys
 from typing import Any
 
-from template_catalogue import catalogue, machines
+from template_catalogue import catalogue, kind_of, machines
 from template_docs import ROOT, put
 from template_guess import MACHINES, MAX_NUM_SEQS
 
@@ -34,7 +34,7 @@ def room_gib(machine: dict[str, Any]) -> float:
     """
     cards = (card for card in machines("cards") if card["memory"] == machine["memory"])
     smallest = min(cards, key=lambda card: float(card["gib"]))
-    chats = (entry for entry in catalogue().values() if entry["engine"] == "vllm")
+    chats = (entry for entry in catalogue().values() if kind_of(entry) == "chat")
     overheads = (_overhead_gib(entry, smallest, machine["count"]) for entry in chats)
     most = max(overhead for overhead in overheads if overhead is not None)
     return float(machine["count"] * (_capacity("flags").Flags().utilization * smallest["gib"] - most))

@@ -64,6 +64,11 @@ def _of_checkpoint(entry: dict[str, Any], precision: str) -> dict[str, Any]:
     return entry | own | {"gpu": {"published": served}}
 
 
+def kind_of(entry: dict[str, Any]) -> str:
+    """Return what a model is for: `chat`, `pictures`, `embeddings` or `reranking`."""
+    return str(entry.get("kind", "pictures" if entry["engine"] == "vllm-omni" else "chat"))
+
+
 def _numbers(gpu: dict[str, Any], precision: str) -> str:
     return str(gpu.get("numbers", precision))
 
@@ -86,8 +91,9 @@ def _entry(model_id: str) -> dict[str, Any] | None:
 def known_model(model_id: str, precision: str) -> dict[str, Any]:
     """Return what `model_id` needs in `precision`: the catalogue's entry, or a guess from the size in the name.
 
-    Keys: `id` (of the checkpoint that is served), `known` (bool), `engine`, `numbers` (number format of the weights,
-    None if unknown), `parameters` (billions or None), `context` (tokens, as vLLM takes it; None for pictures),
+    Keys: `id` (of the checkpoint that is served), `known` (bool), `kind` (see `kind_of`), `engine`, `numbers` (number
+    format of the weights, None if unknown), `parameters` (billions or None), `context` (tokens, as vLLM takes it; None
+    for pictures),
     `max_num_seqs`, `gated` (bool), `licence` (or None), `tool_parser`, `reasoning_parser` (or None), `sees` (bool),
     `flags` (lines of `vllm serve`), `memory` (dstack's range), `count` (GPUs), `compute_capability`, `cpus`, `host_gb`
     (the host's memory), `expensive_price` (USD an hour, at the expensive end), `price_lists` (their date), `disk_gb`,
@@ -104,6 +110,7 @@ def known_model(model_id: str, precision: str) -> dict[str, Any]:
     return {
         "id": gpu.get("checkpoint", model_id),
         "known": True,
+        "kind": kind_of(entry),
         "engine": entry["engine"],
         "numbers": entry["published"] if precision == "published" else _numbers(gpu, precision),
         "parameters": entry["parameters"],
@@ -133,11 +140,9 @@ def refused_model(model_id: str) -> tuple[str, str] | None:
     for known in (*catalogue(), *checkpoints()):
         if known.lower() == model_id.lower():
             return "is spelt differently on Hugging Face", known
-    if why := names.not_served(model_id):
-        return why, CHAT
-    if names.draws(model_id):
-        drawing = [known for known, entry in catalogue().items() if entry["engine"] == "vllm-omni"]
-        return "seems to draw; of such models, only those in the template's README can be served", ", ".join(drawing)
+    if found := names.not_served(model_id):
+        served = [known for known, entry in catalogue().items() if kind_of(entry) == found.served]
+        return found.why, ", ".join(served) or CHAT
     return (guesses.too_large(model_id), CHAT) if guesses.holds_in_no_precision(model_id) else None
 
 
@@ -151,6 +156,8 @@ def refused_precision(model_id: str, precision: str) -> str | None:
 def _not_in(entry: dict[str, Any], precision: str) -> str | None:
     if precision in entry["gpu"]:
         return None
+    if (kind := kind_of(entry)) not in ("chat", "pictures"):
+        return f"a model for {kind} is served only as published"
     if entry["published"] != "bf16":
         return f"its weights are published in {entry['published']} already"
     if entry["engine"] != "vllm":

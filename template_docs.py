@@ -49,6 +49,8 @@ def _precision(entry: dict[str, Any], precision: str) -> str:
 
 def _abilities(entry: dict[str, Any]) -> Iterator[str]:
     """Yield what a model can do beside chatting or drawing."""
+    if "kind" in entry:
+        yield entry["kind"]
     yield from (able for key, able in ABILITIES.items() if key in entry)
 
 

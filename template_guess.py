@@ -47,6 +47,7 @@ def guess(model_id: str, precision: str) -> dict[str, Any]:
     return {
         "id": model_id,
         "known": False,
+        "kind": "chat",
         "engine": "vllm",
         "numbers": "fp8" if precision == "fp8" else None,
         "parameters": parameters,

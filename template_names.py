@@ -29,6 +29,7 @@ class Kind:
     why: str
     words: tuple[str, ...]  # regular expressions for whole words of the name in lower case, where `.` and `_` are `-`
     owners: tuple[str, ...] = ()  # whose models are all of this kind
+    served: str = ""  # the catalogue's kind: models of it are served when the catalogue has them
 
     def has(self, model_id: str) -> bool:
         """Return whether the model is of this kind, by its id."""
@@ -37,6 +38,7 @@ class Kind:
 
 
 ORIGINAL = "name the original model"
+KNOWN_ALONE = "of such models, only those in the template's README can be served"
 KINDS = (
     Kind(f"is in the format GGUF, for llama.cpp: {ORIGINAL}", ("gguf", r"i?q\d-k(-[a-z]+)?")),
     Kind(f"is in the format MLX, for Apple's chips: {ORIGINAL}", ("mlx",), ("mlx-community",)),
@@ -76,9 +78,10 @@ KINDS = (
         ("cross-encoder",),
     ),
     Kind(
-        "computes embeddings, which the template does not serve yet",
+        f"computes embeddings; {KNOWN_ALONE}",
         ("[a-z]*embed(ding)?s?", "bge", "e5", "gte", "minilm", "colbert[a-z0-9]*", "stella"),
         ("sentence-transformers",),
+        served="embeddings",
     ),
     Kind(
         "does not write text, so it can't be served as a chat",
@@ -89,6 +92,7 @@ KINDS = (
         ("google-bert",),
     ),
 )
+DRAWING = Kind(f"seems to draw; {KNOWN_ALONE}", (), served="pictures")  # known by DRAWS
 DRAWS = r"flux[._-]?\d|stable-?diffusion|sdxl|sd-turbo|\bimage\b|hunyuanimage|hidream|pixart|kandinsky"
 
 
@@ -114,14 +118,11 @@ def bytes_per_parameter(model_id: str) -> float | None:
     return next((size for pattern, size in FORMATS.items() if re.search(pattern, _name(model_id))), None)
 
 
-def not_served(model_id: str) -> str | None:
-    """Return why a model with such a name is not served; None when nothing in the name speaks against it."""
-    return next((kind.why for kind in KINDS if kind.has(model_id)), None)
-
-
-def draws(model_id: str) -> bool:
-    """Return whether the name is like that of a model that draws."""
-    return re.search(DRAWS, model_id.split("/")[-1], re.IGNORECASE) is not None
+def not_served(model_id: str) -> Kind | None:
+    """Return the kind of model that such a name speaks of, if it is not served; else None."""
+    if found := next((kind for kind in KINDS if kind.has(model_id)), None):
+        return found
+    return DRAWING if re.search(DRAWS, model_id.split("/")[-1], re.IGNORECASE) else None
 
 
 def _name(model_id: str) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 HOURS_A_MONTH = 730
+ABILITIES = {"embeddings": "compute embeddings", "reranking": "put documents in an order"}  # of other kinds than chats
 CONTEXTS = {"auto": "what fits beside the weights, at most the model's own"}
 
 
@@ -58,6 +59,8 @@ def _gpus(model: Mapping[str, Any], cards: Iterable[Mapping[str, Any]]) -> str:
 
 
 def _abilities(model: Mapping[str, Any]) -> str:
+    if model["kind"] in ABILITIES:
+        return ABILITIES[model["kind"]]
     calls = ["call tools"] if model["tool_parser"] else []
     thoughts = ["think before it answers"] if model["reasoning_parser"] else []
     pictures = ["read pictures"] if model["sees"] else []

@@ -19,12 +19,13 @@ from cookiecutter.prompt import prompt_for_config
 from cookiecutter.utils import create_env_with_context
 from markdown_it import MarkdownIt
 
-from template_catalogue import catalogue, known_model
+from template_catalogue import catalogue, kind_of, known_model
 
 ROOT = Path(__file__).parents[1]
 TEMPLATE = ROOT / "<<cookiecutter.project_slug>>"
 ROOMS = ("account", "capacity", "console", "deploy", "operate")  # packages of a rendered project
 Bake = Callable[..., Path]  # bake(**answers): the folder of the rendered project
+KINDS = ("chat", "pictures", "embeddings", "reranking")  # of models
 MARKDOWN = MarkdownIt("gfm-like")  # tables, strikethrough, bare links
 
 
@@ -43,12 +44,12 @@ def files(project: Path) -> dict[str, str]:
 
 
 def different_models() -> list[str]:
-    """Models of the catalogue that differ in what is rendered: engine, parsers, gate, number of GPUs."""
+    """Models of the catalogue that differ in what is rendered: kind, parsers, gate, number of GPUs."""
     found: dict[tuple[object, ...], str] = {}
     for model_id, entry in catalogue().items():
         counts = entry["gpu"]["published"].get("count", 1) > 1
         parsers = ("tool_parser" in entry, "reasoning_parser" in entry)
-        found.setdefault((entry["engine"], *parsers, entry["gated"], counts), model_id)
+        found.setdefault((kind_of(entry), *parsers, entry["gated"], counts), model_id)
     return list(found.values())
 
 
@@ -68,8 +69,9 @@ def _compiled(name: str) -> Any:
 
 def rendered(name: str, model_id: str, precision: str = "published") -> str:
     """The text of one file for a model, with the defaults of all other answers. A bake takes 100 times as long."""
-    draws = known_model(model_id, precision)["engine"] == "vllm-omni"
-    answers = _answered() | {"model_id": model_id, "precision": precision, "__pictures": "yes" if draws else ""}
+    kind = known_model(model_id, precision)["kind"]
+    kinds = {f"__{name}": "yes" if name == kind else "" for name in KINDS}
+    answers = _answered() | {"model_id": model_id, "precision": precision, "__kind": kind} | kinds
     return str(_compiled(name).render(cookiecutter=answers))
 
 

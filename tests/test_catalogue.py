@@ -19,9 +19,11 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 import template_names as names
 from sandbox.engine.flags import human_int, parse
+from sandbox.engine.pooling import ranks
 from template_catalogue import (
     catalogue,
     checkpoints,
+    kind_of,
     known_model,
     machines,
     model_files,
@@ -31,15 +33,19 @@ from template_catalogue import (
 from tests.rendered import Bake, engine_words, files, rendered
 
 Precision = Literal["published", "fp8", "4bit"]
-Format = Literal["bf16", "fp8", "awq", "mxfp4", "nvfp4", "w4a16"]
+Format = Literal["fp32", "bf16", "fp8", "awq", "mxfp4", "nvfp4", "w4a16"]
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 CATALOGUE = catalogue()
 CHECKPOINTS = checkpoints()
 KNOWN = CATALOGUE | CHECKPOINTS
 SERVED = [(model, precision) for model, entry in CATALOGUE.items() for precision in entry["gpu"]]
-CHATS = [(model, precision) for model, precision in SERVED if CATALOGUE[model]["engine"] == "vllm"]
+CHATS = [(model, precision) for model, precision in SERVED if kind_of(CATALOGUE[model]) == "chat"]
+POOLING = [(model, precision) for model, precision in SERVED if "kind" in CATALOGUE[model]]
+ENCODERS = [served for served in POOLING if CATALOGUE[served[0]]["config"]["model_type"] == "xlm-roberta"]
+WITH_KV_CACHE = [served for served in (*CHATS, *POOLING) if served not in ENCODERS]
 SERVICE = "dstack/service.dstack.yml"
 BITS = {"bf16": (15.8, 16.2), "fp8": (8, 10), "awq": (4, 6), "mxfp4": (4, 6), "nvfp4": (4, 8), "w4a16": (4, 6)}
+BITS |= {"fp32": (31.6, 32.4)}
 
 SMALLEST_GIB: dict[str, float] = {}  # GPU memory that torch sees on the smallest card, by what it is sold with
 for card in sorted(machines("cards"), key=lambda card: card["gib"], reverse=True):
@@ -74,6 +80,7 @@ class Gpu(Strict):
 class Entry(Strict):
     """A block of models/, as its README says."""
 
+    kind: Literal["embeddings", "reranking"] | None = None
     engine: Literal["vllm", "vllm-omni"]
     parameters: float
     published: Format
@@ -90,10 +97,12 @@ class Entry(Strict):
 
     @model_validator(mode="after")
     def check(self) -> Entry:
-        chat = self.engine == "vllm"
-        assert chat == (self.config is not None), "sizing needs `config` of a chat model, and of no other"
-        assert chat == (self.picture_gib is None), "offers need `picture_gib` of a model that draws, and of no other"
-        assert all(chat == (gpu.context is not None) for gpu in self.gpu.values()), "a chat model has a context"
+        reads = self.engine == "vllm"
+        assert reads == (self.config is not None), "sizing needs `config` of a model of vLLM, and of no other"
+        assert reads == (self.picture_gib is None), "offers need `picture_gib` of a model that draws, and of no other"
+        assert all(reads == (gpu.context is not None) for gpu in self.gpu.values()), "a model of vLLM has a context"
+        assert reads or self.kind is None
+        assert (self.kind is not None) == ("--runner pooling" in self.flags)
         assert "published" in self.gpu
         assert "fp8" not in self.gpu or self.published == "bf16", "what is quantised is not quantised again"
         assert "4bit" not in self.gpu or self.gpu["4bit"].checkpoint, "vLLM makes no weights of 4 bits while it loads"
@@ -175,6 +184,33 @@ def test_the_engine_takes_the_command_line(model_id: str, precision: str) -> Non
     assert flags.max_model_len <= text_part(entry["config"])["max_position_embeddings"]
 
 
+@pytest.mark.parametrize(("model_id", "precision"), POOLING)
+def test_the_engine_takes_the_command_line_of_a_model_that_does_not_chat(model_id: str, precision: str) -> None:
+    entry, (configuration, words) = CATALOGUE[model_id], service(model_id, precision)
+    flags = parse(words[1:])
+    assert configuration.model is None, "dstack's key is for chats"
+    [probe] = configuration.probes or []
+    assert probe.url == {"embeddings": "/v1/embeddings", "reranking": "/v1/rerank"}[entry["kind"]]
+    assert json.loads(probe.body or "")["model"] == flags.model_tag == model_id
+    assert flags.runner == "pooling"
+    assert flags.max_model_len == human_int(entry["gpu"][precision]["context"])
+    assert flags.max_model_len <= entry["config"]["max_position_embeddings"]
+    assert flags.max_num_seqs == 128
+    assert not flags.enable_auto_tool_choice
+    assert ranks(flags.model_tag, flags.hf_overrides) == (entry["kind"] == "reranking")
+    environment = yaml.safe_load(rendered("environments/sandbox.yml", model_id, precision))["service"]["env"]
+    length = entry["config"]["hidden_size"] if entry["kind"] == "embeddings" else None
+    assert environment.get("SANDBOX_EMBEDDING_LENGTH") == length
+
+
+@pytest.mark.parametrize(("model_id", "precision"), ENCODERS)
+def test_an_encoder_is_not_sized_and_its_weights_fit(capacity: Any, model_id: str, precision: str) -> None:
+    """vLLM makes no KV cache for it."""
+    known = known_model(model_id, precision)
+    assert known["config"]["model_type"] in capacity.sources.ENCODERS
+    assert known["weights_gib"] < SMALLEST_GIB[known["memory"].split("GB")[0]] / 2
+
+
 @pytest.mark.parametrize(("model_id", "precision"), SERVED)
 def test_a_checkpoint_can_be_named_itself(model_id: str, precision: str) -> None:
     chosen = known_model(model_id, precision)
@@ -193,7 +229,7 @@ def size(capacity: Any, model_id: str, precision: str) -> Any:
     )
 
 
-@pytest.mark.parametrize(("model_id", "precision"), CHATS)
+@pytest.mark.parametrize(("model_id", "precision"), WITH_KV_CACHE)
 def test_two_requests_of_full_length_fit_on_the_smallest_card(capacity: Any, model_id: str, precision: str) -> None:
     fit = size(capacity, model_id, precision)
     assert fit.requests >= 2
@@ -233,7 +269,7 @@ def test_only_precisions_that_the_catalogue_has_are_served(model_id: str) -> Non
 def test_sizing_gets_the_numbers_of_the_model(model_id: str) -> None:
     numbers = json.loads(rendered("capacity/model.json", model_id))
     entry = KNOWN.get(model_id, {"config": None, "weights_gib": None})
-    of_its_kind = {"kind": "chat", "config": entry.get("config")}
+    of_its_kind = {"kind": entry.get("kind", "chat"), "config": entry.get("config")}
     if "picture_gib" in entry:
         of_its_kind = {"kind": "pictures", "picture_gib": entry["picture_gib"]}
     assert numbers == {"model": model_id, "weights_gib": entry["weights_gib"]} | of_its_kind

@@ -1,7 +1,8 @@
 """Generated code is code: linters, type checker and its own tests pass in the state in which it is generated.
 
-All renderings of one kind, for chats or for pictures, have the same code. So the linters and all generated tests run in
-one of each kind. In other renderings only the data differs, so only the tests run that read it.
+All renderings of one kind, such as chats or pictures, have the same code. So the linters read one of each kind, and all
+generated tests run for chats and for pictures. In other renderings only the data differs, so only the tests run that
+read it; for embeddings and for reranking, these and the tests of what differs in code.
 """
 
 from __future__ import annotations
@@ -14,15 +15,16 @@ from pathlib import Path
 
 import pytest
 
-from template_catalogue import catalogue
+from template_catalogue import known_model
 from tests.rendered import Bake, different_models, files
-from tests.test_rendering import PICTURES, every_combination
+from tests.test_rendering import PICTURES, POOLED, every_combination
 
 Answers = dict[str, str]
 Check = Callable[[str, Path], None]
 
 LINTERS = ("ruff check", "ruff format --check", "mypy", "lint-imports --no-cache")
 KINDS: dict[str, Answers] = {"chats": {}, "pictures": {"model_id": PICTURES}}
+KINDS |= {kind: {"model_id": model_id} for model_id, kind in POOLED.items()}
 TESTED: dict[str, Answers] = {"chats": {}, "pictures": {"model_id": PICTURES, "gpu_clouds": "runpod"}}
 OTHER_DATA: dict[str, Answers] = {
     "an unknown model": {"model_id": "somebody/Unknown-70B", "gpu_clouds": "vastai", "precision": "fp8"},
@@ -35,6 +37,9 @@ READ_DATA = (  # the generated tests that read the repository's own documents, p
     *("test_monitor_in_env", "test_offers", "test_outdated", "test_plans", "test_references", "test_schema"),
     *("test_sizing", "test_terminal"),
 )
+
+
+POOLED_TESTS = "test_inv_env.py test_inv_operate.py test_inv_capacity.py test_sizing.py test_schema.py test_offers.py"
 
 
 @pytest.fixture
@@ -90,16 +95,25 @@ def test_other_data_passes_the_tests_that_read_it(baked: Bake, check: Check, nam
     check(" ".join(["pytest", *(f"tests/{file}.py" for file in READ_DATA)]), baked(**OTHER_DATA[name]))
 
 
+@pytest.mark.parametrize("kind", POOLED.values())
+def test_what_differs_in_a_service_that_pools_passes_its_tests(baked: Bake, check: Check, kind: str) -> None:
+    """The rest is the same as in a service for chats, and takes minutes."""
+    tests = f"test_{kind}.py {POOLED_TESTS}".split()
+    check(" ".join(["pytest", *(f"tests/{name}" for name in tests)]), baked(**KINDS[kind]))
+
+
+def kind(model_id: str) -> str:
+    return str(known_model(model_id, "published")["kind"])
+
+
 NAMES = {"project_name": "A service", "project_slug": "a-service"}  # they would follow from the model
 
 
 @every_combination
 def test_all_projects_of_a_kind_have_the_same_code(baked: Bake, answers: Answers) -> None:
-    kind = "pictures" if answers["model_id"] == PICTURES else "chats"
-    assert code(baked(**answers | NAMES)) == code(baked(**KINDS[kind] | NAMES))
+    assert code(baked(**answers | NAMES)) == code(baked(**KINDS[kind(answers["model_id"])] | NAMES))
 
 
 @pytest.mark.parametrize("model_id", different_models())
 def test_a_known_model_changes_no_code(baked: Bake, model_id: str) -> None:
-    kind = "chats" if catalogue()[model_id]["engine"] == "vllm" else "pictures"
-    assert code(baked(model_id=model_id, **NAMES)) == code(baked(**KINDS[kind] | NAMES))
+    assert code(baked(model_id=model_id, **NAMES)) == code(baked(**KINDS[kind(model_id)] | NAMES))

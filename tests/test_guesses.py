@@ -110,17 +110,34 @@ NOT_SERVED = {
     "speech synthesis": ("hexgrad/Kokoro-82M", "Qwen/Qwen3-TTS-12Hz-1.7B", "suno/bark", "microsoft/VibeVoice-1.5B"),
     "makes sounds": ("facebook/musicgen-large", "stabilityai/stable-audio-open-1.0"),
     "speech into text": ("openai/whisper-large-v3", "Qwen/Qwen3-ASR-1.7B", "nvidia/parakeet-tdt-0.6b-v2"),
-    "documents in an order": ("Qwen/Qwen3-Reranker-4B", "BAAI/bge-reranker-v2-m3", "jinaai/jina-reranker-m0"),
-    "computes embeddings": (
-        *("BAAI/bge-m3", "Qwen/Qwen3-Embedding-8B", "intfloat/multilingual-e5-large"),
-        *("sentence-transformers/all-mpnet-base-v2", "nomic-ai/nomic-embed-text-v1.5"),
-    ),
     "does not write text": (
         "google-bert/bert-base-uncased",
         "FacebookAI/roberta-large",
         "openai/clip-vit-base-patch32",
     ),
 }
+
+
+@pytest.mark.parametrize(
+    ("model_id", "why", "kind"),
+    [
+        ("intfloat/multilingual-e5-large", "computes embeddings", "embeddings"),
+        ("sentence-transformers/all-mpnet-base-v2", "computes embeddings", "embeddings"),
+        ("nomic-ai/nomic-embed-text-v1.5", "computes embeddings", "embeddings"),
+        ("somebody/FLUX.1-tuned", "seems to draw", "pictures"),
+    ],
+)
+def test_a_kind_that_is_served_is_refused_where_the_catalogue_does_not_have_the_model(
+    model_id: str, why: str, kind: str
+) -> None:
+    """There is nothing to guess from; the refusal names the models of that kind that are known."""
+    refused = refused_model(model_id)
+    assert refused is not None
+    assert why in refused[0]
+    assert "only those in the template's README" in refused[0]
+    examples = refused[1].split(", ")
+    assert len(examples) > 1
+    assert all(known_model(example, "published")["kind"] == kind for example in examples)
 
 
 @pytest.mark.parametrize(

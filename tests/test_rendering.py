@@ -318,6 +318,20 @@ FILES_FOR_CHATS = {
     "tests/test_smoke.py",
 }
 FILES_FOR_PICTURES = (FILES | {"operate/pictures.py", "tests/test_pictures.py"}) - FILES_FOR_CHATS
+EMBEDDINGS = "BAAI/bge-m3"
+POOLED = {EMBEDDINGS: "embeddings"}  # the kinds that vLLM serves with the runner for pooling
+OF_CHATS_ALONE = {"operate/chat.py", "tests/test_smoke.py"}
+
+
+def expected_files(model_id: str) -> set[str]:
+    """The files of a rendering for this model."""
+    if model_id == PICTURES:
+        return FILES_FOR_PICTURES
+    if kind := POOLED.get(model_id):
+        return (FILES | {f"operate/{kind}.py", f"tests/test_{kind}.py"}) - OF_CHATS_ALONE
+    return FILES
+
+
 COMBINATIONS = [
     dict(zip(("gpu_clouds", "precision", "model_id"), values, strict=True))
     for values in itertools.product(
@@ -326,6 +340,7 @@ COMBINATIONS = [
         ("mistralai/Mistral-Nemo-Instruct-2407", "somebody/Unknown-70B"),
     )
 ] + [{"gpu_clouds": clouds, "precision": "published", "model_id": PICTURES} for clouds in ("both", "runpod", "vastai")]
+COMBINATIONS += [{"gpu_clouds": "both", "precision": "published", "model_id": model_id} for model_id in POOLED]
 LEFTOVER = re.compile(r"<<|<%|%>|<#|#>|^\s*#%|\bcookiecutter\.(?!json)", re.MULTILINE)
 
 every_combination = pytest.mark.parametrize(
@@ -335,8 +350,7 @@ every_combination = pytest.mark.parametrize(
 
 @every_combination
 def test_these_files_are_rendered_and_no_others(baked: Bake, answers: dict[str, str]) -> None:
-    expected = FILES_FOR_PICTURES if answers["model_id"] == PICTURES else FILES
-    assert files(baked(**answers)).keys() == expected
+    assert files(baked(**answers)).keys() == expected_files(answers["model_id"])
 
 
 def test_a_service_for_chats_carries_nothing_of_pictures_and_the_other_way_round(baked: Bake) -> None:
@@ -347,6 +361,13 @@ def test_a_service_for_chats_carries_nothing_of_pictures_and_the_other_way_round
     )
     assert not re.search("omni|a picture|pillow|images/", chats, re.IGNORECASE)
     assert not re.search("chat/|lora_flags|--lora|tool_flags", pictures, re.IGNORECASE)
+
+
+@pytest.mark.parametrize("model_id", POOLED)
+def test_a_service_that_pools_carries_nothing_of_other_kinds(baked: Bake, model_id: str) -> None:
+    texts = [text for name, text in files(baked(model_id=model_id)).items() if not name.endswith(".py")]
+    others = "|".join({"/embeddings", "/v1/rerank"} - {f"/{POOLED[model_id]}", f"/v1/{POOLED[model_id][:6]}"})
+    assert not re.search(f"omni|a picture|pillow|images/|chat/|lora_flags|--lora|tool_flags|{others}", "".join(texts))
 
 
 @pytest.mark.parametrize("answers", [{}, {"model_id": PICTURES}], ids=["chat", "pictures"])

@@ -96,6 +96,9 @@ FLAGS = (
     Flag("--trust-remote-code"),
     Flag("--revision", str),
     Flag("--no-enable-log-requests"),
+    Flag("--runner", str, "auto", ("auto", "draft", "generate", "pooling")),
+    Flag("--hf-overrides", json.loads),
+    Flag("--chat-template", str),
     Flag("--omni"),  # of vLLM-Omni: pictures
 )
 

@@ -35,6 +35,7 @@ class EngineSettings:
     load_seconds: float
     token_seconds: float
     requests: int
+    embedding_length: int
     crash: bool
     port: int | None
     activity: Path | None
@@ -56,6 +57,7 @@ class EngineSettings:
             load_seconds=number("SANDBOX_LOAD_SECONDS", "2"),
             token_seconds=number("SANDBOX_TOKEN_SECONDS", "0.01"),
             requests=int(number("SANDBOX_REQUESTS", "0")),
+            embedding_length=int(number("SANDBOX_EMBEDDING_LENGTH", "1024")),
             crash=os.environ.get("SANDBOX_CRASH") == "1",
             port=int(port) if port else None,
             activity=Path(activity) if activity else None,
@@ -104,7 +106,7 @@ async def _serve(flags: Namespace, settings: EngineSettings) -> int:
         return 1
     core = EngineCore(telemetry, flags.max_num_seqs, settings.token_seconds)
     core.start(settings.requests, settings.hang)
-    api = Api(flags, telemetry, core)
+    api = Api(flags, telemetry, core, settings.embedding_length)
     server = web.AppRunner(
         api.application(),
         shutdown_timeout=_LAST_WORDS_SECONDS,

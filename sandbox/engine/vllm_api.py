@@ -14,7 +14,7 @@ from typing import Any
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from sandbox.engine import pictures
+from sandbox.engine import pictures, pooling
 from sandbox.engine import reply as replies
 from sandbox.engine.core import EngineCore, ShutDownError
 from sandbox.engine.flags import VLLM_VERSION
@@ -26,9 +26,12 @@ AUTO_CONTEXT_TOKENS = 131_072  # of --max-model-len auto, and without the flag
 
 
 class Api:
-    """Serves the model that `flags` names: it checks requests, and has tokens, or a picture's steps, computed."""
+    """Serves the model that `flags` names: it checks requests, and has tokens, or a picture's steps, computed.
 
-    def __init__(self, flags: Namespace, telemetry: Telemetry, core: EngineCore) -> None:
+    `embedding_length`: how many numbers an embedding has.
+    """
+
+    def __init__(self, flags: Namespace, telemetry: Telemetry, core: EngineCore, embedding_length: int) -> None:
         self._names: list[str] = flags.served_model_name or [flags.model_tag]
         self._loras: list[str] = (flags.lora_modules or []) if flags.enable_lora else []
         self._root: str = flags.model_tag
@@ -36,6 +39,9 @@ class Api:
         self._tools: bool = flags.enable_auto_tool_choice
         self._thinks = flags.reasoning_parser is not None
         self._draws: bool = flags.omni
+        self._pools = flags.runner == "pooling"
+        self._ranks = pooling.ranks(flags.model_tag, flags.hf_overrides)
+        self._embedding_length = embedding_length
         self._keys = {f"Bearer {key}" for key in flags.api_key or ()}
         self._telemetry = telemetry
         self._core = core
@@ -58,6 +64,10 @@ class Api:
         )
         if self._draws:
             application.add_routes([web.post("/v1/images/generations", self._picture)])
+        elif self._pools and self._ranks:
+            application.add_routes([web.post(path, self._rank) for path in ("/rerank", "/v1/rerank", "/v2/rerank")])
+        elif self._pools:
+            application.add_routes([web.post("/v1/embeddings", self._embed)])
         else:
             application.add_routes([web.post("/v1/chat/completions", self._chat)])
             application.add_routes([web.post("/v1/completions", self._completion)])
@@ -134,6 +144,30 @@ class Api:
             _ = [step async for step in steps]
         data = [{"b64_json": picture, "url": None, "revised_prompt": None} for picture in order.draw()]
         return web.json_response({"created": int(time.time()), "data": data})
+
+    async def _embed(self, request: web.Request) -> web.StreamResponse:
+        body = await self._body(request)
+        texts = pooling.read_texts(body, self._context)
+        if refused := self._refusal(body):
+            return refused
+        await self._compute(texts)
+        return web.json_response(pooling.embeddings(body, texts, self._embedding_length, self._name_in(body)))
+
+    async def _rank(self, request: web.Request) -> web.StreamResponse:
+        body = await self._body(request)
+        question = pooling.read_question(body, self._context)
+        if refused := self._refusal(body):
+            return refused
+        await self._compute([question.query, *question.documents])
+        return web.json_response(pooling.order(question, self._name_in(body)))
+
+    async def _compute(self, texts: list[str]) -> None:
+        """Pass the time of one step of the engine."""
+        async with aclosing(self._core.generate(Reply(("step",), "stop", pooling.tokens(texts)))) as steps:
+            _ = [step async for step in steps]
+
+    def _name_in(self, body: dict[str, Any]) -> str:
+        return str(body.get("model") or self._names[0])
 
     async def _body(self, request: web.Request) -> dict[str, Any]:
         try:
