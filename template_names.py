@@ -73,9 +73,10 @@ KINDS = (
         ("distil-whisper",),
     ),
     Kind(
-        "puts documents in an order, which the template does not serve yet",
+        f"puts documents in an order; {KNOWN_ALONE}",
         ("[a-z]*rerank(er)?[a-z0-9]*", "cross-encoder"),
         ("cross-encoder",),
+        served="reranking",
     ),
     Kind(
         f"computes embeddings; {KNOWN_ALONE}",

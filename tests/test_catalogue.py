@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from functools import cache
+from html import unescape
 from itertools import chain
 from typing import Any, Literal, get_args
 
+import jinja2
 import pytest
 import yaml
 from dstack._internal.core.models.configurations import ServiceConfiguration, parse_apply_configuration
@@ -158,7 +161,7 @@ def test_a_model_of_the_catalogue_is_served_as_it_says(model_id: str, precision:
     wanted, said = entry["gpu"][precision], " ".join(words)
     assert said.startswith(f"vllm serve {wanted.get('checkpoint', model_id)} ")
     for flag in entry.get("flags", []) + wanted.get("flags", []):
-        assert f" {flag} " in said
+        assert f" {' '.join(shlex.split(flag))} " in said
     assert ("--quantization fp8" in said) == (precision == "fp8" and "checkpoint" not in wanted)
     assert ("HF_TOKEN" in configuration.env.as_dict()) == entry["gated"]
     gpu = configuration.resources.gpu
@@ -201,6 +204,27 @@ def test_the_engine_takes_the_command_line_of_a_model_that_does_not_chat(model_i
     environment = yaml.safe_load(rendered("environments/sandbox.yml", model_id, precision))["service"]["env"]
     length = entry["config"]["hidden_size"] if entry["kind"] == "embeddings" else None
     assert environment.get("SANDBOX_EMBEDDING_LENGTH") == length
+
+
+MAKERS_PROMPT = (
+    "<|im_start|>system\nJudge whether the Document meets the requirements based on the Query and the Instruct "
+    'provided. Note that the answer can only be "yes" or "no".<|im_end|>\n<|im_start|>user\n<Instruct>: {instruction}\n'
+    "<Query>: Q?\n<Document>: D.<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n"
+)
+
+
+@pytest.mark.parametrize("size", ["0.6B", "4B", "8B"])
+def test_a_reranker_of_qwen_reads_what_its_makers_write(size: str) -> None:
+    """With another prompt the order is wrong, without a word."""
+    model_id = f"Qwen/Qwen3-Reranker-{size}"
+    flags = parse(service(model_id, "published")[1][1:])
+    messages = [{"role": "query", "content": "Q?"}, {"role": "document", "content": "D."}]
+    template = jinja2.Environment(autoescape=True).from_string(flags.chat_template)
+    usual = "Given a web search query, retrieve relevant passages that answer the query"
+    assert unescape(template.render(messages=messages)) == MAKERS_PROMPT.format(instruction=usual)
+    assert "<Instruct>: Code\n" in unescape(template.render(messages=messages, instruction="Code"))
+    assert flags.hf_overrides["classifier_from_token"] == ["no", "yes"]
+    assert flags.hf_overrides["is_original_qwen3_reranker"] is True
 
 
 @pytest.mark.parametrize(("model_id", "precision"), ENCODERS)

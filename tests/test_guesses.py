@@ -121,6 +121,7 @@ NOT_SERVED = {
 @pytest.mark.parametrize(
     ("model_id", "why", "kind"),
     [
+        ("jinaai/jina-reranker-m0", "puts documents in an order", "reranking"),
         ("intfloat/multilingual-e5-large", "computes embeddings", "embeddings"),
         ("sentence-transformers/all-mpnet-base-v2", "computes embeddings", "embeddings"),
         ("nomic-ai/nomic-embed-text-v1.5", "computes embeddings", "embeddings"),

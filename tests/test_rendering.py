@@ -318,8 +318,8 @@ FILES_FOR_CHATS = {
     "tests/test_smoke.py",
 }
 FILES_FOR_PICTURES = (FILES | {"operate/pictures.py", "tests/test_pictures.py"}) - FILES_FOR_CHATS
-EMBEDDINGS = "BAAI/bge-m3"
-POOLED = {EMBEDDINGS: "embeddings"}  # the kinds that vLLM serves with the runner for pooling
+# the kinds that vLLM serves with the runner for pooling
+POOLED = {"BAAI/bge-m3": "embeddings", "Qwen/Qwen3-Reranker-0.6B": "reranking"}
 OF_CHATS_ALONE = {"operate/chat.py", "tests/test_smoke.py"}
 
 

@@ -49,6 +49,7 @@ KINDS = {
     ),
     "pictures": Measured(32, None, latencies=(ANSWER,), rates=(REQUESTS,), answer="a picture"),
     "embeddings": Measured(512, None, latencies=(ANSWER,), rates=(REQUESTS,), answer="an embedding"),
+    "reranking": Measured(128, None, latencies=(ANSWER,), rates=(REQUESTS,), answer="an order of documents"),
 }
 
 

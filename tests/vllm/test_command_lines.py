@@ -33,7 +33,8 @@ VALUES = {
     *(("--limit-mm-per-prompt", '{"image": 2}'), ("--lora-modules", "sql=/lora/sql"), ("--quantization", "fp8")),
     *(("--tokenizer-mode", "mistral"), ("--tool-call-parser", "mistral"), ("--reasoning-parser", "mistral")),
     *(("--gpu-memory-utilization", "0.9"), ("--max-model-len", "32K"), ("--max-num-batched-tokens", "1.5k")),
-    ("--max-num-queued-tokens", "100K"),
+    *(("--max-num-queued-tokens", "100K"), ("--hf-overrides", '{"num_labels":1}')),
+    ("--chat-template", "{{messages}}"),
 }
 
 
