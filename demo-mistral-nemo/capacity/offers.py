@@ -106,7 +106,7 @@ def evaluate(service: dict[str, Any], machines: Sequence[Machine], price_limit: 
     try:
         served = served_model()
         weights_gib, picture_gib = served.weights_gib, served.picture_gib
-        if served.kind == "chat":
+        if served.kind != "pictures":
             model = sources.read_model()
             weights_gib = weights_gib or counted_gib(model)
             fits = _fits(service, model, machines)

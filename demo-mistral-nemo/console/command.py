@@ -47,7 +47,7 @@ HELP = {
     "weights": "size of the checkpoint in GiB (default: from its index of safetensors)",
     "concurrency": "number of concurrent requests",
     "requests": "number of requests that are measured, after a warm-up",
-    "input_tokens": "length of each prompt in tokens, about (default: 512 for chats, 32 for pictures)",
+    "input_tokens": "about so many tokens in each prompt, text or document (default: 512, documents 128, pictures 32)",
     "output_tokens": "length of each answer in tokens, for chats only (default: 128)",
     "vpc": "id of the VPC of the callers (default: the file's, else asked)",
     "server_cidr": "addresses of the dstack server, with commas between (default: the VPC's)",

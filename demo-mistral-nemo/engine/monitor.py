@@ -35,6 +35,12 @@ FIRST_TOKEN, INTER_TOKEN = "vllm:time_to_first_token_seconds", "vllm:inter_token
 # All of these come from the engine itself. A prefill of many steps counts no iteration before its first token, but
 # each step takes more of the KV cache.
 SIGNS = (ITERATIONS, RUNNING, WAITING, KV_CACHE, "vllm:prompt_tokens_total", "vllm:generation_tokens_total")
+# The smallest request to each kind of model. vLLM answers 404 for what the model is not for.
+QUESTIONS = {
+    "/v1/completions": {"prompt": "Hi", "max_tokens": 1},
+    "/v1/embeddings": {"input": "Hi"},
+    "/rerank": {"query": "Hi", "documents": ["Hi"]},
+}
 SAMPLE = re.compile(r"(vllm:\w+)(?:\{(.*)\})?\s+(\S+)")
 LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 
@@ -219,11 +225,16 @@ class Engine:
         return Scrape(time.monotonic(), engines, int(load[1]) if load else None)
 
     def question(self) -> int | None:
-        """Ask for one token. Return the HTTP status; None without an answer in QUESTION_SECONDS."""
-        try:
-            return self._ask("POST", "/v1/completions", '{"prompt": "Hi", "max_tokens": 1}', QUESTION_SECONDS)[0]
-        except (OSError, http.client.HTTPException):
-            return None
+        """Ask for a token, an embedding or an order. Return the HTTP status; None: no answer in QUESTION_SECONDS."""
+        status = int(http.HTTPStatus.NOT_FOUND)
+        for path, body in QUESTIONS.items():
+            try:
+                status = self._ask("POST", path, json.dumps(body), QUESTION_SECONDS)[0]
+            except (OSError, http.client.HTTPException):
+                return None
+            if status != http.HTTPStatus.NOT_FOUND:
+                break
+        return status
 
     def kill(self) -> None:
         """End the process so that the container ends with an error; SIGTERM would let it end without one."""

@@ -28,11 +28,11 @@ CHARACTERS_A_TOKEN = 4  # about, for English text
 def planned_load(concurrency: int, requests: int, input_tokens: int = 0, output_tokens: int = 0) -> Load:
     """Return the load to send. 0 tokens: the default for the service's kind of model.
 
-    Fails with SETTINGS_INVALID for output tokens of a model that draws.
+    Fails with SETTINGS_INVALID for output tokens of a model whose answers have none.
     """
     kind = KINDS[model_kind()]
     if kind.output_tokens is None and output_tokens:
-        problem = f"--output-tokens {output_tokens}: a picture has no tokens"
+        problem = f"--output-tokens {output_tokens}: {kind.answer} has no tokens"
         raise Failure(ExitCode.SETTINGS_INVALID, problem, "leave it out")
     return Load(concurrency, requests, input_tokens or kind.input_tokens, output_tokens or kind.output_tokens)
 

@@ -6,7 +6,10 @@ from console.errors import ExitCode, Failure
 
 
 def model_kind() -> str:
-    """Return `chat` or `pictures`, as capacity/model.json says. Fails with SETTINGS_INVALID."""
+    """Return `chat`, `pictures`, `embeddings` or `reranking`, as capacity/model.json says.
+
+    Fails with SETTINGS_INVALID.
+    """
     try:
         return served_model().kind
     except SizingError as error:

@@ -20,13 +20,14 @@ class Metric:
 class Measured:
     """The metrics for one kind of model, and the load that is sent when no flags change it.
 
-    `output_tokens` is None when an answer has no tokens.
+    `output_tokens` is None when an answer has no tokens. `answer` is the name of an answer.
     """
 
     input_tokens: int
     output_tokens: int | None
     latencies: tuple[Metric, ...]
     rates: tuple[Metric, ...]
+    answer: str = "an answer"
 
 
 ANSWER = Metric("answer_ms", "whole answer", "request_latency")
@@ -46,7 +47,9 @@ KINDS = {
             Metric("tokens", "all tokens", "total_token_throughput"),
         ),
     ),
-    "pictures": Measured(input_tokens=32, output_tokens=None, latencies=(ANSWER,), rates=(REQUESTS,)),
+    "pictures": Measured(32, None, latencies=(ANSWER,), rates=(REQUESTS,), answer="a picture"),
+    "embeddings": Measured(512, None, latencies=(ANSWER,), rates=(REQUESTS,), answer="an embedding"),
+    "reranking": Measured(128, None, latencies=(ANSWER,), rates=(REQUESTS,), answer="an order of documents"),
 }
 
 

@@ -24,7 +24,9 @@ from stand_in.route53 import VPC
 from stand_in.server import PROJECT, TOKEN, Dstack
 
 import tasks
+from capacity.served import served_model
 from deploy.environments import ROOT, Environment, load, merge
+from operate.kind import model_kind
 
 DOMAIN = "ai.internal"
 WITHOUT_GATEWAY = {"server": {"project": PROJECT}, "service": {"replicas": 1, "scaling": None, "rate_limits": None}}
@@ -91,9 +93,9 @@ class Person:
         self.records.install(monkeypatch)
         self.resolve(DOMAIN)
         self.service = SERVICE
-        self.draws = "model" not in SERVICE  # it has no key for chats
+        self.kind = model_kind()
         model = SERVICE.get("model", "")
-        dstack.model = model["name"] if isinstance(model, dict) else model
+        dstack.model = (model["name"] if isinstance(model, dict) else model) or served_model().model
         dstack.secrets = dict.fromkeys(re.findall(r"\bsecrets\.(\w+)", str(SERVICE)), "value")
         shutil.copytree(ROOT / "dstack", folder / "dstack")
         shutil.copytree(ROOT / "policies", folder / "policies")

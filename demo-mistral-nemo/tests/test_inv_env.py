@@ -17,6 +17,12 @@ from console.errors import ExitCode
 from operate import calling, views
 
 CURL = pytest.mark.skipif(not shutil.which("curl"), reason="there is no curl")
+REQUESTED = {  # the path, and the key of the answer that has what was asked for
+    "chat": ("chat/completions", "choices"),
+    "pictures": ("images/generations", "data"),
+    "embeddings": ("embeddings", "data"),
+    "reranking": ("rerank", "results"),
+}
 PROGRAMS = {"PATH": "/usr/local/bin:/usr/bin:/bin"}
 
 
@@ -63,10 +69,11 @@ def test_the_request_that_a_deploy_ends_with_answers(
     assert len(lines) == 2
     done = shell("\n".join(lines), person.inv("env", "--env", "dev"))
     assert (done.returncode, done.stderr) == (0, "")
-    answer = json.loads((tmp_path / "hare.json").read_text("utf-8") if person.draws else done.stdout)
-    assert answer["data"] if person.draws else answer["choices"][0]["message"]["content"]
+    answer = json.loads((tmp_path / "hare.json").read_text("utf-8") if person.kind == "pictures" else done.stdout)
+    requested, found = REQUESTED[person.kind]
+    assert answer[found]
     path, body, authorization = person.dstack.asked[-1]
-    assert path.endswith("/v1/images/generations" if person.draws else "/v1/chat/completions")
+    assert path.endswith(f"/v1/{requested}")
     assert body.get("model", person.dstack.model) == person.dstack.model
     assert authorization == f"Bearer {TOKEN}"
     assert TOKEN not in (tmp_path / "programs" / "arguments").read_text("utf-8")

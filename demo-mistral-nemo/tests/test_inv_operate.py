@@ -15,6 +15,7 @@ from test_bench import SUMMARY
 from console.errors import ExitCode
 
 FORBIDDEN = Fault(403, b'{"detail": {"msg": "Access denied", "code": null}}')
+TIMES = {"chat": {"chat_ms", "json_ms", "first_token_ms", "stream_ms"}, "pictures": {"picture_ms"}}
 SECRET = {"env": {"KEY": "${{ secrets.absent }}"}}
 
 
@@ -103,7 +104,7 @@ def test_logs_of_a_replica_that_never_was_are_none(deployed: Person) -> None:
 
 def test_a_smoke_test_has_the_latencies(deployed: Person) -> None:
     done = deployed.inv("smoke", "--json")
-    times = {"picture_ms"} if deployed.draws else {"chat_ms", "json_ms", "first_token_ms", "stream_ms"}
+    times = TIMES.get(deployed.kind, {f"{deployed.kind}_ms"})
     assert done.code == 0, done.errors
     assert done.json.keys() - {"tool_ms"} == {"url", "model", "models_ms", "text"} | times
     shown = deployed.inv("smoke").output

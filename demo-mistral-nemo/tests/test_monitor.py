@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
+from endpoint import serving
 
 from engine import monitor
 from engine.monitor import Engine, Scrape, Stillness, follow, hang_seconds, judge, numbers, parse, quantile, suspects
@@ -330,3 +332,25 @@ def test_it_travels_in_one_variable() -> None:
     text = MONITOR.read_text("utf-8")
     assert len(text.encode()) < 64 * 1024
     assert "$" not in text
+
+
+@pytest.mark.parametrize(
+    ("answers", "status"),
+    [
+        ({"prompt": (200, "{}")}, 200),
+        ({"prompt": (404, "{}"), "input": (200, "{}")}, 200),
+        ({"prompt": (404, "{}"), "input": (404, "{}"), "query": (200, "{}")}, 200),
+        ({"prompt": (404, "{}"), "input": (401, "{}")}, 401),
+        ({"prompt": (404, "{}"), "input": (404, "{}"), "query": (404, "{}")}, 404),
+    ],
+)
+def test_the_monitor_asks_what_the_model_is_for(answers: dict[str, tuple[int, str]], status: int) -> None:
+    """The first of a token, an embedding and an order of documents that vLLM has a path for."""
+    with serving(dict(answers), lambda body: next(key for key in ("prompt", "input", "query") if key in body)) as vllm:
+        assert Engine(0, vllm.server_port).question() == status
+
+
+def test_no_answer_to_the_monitors_question_is_none() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    assert Engine(0, port).question() is None

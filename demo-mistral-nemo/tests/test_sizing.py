@@ -72,12 +72,12 @@ def test_more_memory_never_holds_fewer_requests_and_full_length_is_what_fits() -
 
 
 def test_the_flags_of_the_service_are_what_is_sized(environment: Environment) -> None:
-    """A chat model's are variables of `env`, read through the command; one that draws has none of them."""
+    """A model's are variables of `env`, read through the command; one that draws has none of them."""
     found, written = flags(**service_flags(environment.service)), environment.service["env"]
     named = {"utilization": "GPU_MEMORY_UTILIZATION", "max_num_seqs": "MAX_NUM_SEQS", "max_model_len": "MAX_MODEL_LEN"}
     expected = flags(**{flag: written[name] for flag, name in named.items() if name in written})
     assert [getattr(found, flag) for flag in named] == [getattr(expected, flag) for flag in named]
-    assert ("MAX_MODEL_LEN" in written) == (served_model().kind == "chat")
+    assert ("MAX_MODEL_LEN" in written) == (served_model().kind != "pictures")
 
 
 def test_a_model_that_draws_is_not_sized(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -86,6 +86,23 @@ def test_a_model_that_draws_is_not_sized(monkeypatch: pytest.MonkeyPatch, tmp_pa
     monkeypatch.setattr("capacity.served.PATH", path)
     with pytest.raises(SizingError, match="no KV cache to size; `inv offers`"):
         sources.read_model()
+
+
+@pytest.mark.parametrize("kind", ["embeddings", "reranking"])
+def test_an_encoder_is_not_sized_and_its_decoding_relative_is(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kind: str
+) -> None:
+    path = tmp_path / "model.json"
+    monkeypatch.setattr("capacity.served.PATH", path)
+    config = CONFIG | {"model_type": "xlm-roberta"}
+    path.write_text(json.dumps({"kind": kind, "model": "a/b", "config": config}), encoding="utf-8")
+    with pytest.raises(SizingError, match=r"an encoder has no KV cache to size; .*`inv offers`"):
+        sources.read_model()
+    (tmp_path / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    with pytest.raises(SizingError, match="an encoder has no KV cache to size"):
+        sources.read_model(str(tmp_path))
+    path.write_text(json.dumps({"kind": kind, "model": "a/b", "config": CONFIG}), encoding="utf-8")
+    assert memory.size(sources.read_model(), flags(max_num_seqs="128"), 24.0).fits
 
 
 def test_lower_case_k_is_a_thousand_as_in_vllm() -> None:

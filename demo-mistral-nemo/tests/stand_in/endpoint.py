@@ -1,4 +1,4 @@
-"""The deployed model: it answers what a smoke test asks a model for text, or a model that draws."""
+"""The deployed model: it answers what a smoke test asks a model of any kind."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import zlib
 from typing import Any
 
 from answering import Fault
+
+from capacity.served import served_model
 
 PLACE = json.dumps({"city": "Paris"})
 MODEL = "organisation/model"  # of a service that names none
@@ -21,6 +23,11 @@ def answer(body: Any, model: str | None) -> Fault:
     if "prompt" in body:
         width, height = map(int, body["size"].split("x"))
         return _json({"data": [{"b64_json": base64.b64encode(black(width, height)).decode()}]})
+    if "input" in body:
+        return _json({"data": [{"index": index, "embedding": unit(text)} for index, text in enumerate(texts(body))]})
+    if "query" in body:
+        ranked = sorted(range(len(body["documents"])), key=lambda place: place != 1)  # the smoke test's right answer
+        return _json({"results": [{"index": place, "relevance_score": 1 / (2 + n)} for n, place in enumerate(ranked)]})
     if body.get("stream"):
         chunk = json.dumps({"choices": [{"index": 0, "delta": {"content": "Hello"}}]})
         return Fault(body=f"data: {chunk}\n\ndata: [DONE]\n\n".encode())
@@ -29,6 +36,17 @@ def answer(body: Any, model: str | None) -> Fault:
         call = {"id": "call-1", "type": "function", "function": {"name": "weather", "arguments": PLACE}}
         message = {"role": "assistant", "content": None, "tool_calls": [call]}
     return _json({"choices": [{"index": 0, "message": message, "finish_reason": "stop"}]})
+
+
+def texts(body: Any) -> list[str]:
+    """Return the texts whose embeddings are asked for."""
+    return [body["input"]] if isinstance(body["input"], str) else list(body["input"])
+
+
+def unit(text: str) -> list[float]:
+    """Return an embedding of the model's length, which has a 1 in the place of the text's first letter."""
+    length = (served_model().config or {}).get("hidden_size", 1024)
+    return [float(place == ord(text[0]) % length) for place in range(length)]
 
 
 def black(width: int, height: int) -> bytes:
