@@ -94,7 +94,7 @@ KINDS = (
     ),
 )
 DRAWING = Kind(f"seems to draw; {KNOWN_ALONE}", (), served="pictures")  # known by DRAWS
-DRAWS = r"flux[._-]?\d|stable-?diffusion|sdxl|sd-turbo|\bimage\b|hunyuanimage|hidream|pixart|kandinsky"
+DRAWS = r"flux[._-]?\d|stable-?diffusion|sdxl|sd-turbo|\bimage\b|hunyuanimage|hidream|pixart|kandinsky|krea|omnigen"
 
 
 def billions(model_id: str) -> float | None:
