@@ -126,6 +126,7 @@ NOT_SERVED = {
         ("sentence-transformers/all-mpnet-base-v2", "computes embeddings", "embeddings"),
         ("nomic-ai/nomic-embed-text-v1.5", "computes embeddings", "embeddings"),
         ("somebody/FLUX.1-tuned", "seems to draw", "pictures"),
+        ("krea/Krea-2-Turbo", "seems to draw", "pictures"),
     ],
 )
 def test_a_kind_that_is_served_is_refused_where_the_catalogue_does_not_have_the_model(
