@@ -65,7 +65,7 @@ def _of_checkpoint(entry: dict[str, Any], precision: str) -> dict[str, Any]:
 
 
 def kind_of(entry: dict[str, Any]) -> str:
-    """Return what a model is for: `chat`, `pictures`, `embeddings` or `reranking`."""
+    """Return what a model is for: `chat`, `pictures`, `embeddings`, `reranking` or `transcription`."""
     return str(entry.get("kind", "pictures" if entry["engine"] == "vllm-omni" else "chat"))
 
 

@@ -39,7 +39,8 @@ def table_of_models() -> str:
 def _model(named: tuple[str, dict[str, Any]]) -> tuple[str, ...]:
     model_id, entry = named
     licence = entry["licence"] + (", gated" if entry["gated"] else "")
-    gpus = "<br>".join(f"{_precision(entry, name)}: {_cards(gpu)}" for name, gpu in entry["gpu"].items())
+    hears = entry.get("kind") == "transcription"  # the context there is of the words that are written
+    gpus = "<br>".join(f"{_precision(entry, name)}: {_cards(gpu, not hears)}" for name, gpu in entry["gpu"].items())
     return (f"`{model_id}`", gpus, licence, ", ".join(_abilities(entry)))
 
 
@@ -54,10 +55,11 @@ def _abilities(entry: dict[str, Any]) -> Iterator[str]:
     yield from (able for key, able in ABILITIES.items() if key in entry)
 
 
-def _cards(gpu: dict[str, Any]) -> str:
+def _cards(gpu: dict[str, Any], with_context: bool = True) -> str:
     """Return number and size of the cards, and the context served there."""
     number = f"{gpu['count']} x " if "count" in gpu else ""
-    return f"{number}{gpu['memory'].split('GB')[0]} GB" + (f", {gpu['context']}" if "context" in gpu else "")
+    context = f", {gpu['context']}" if with_context and "context" in gpu else ""
+    return f"{number}{gpu['memory'].split('GB')[0]} GB{context}"
 
 
 def table_of_answers() -> str:

@@ -68,9 +68,10 @@ KINDS = (
         ("musicgen", "audiogen", "stable-audio", "ace-step", "soundeffect"),
     ),
     Kind(
-        "turns speech into text, which the template does not serve yet",
+        f"turns speech into text; {KNOWN_ALONE}",
         ("[a-z]*whisper", "asr", r"wav2vec\d?", "parakeet", "canary", "moonshine"),
         ("distil-whisper",),
+        served="transcription",
     ),
     Kind(
         f"puts documents in an order; {KNOWN_ALONE}",

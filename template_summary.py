@@ -9,7 +9,12 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 HOURS_A_MONTH = 730
-ABILITIES = {"embeddings": "compute embeddings", "reranking": "put documents in an order"}  # of other kinds than chats
+ABILITIES = {  # of other kinds than chats
+    "embeddings": "compute embeddings",
+    "reranking": "put documents in an order",
+    "transcription": "turn speech into text",
+}
+NOT_SIZED = ("xlm-roberta", "whisper")  # `inv size` refuses them
 CONTEXTS = {"auto": "what fits beside the weights, at most the model's own"}
 
 
@@ -35,7 +40,7 @@ def _facts(model: Mapping[str, Any], model_id: str, cards: Iterable[Mapping[str,
     yield "GPU", _gpus(model, cards)
     if model["known"] or model["parameters"]:  # without a size, a price would be invented
         yield "price", _price(model)
-    if model["context"]:
+    if model["context"] and model["kind"] != "transcription":  # there it is of the words that are written
         yield "context", CONTEXTS.get(model["context"], f"{model['context']} tokens")
     if model["known"] and model["engine"] == "vllm":
         yield "able to", _abilities(model)
@@ -82,6 +87,8 @@ def _first_check(model: Mapping[str, Any]) -> str:
         return f"before `inv deploy`, `inv size --config {model['id']}` computes the memory from the model's files"
     if model["engine"] != "vllm":
         return "`inv offers` says on which machines a picture fits, before anything is rented"
+    if model["config"]["model_type"] in NOT_SIZED:
+        return "`inv offers` says on which machines the model fits, before anything is rented"
     return "`inv size` shows how the model fits each card, before anything is rented"
 
 

@@ -25,7 +25,8 @@ ROOT = Path(__file__).parents[1]
 TEMPLATE = ROOT / "<<cookiecutter.project_slug>>"
 ROOMS = ("account", "capacity", "console", "deploy", "operate")  # packages of a rendered project
 Bake = Callable[..., Path]  # bake(**answers): the folder of the rendered project
-KINDS = ("chat", "pictures", "embeddings", "reranking")  # of models
+KINDS = ("chat", "pictures", "embeddings", "reranking", "transcription")  # of models
+BINARY = (".wav",)
 MARKDOWN = MarkdownIt("gfm-like")  # tables, strikethrough, bare links
 
 
@@ -35,11 +36,11 @@ def typed(text: str) -> str:
 
 
 def files(project: Path) -> dict[str, str]:
-    """The text of each file by its path in the project."""
+    """The text of each file by its path in the project, but for recordings."""
     return {
         path.relative_to(project).as_posix(): path.read_text("utf-8")
         for path in sorted(project.rglob("*"))
-        if path.is_file()
+        if path.is_file() and path.suffix not in BINARY
     }
 
 
@@ -83,7 +84,7 @@ def engine_command(project: Path, **variables: str) -> list[str]:
 def engine_words(service_file: str, **variables: str) -> list[str]:
     """The words of `vllm serve …`, as a shell makes them of the service's command and `env`, `variables` over it."""
     service = yaml.safe_load(service_file)
-    script = "\n".join(["vllm() { printf '%s\\n' vllm \"$@\"; }", *service["commands"]])
+    script = "\n".join(["vllm() { printf '%s\\n' vllm \"$@\"; }; uv() { :; }", *service["commands"]])
     environ = {name: str(value) for name, value in service["env"].items()} | variables
     return subprocess.check_output(["sh", "-c", script], env=environ, text=True).splitlines()
 

@@ -23,6 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 import template_names as names
 from sandbox.engine.flags import human_int, parse
 from sandbox.engine.pooling import ranks
+from sandbox.engine.speech import hears
 from template_catalogue import (
     catalogue,
     checkpoints,
@@ -36,19 +37,19 @@ from template_catalogue import (
 from tests.rendered import Bake, engine_words, files, rendered
 
 Precision = Literal["published", "fp8", "4bit"]
-Format = Literal["fp32", "bf16", "fp8", "awq", "mxfp4", "nvfp4", "w4a16"]
+Format = Literal["fp32", "fp16", "bf16", "fp8", "awq", "mxfp4", "nvfp4", "w4a16"]
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 CATALOGUE = catalogue()
 CHECKPOINTS = checkpoints()
 KNOWN = CATALOGUE | CHECKPOINTS
 SERVED = [(model, precision) for model, entry in CATALOGUE.items() for precision in entry["gpu"]]
 CHATS = [(model, precision) for model, precision in SERVED if kind_of(CATALOGUE[model]) == "chat"]
-POOLING = [(model, precision) for model, precision in SERVED if "kind" in CATALOGUE[model]]
-ENCODERS = [served for served in POOLING if CATALOGUE[served[0]]["config"]["model_type"] == "xlm-roberta"]
-WITH_KV_CACHE = [served for served in (*CHATS, *POOLING) if served not in ENCODERS]
+OTHERS = [(model, precision) for model, precision in SERVED if "kind" in CATALOGUE[model]]
+NOT_SIZED = [served for served in OTHERS if CATALOGUE[served[0]]["config"]["model_type"] in ("xlm-roberta", "whisper")]
+WITH_KV_CACHE = [served for served in (*CHATS, *OTHERS) if served not in NOT_SIZED]
 SERVICE = "dstack/service.dstack.yml"
 BITS = {"bf16": (15.8, 16.2), "fp8": (8, 10), "awq": (4, 6), "mxfp4": (4, 6), "nvfp4": (4, 8), "w4a16": (4, 6)}
-BITS |= {"fp32": (31.6, 32.4)}
+BITS |= {"fp32": (31.6, 32.4), "fp16": (15.8, 16.2)}
 
 SMALLEST_GIB: dict[str, float] = {}  # GPU memory that torch sees on the smallest card, by what it is sold with
 for card in sorted(machines("cards"), key=lambda card: card["gib"], reverse=True):
@@ -83,7 +84,7 @@ class Gpu(Strict):
 class Entry(Strict):
     """A block of models/, as its README says."""
 
-    kind: Literal["embeddings", "reranking"] | None = None
+    kind: Literal["embeddings", "reranking", "transcription"] | None = None
     engine: Literal["vllm", "vllm-omni"]
     parameters: float
     published: Format
@@ -105,7 +106,7 @@ class Entry(Strict):
         assert reads == (self.picture_gib is None), "offers need `picture_gib` of a model that draws, and of no other"
         assert all(reads == (gpu.context is not None) for gpu in self.gpu.values()), "a model of vLLM has a context"
         assert reads or self.kind is None
-        assert (self.kind is not None) == ("--runner pooling" in self.flags)
+        assert (self.kind in ("embeddings", "reranking")) == ("--runner pooling" in self.flags)
         assert "published" in self.gpu
         assert "fp8" not in self.gpu or self.published == "bf16", "what is quantised is not quantised again"
         assert "4bit" not in self.gpu or self.gpu["4bit"].checkpoint, "vLLM makes no weights of 4 bits while it loads"
@@ -187,17 +188,19 @@ def test_the_engine_takes_the_command_line(model_id: str, precision: str) -> Non
     assert flags.max_model_len <= text_part(entry["config"])["max_position_embeddings"]
 
 
-@pytest.mark.parametrize(("model_id", "precision"), POOLING)
+@pytest.mark.parametrize(("model_id", "precision"), OTHERS)
 def test_the_engine_takes_the_command_line_of_a_model_that_does_not_chat(model_id: str, precision: str) -> None:
     entry, (configuration, words) = CATALOGUE[model_id], service(model_id, precision)
     flags = parse(words[1:])
     assert configuration.model is None, "dstack's key is for chats"
     [probe] = configuration.probes or []
-    assert probe.url == {"embeddings": "/v1/embeddings", "reranking": "/v1/rerank"}[entry["kind"]]
-    assert json.loads(probe.body or "")["model"] == flags.model_tag == model_id
-    assert flags.runner == "pooling"
+    asked = {"embeddings": "/v1/embeddings", "reranking": "/v1/rerank", "transcription": "/health"}
+    assert probe.url == asked[entry["kind"]]
+    assert json.loads(probe.body or "{}").get("model", model_id) == flags.model_tag == model_id
+    assert flags.runner == ("auto" if entry["kind"] == "transcription" else "pooling")
+    assert hears(model_id) == (entry["kind"] == "transcription")
     assert flags.max_model_len == human_int(entry["gpu"][precision]["context"])
-    assert flags.max_model_len <= entry["config"]["max_position_embeddings"]
+    assert flags.max_model_len <= entry["config"].get("max_position_embeddings", 448)
     assert flags.max_num_seqs == 128
     assert not flags.enable_auto_tool_choice
     assert ranks(flags.model_tag, flags.hf_overrides) == (entry["kind"] == "reranking")
@@ -227,11 +230,11 @@ def test_a_reranker_of_qwen_reads_what_its_makers_write(size: str) -> None:
     assert flags.hf_overrides["is_original_qwen3_reranker"] is True
 
 
-@pytest.mark.parametrize(("model_id", "precision"), ENCODERS)
-def test_an_encoder_is_not_sized_and_its_weights_fit(capacity: Any, model_id: str, precision: str) -> None:
-    """vLLM makes no KV cache for it."""
+@pytest.mark.parametrize(("model_id", "precision"), NOT_SIZED)
+def test_what_is_not_sized_has_weights_that_fit_twice(capacity: Any, model_id: str, precision: str) -> None:
+    """vLLM makes no KV cache for an encoder, and a small one for speech."""
     known = known_model(model_id, precision)
-    assert known["config"]["model_type"] in capacity.sources.ENCODERS
+    assert known["config"]["model_type"] in capacity.sources.NOT_SIZED
     assert known["weights_gib"] < SMALLEST_GIB[known["memory"].split("GB")[0]] / 2
 
 

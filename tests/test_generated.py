@@ -2,7 +2,7 @@
 
 All renderings of one kind, such as chats or pictures, have the same code. So the linters read one of each kind, and all
 generated tests run for chats and for pictures. In other renderings only the data differs, so only the tests run that
-read it; for embeddings and for reranking, these and the tests of what differs in code.
+read it; for embeddings, reranking and speech, these and the tests of what differs in code.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ import pytest
 
 from template_catalogue import known_model
 from tests.rendered import Bake, different_models, files
-from tests.test_rendering import PICTURES, POOLED, every_combination
+from tests.test_rendering import OTHERS, PICTURES, every_combination
 
 Answers = dict[str, str]
 Check = Callable[[str, Path], None]
 
 LINTERS = ("ruff check", "ruff format --check", "mypy", "lint-imports --no-cache")
 KINDS: dict[str, Answers] = {"chats": {}, "pictures": {"model_id": PICTURES}}
-KINDS |= {kind: {"model_id": model_id} for model_id, kind in POOLED.items()}
+KINDS |= {kind: {"model_id": model_id} for model_id, kind in OTHERS.items()}
 TESTED: dict[str, Answers] = {"chats": {}, "pictures": {"model_id": PICTURES, "gpu_clouds": "runpod"}}
 OTHER_DATA: dict[str, Answers] = {
     "an unknown model": {"model_id": "somebody/Unknown-70B", "gpu_clouds": "vastai", "precision": "fp8"},
@@ -39,7 +39,9 @@ READ_DATA = (  # the generated tests that read the repository's own documents, p
 )
 
 
-POOLED_TESTS = "test_inv_env.py test_inv_operate.py test_inv_capacity.py test_sizing.py test_schema.py test_offers.py"
+TESTS_OF_OTHERS = (
+    "test_inv_env.py test_inv_operate.py test_inv_capacity.py test_sizing.py test_schema.py test_offers.py"
+)
 
 
 @pytest.fixture
@@ -95,11 +97,11 @@ def test_other_data_passes_the_tests_that_read_it(baked: Bake, check: Check, nam
     check(" ".join(["pytest", *(f"tests/{file}.py" for file in READ_DATA)]), baked(**OTHER_DATA[name]))
 
 
-@pytest.mark.parametrize("kind", POOLED.values())
-def test_what_differs_in_a_service_that_pools_passes_its_tests(baked: Bake, check: Check, kind: str) -> None:
+@pytest.mark.parametrize("kind", OTHERS.values())
+def test_what_differs_in_a_service_of_another_kind_passes_its_tests(baked: Bake, check: Check, kind: str) -> None:
     """The rest is the same as in a service for chats, and takes minutes."""
-    tests = f"test_{kind}.py {POOLED_TESTS}".split()
-    check(" ".join(["pytest", *(f"tests/{name}" for name in tests)]), baked(**KINDS[kind]))
+    tests = (f"test_{kind}", *TESTS_OF_OTHERS)
+    check(" ".join(["pytest", *(f"tests/{name}.py" for name in tests)]), baked(**KINDS[kind]))
 
 
 def kind(model_id: str) -> str:

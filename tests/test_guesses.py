@@ -109,7 +109,6 @@ NOT_SERVED = {
     "makes videos": ("Wan-AI/Wan2.2-T2V-A14B", "tencent/HunyuanVideo", "Lightricks/LTX-2.5-Diffusers", "x/Mochi"),
     "speech synthesis": ("hexgrad/Kokoro-82M", "Qwen/Qwen3-TTS-12Hz-1.7B", "suno/bark", "microsoft/VibeVoice-1.5B"),
     "makes sounds": ("facebook/musicgen-large", "stabilityai/stable-audio-open-1.0"),
-    "speech into text": ("openai/whisper-large-v3", "Qwen/Qwen3-ASR-1.7B", "nvidia/parakeet-tdt-0.6b-v2"),
     "does not write text": (
         "google-bert/bert-base-uncased",
         "FacebookAI/roberta-large",
@@ -125,6 +124,9 @@ NOT_SERVED = {
         ("intfloat/multilingual-e5-large", "computes embeddings", "embeddings"),
         ("sentence-transformers/all-mpnet-base-v2", "computes embeddings", "embeddings"),
         ("nomic-ai/nomic-embed-text-v1.5", "computes embeddings", "embeddings"),
+        ("Qwen/Qwen3-ASR-1.7B", "turns speech into text", "transcription"),
+        ("distil-whisper/distil-large-v3", "turns speech into text", "transcription"),
+        ("nvidia/parakeet-tdt-0.6b-v2", "turns speech into text", "transcription"),
         ("somebody/FLUX.1-tuned", "seems to draw", "pictures"),
         ("krea/Krea-2-Turbo", "seems to draw", "pictures"),
     ],

@@ -318,8 +318,13 @@ FILES_FOR_CHATS = {
     "tests/test_smoke.py",
 }
 FILES_FOR_PICTURES = (FILES | {"operate/pictures.py", "tests/test_pictures.py"}) - FILES_FOR_CHATS
-# the kinds that vLLM serves with the runner for pooling
-POOLED = {"BAAI/bge-m3": "embeddings", "Qwen/Qwen3-Reranker-0.6B": "reranking"}
+# the other kinds that vLLM serves
+OTHERS = {
+    "BAAI/bge-m3": "embeddings",
+    "Qwen/Qwen3-Reranker-0.6B": "reranking",
+    "openai/whisper-large-v3-turbo": "transcription",
+}
+PATHS = {"embeddings": "/embeddings", "reranking": "/v1/rerank", "transcription": "audio/"}
 OF_CHATS_ALONE = {"operate/chat.py", "tests/test_smoke.py"}
 
 
@@ -327,7 +332,7 @@ def expected_files(model_id: str) -> set[str]:
     """The files of a rendering for this model."""
     if model_id == PICTURES:
         return FILES_FOR_PICTURES
-    if kind := POOLED.get(model_id):
+    if kind := OTHERS.get(model_id):
         return (FILES | {f"operate/{kind}.py", f"tests/test_{kind}.py"}) - OF_CHATS_ALONE
     return FILES
 
@@ -340,7 +345,7 @@ COMBINATIONS = [
         ("mistralai/Mistral-Nemo-Instruct-2407", "somebody/Unknown-70B"),
     )
 ] + [{"gpu_clouds": clouds, "precision": "published", "model_id": PICTURES} for clouds in ("both", "runpod", "vastai")]
-COMBINATIONS += [{"gpu_clouds": "both", "precision": "published", "model_id": model_id} for model_id in POOLED]
+COMBINATIONS += [{"gpu_clouds": "both", "precision": "published", "model_id": model_id} for model_id in OTHERS]
 LEFTOVER = re.compile(r"<<|<%|%>|<#|#>|^\s*#%|\bcookiecutter\.(?!json)", re.MULTILINE)
 
 every_combination = pytest.mark.parametrize(
@@ -363,10 +368,10 @@ def test_a_service_for_chats_carries_nothing_of_pictures_and_the_other_way_round
     assert not re.search("chat/|lora_flags|--lora|tool_flags", pictures, re.IGNORECASE)
 
 
-@pytest.mark.parametrize("model_id", POOLED)
-def test_a_service_that_pools_carries_nothing_of_other_kinds(baked: Bake, model_id: str) -> None:
+@pytest.mark.parametrize("model_id", OTHERS)
+def test_a_service_of_another_kind_carries_nothing_of_the_rest(baked: Bake, model_id: str) -> None:
     texts = [text for name, text in files(baked(model_id=model_id)).items() if not name.endswith(".py")]
-    others = "|".join({"/embeddings", "/v1/rerank"} - {f"/{POOLED[model_id]}", f"/v1/{POOLED[model_id][:6]}"})
+    others = "|".join(path for kind, path in PATHS.items() if kind != OTHERS[model_id])
     assert not re.search(f"omni|a picture|pillow|images/|chat/|lora_flags|--lora|tool_flags|{others}", "".join(texts))
 
 

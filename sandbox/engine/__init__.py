@@ -2,7 +2,7 @@
 
 It takes the flags that the template uses and refuses others, takes its time to "load", answers vLLM's HTTP API with a
 text that says what it is (with --omni, a picture that does; with --runner pooling, numbers that follow from the words
-of a text), and stops as vLLM does. Environment variables, which a
+of a text; for Whisper, the title of a recording), and stops as vLLM does. Environment variables, which a
 service's `env` can set:
 
 SANDBOX_LOAD_SECONDS   how long the weights "load"; `inf` is for ever
@@ -23,6 +23,7 @@ vllm_api.py    vLLM's HTTP API
 shapes.py      the JSON of the API's answers and errors
 reply.py       the text that it answers with
 pictures.py    the pictures that it answers with, with --omni
+speech.py      the words that it answers with, for a recording
 pooling.py     the embeddings, or the order of documents, that it answers with, with --runner pooling
 telemetry.py   vLLM's metrics, and the file SANDBOX_ACTIVITY
 """

@@ -14,7 +14,7 @@ from typing import Any
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from sandbox.engine import pictures, pooling
+from sandbox.engine import pictures, pooling, speech
 from sandbox.engine import reply as replies
 from sandbox.engine.core import EngineCore, ShutDownError
 from sandbox.engine.flags import VLLM_VERSION
@@ -41,6 +41,7 @@ class Api:
         self._draws: bool = flags.omni
         self._pools = flags.runner == "pooling"
         self._ranks = pooling.ranks(flags.model_tag, flags.hf_overrides)
+        self._hears = speech.hears(flags.model_tag)
         self._embedding_length = embedding_length
         self._keys = {f"Bearer {key}" for key in flags.api_key or ()}
         self._telemetry = telemetry
@@ -51,7 +52,9 @@ class Api:
 
     def application(self) -> web.Application:
         """The routes, with vLLM's errors."""
-        application = web.Application(middlewares=[self._errors, self._load_tracking])
+        application = web.Application(
+            middlewares=[self._errors, self._load_tracking], client_max_size=2 * speech.LONGEST_BYTES
+        )
         application.add_routes(
             [
                 web.get("/health", self._health),
@@ -68,6 +71,8 @@ class Api:
             application.add_routes([web.post(path, self._rank) for path in ("/rerank", "/v1/rerank", "/v2/rerank")])
         elif self._pools:
             application.add_routes([web.post("/v1/embeddings", self._embed)])
+        elif self._hears:
+            application.add_routes([web.post("/v1/audio/transcriptions", self._transcribe)])
         else:
             application.add_routes([web.post("/v1/chat/completions", self._chat)])
             application.add_routes([web.post("/v1/completions", self._completion)])
@@ -160,6 +165,16 @@ class Api:
             return refused
         await self._compute([question.query, *question.documents])
         return web.json_response(pooling.order(question, self._name_in(body)))
+
+    async def _transcribe(self, request: web.Request) -> web.StreamResponse:
+        fields, recording = await speech.read_form(request)
+        if refused := self._refusal(fields):
+            return refused
+        text = speech.words(recording)
+        await self._compute([text])
+        if fields.get("response_format") == "text":
+            return web.Response(text=text)
+        return web.json_response(speech.answer(recording, text))
 
     async def _compute(self, texts: list[str]) -> None:
         """Pass the time of one step of the engine."""

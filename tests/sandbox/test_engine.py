@@ -25,11 +25,11 @@ HELLO = {"model": MODEL, "messages": [{"role": "user", "content": "Hello there"}
 
 
 @contextmanager
-def engine(*flags: str, **env: str) -> Iterator[tuple[httpx.Client, subprocess.Popen[str]]]:
+def engine(*flags: str, model: str = MODEL, **env: str) -> Iterator[tuple[httpx.Client, subprocess.Popen[str]]]:
     """`vllm serve MODEL flags…` that has loaded, and a client of it."""
     port = free_port()
     with subprocess.Popen(
-        [VLLM, "serve", MODEL, "--host", "127.0.0.1", "--port", str(port), *flags],
+        [VLLM, "serve", model, "--host", "127.0.0.1", "--port", str(port), *flags],
         env=environ(**{"SANDBOX_LOAD_SECONDS": "0"} | env),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -10,10 +10,10 @@ from sandbox.vllm import install
 from sandbox.vllm.install import Installation
 from template_catalogue import known_model
 from tests.rendered import engine_words, rendered
-from tests.test_catalogue import CHATS, POOLING
+from tests.test_catalogue import CHATS, OTHERS
 
 MODEL = "somebody/Unknown-70B"
-OURS = [*CHATS, *POOLING, (MODEL, "fp8")]  # vLLM-Omni, which draws, has a command line of its own
+OURS = [*CHATS, *OTHERS, (MODEL, "fp8")]  # vLLM-Omni, which draws, has a command line of its own
 SERVICE = "dstack/service.dstack.yml"
 SHARED = [flag for flag in FLAGS if flag.name != "--omni"]  # that one is vLLM-Omni's
 REMOVED = (
