@@ -20,8 +20,8 @@ class Metric:
 class Measured:
     """The metrics for one kind of model, and the load that is sent when no flags change it.
 
-    `input_tokens` is 0 when recordings are sent. `output_tokens` is None when an answer has no tokens. `answer` is the name
-    of an answer.
+    `input_tokens` is 0 when recordings are sent. `output_tokens` is None when an answer has no tokens. `answer` is the
+    name of an answer.
     """
 
     input_tokens: int
