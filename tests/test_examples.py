@@ -18,6 +18,7 @@ from sandbox.engine.reply import NOTICE
 from tests.examples import Example, examples, page, variables_to_set
 from tests.rendered import Bake, engine_command
 from tests.sandbox.test_engine import engine
+from tests.test_rendering import OTHERS
 
 TOKEN = "a-token-that-nobody-may-see"
 PICTURES = "Tongyi-MAI/Z-Image-Turbo"
@@ -28,6 +29,11 @@ SAID = {  # heading of the example: what it prints, where the stand-in answers
     "Tool calls": "weather stand-in\n",
     "JSON that follows a schema": "stand-in\n",
     "LoRA adapters": NOTICE,
+}
+PRINTED = {  # by kind: the key of the answer that curl prints, and what the example in Python prints
+    "embeddings": ("data", r"0\.\d\d A rabbit in winter\n"),
+    "reranking": ("results", r"\d\.\d\d The capital of France is Paris\.\n"),
+    "transcription": ("text", r"The capital of France is Paris\.\n"),
 }
 DRAWN = {"curl": ["hare.png"], "Python": ["hare.png", "hare-7.png"]}  # the files that the examples leave, in order
 
@@ -93,6 +99,27 @@ def test_an_example_draws(baked: Bake, pictures: str, tmp_path: Path, heading: s
             size = re.search(r'(\d+)x(\d+)"', example.code)
             assert size
             assert (picture.format, picture.size) == ("PNG", (int(size[1]), int(size[2])))
+
+
+def beside_recordings(project: Path, folder: Path) -> Path:
+    """A new folder from which the project's recordings have their paths."""
+    folder.mkdir()
+    (folder / "operate").symlink_to(project / "operate")
+    return folder
+
+
+@pytest.mark.parametrize("model_id", OTHERS)
+def test_the_examples_of_another_kind_get_an_answer(baked: Bake, tmp_path: Path, model_id: str) -> None:
+    project = baked(model_id=model_id)
+    found = examples(project)
+    assert [one.heading for one in found] == ["curl", "Python"]
+    assert variables_to_set(project) == {"OPENAI_BASE_URL", "OPENAI_API_KEY"}
+    with engine(*flags(project), model=model_id, SANDBOX_TOKEN_SECONDS="0") as (client, _):
+        url = str(client.base_url).rstrip("/") + "/v1"
+        by_curl, by_python = (passed(one, beside_recordings(project, tmp_path / one.heading), url) for one in found)
+    key, printed = PRINTED[OTHERS[model_id]]
+    assert json.loads(by_curl)[key]
+    assert re.search(printed, by_python)
 
 
 def test_no_example_is_left_out_and_the_page_has_readers_set_what_the_examples_read(baked: Bake) -> None:

@@ -23,7 +23,7 @@ Answers = dict[str, str]
 Check = Callable[[str, Path], None]
 
 LINTERS = ("ruff check", "ruff format --check", "mypy", "lint-imports --no-cache")
-KINDS: dict[str, Answers] = {"chats": {}, "pictures": {"model_id": PICTURES}}
+KINDS: dict[str, Answers] = {"chat": {}, "pictures": {"model_id": PICTURES}}
 KINDS |= {kind: {"model_id": model_id} for model_id, kind in OTHERS.items()}
 TESTED: dict[str, Answers] = {"chats": {}, "pictures": {"model_id": PICTURES, "gpu_clouds": "runpod"}}
 OTHER_DATA: dict[str, Answers] = {

@@ -20,7 +20,7 @@ class ServedModel(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    kind: Literal["chat", "pictures", "embeddings", "reranking"] = "chat"
+    kind: Literal["chat", "pictures", "embeddings", "reranking", "transcription"] = "chat"
     model: str
     config: dict[str, Any] | None = None
     weights_gib: PositiveFloat | None = None

@@ -18,11 +18,12 @@ from console.connection import Session
 HUB_SECONDS = 30.0
 QUANTISED = "hf_quant_config.json"  # where NVIDIA's checkpoints may say alone that they are quantised
 DRAWS = "a model that draws has no KV cache to size"
-ENCODES = "an encoder has no KV cache to size"
-ENCODERS = {  # by the `model_type` of config.json
+ENCODERS = (
     *("bert", "roberta", "xlm-roberta", "camembert", "distilbert", "modernbert", "nomic_bert", "new", "mpnet"),
     *("albert", "deberta", "deberta-v2", "electra", "xlm", "jina_bert", "gte"),
-}
+)
+NOT_SIZED = dict.fromkeys(ENCODERS, "an encoder has no KV cache to size")  # by the `model_type` of config.json
+NOT_SIZED["whisper"] = "the KV cache of a model that turns speech into text is not sized"
 UNKNOWN = "the model's config.json is missing in it"
 
 
@@ -37,8 +38,8 @@ def read_model(config: str = "", weights_gib: float | None = None) -> Model:
         if not isinstance(document, dict):
             problem = "has no config.json" if document is None else "is no JSON object"
             raise SizingError(problem, "give a config.json, its folder, or an id on Hugging Face as --config")
-        if document.get("model_type") in ENCODERS:
-            raise SizingError(ENCODES, "give its weights and one batch room; `inv offers` shows the machines")
+        if unsized := NOT_SIZED.get(document.get("model_type", "")):
+            raise SizingError(unsized, "take a card with room for twice its weights; `inv offers` shows the machines")
         model = Model.from_config(document, weights_gib or published_gib)
         states(model, Flags.model_validate({}))  # states and a checkpoint of an unknown form are refused here
         counted_gib(model)

@@ -17,6 +17,7 @@ import math
 import os
 import re
 import signal
+import struct
 import sys
 import time
 from collections.abc import Mapping
@@ -35,12 +36,22 @@ FIRST_TOKEN, INTER_TOKEN = "vllm:time_to_first_token_seconds", "vllm:inter_token
 # All of these come from the engine itself. A prefill of many steps counts no iteration before its first token, but
 # each step takes more of the KV cache.
 SIGNS = (ITERATIONS, RUNNING, WAITING, KV_CACHE, "vllm:prompt_tokens_total", "vllm:generation_tokens_total")
-# The smallest request to each kind of model. vLLM answers 404 for what the model is not for.
-QUESTIONS = {
-    "/v1/completions": {"prompt": "Hi", "max_tokens": 1},
-    "/v1/embeddings": {"input": "Hi"},
-    "/rerank": {"query": "Hi", "documents": ["Hi"]},
-}
+# A recording without sound: a tenth of a second, 16 kHz, 16 bits. Without the language, vLLM would look for it first.
+HEAD = (b"RIFF", 3236, b"WAVEfmt ", 16, 1, 1, 16_000, 32_000, 2, 16, b"data", 3200)
+SILENCE = struct.pack("<4sI8sIHHIIHH4sI", *HEAD) + bytes(3200)
+FIELDS = {'name="language"': b"en", 'name="file"; filename="silence.wav"': SILENCE}
+PARTS = (
+    f"--monitor\r\nContent-Disposition: form-data; {name}\r\n\r\n".encode() + value + b"\r\n"
+    for name, value in FIELDS.items()
+)
+JSON, FORM = "application/json", "multipart/form-data; boundary=monitor"
+# The smallest request to each kind of model: path, type and body. vLLM answers 404 for what the model is not for.
+QUESTIONS = (
+    ("/v1/completions", JSON, b'{"prompt": "Hi", "max_tokens": 1}'),
+    ("/v1/embeddings", JSON, b'{"input": "Hi"}'),
+    ("/rerank", JSON, b'{"query": "Hi", "documents": ["Hi"]}'),
+    ("/v1/audio/transcriptions", FORM, b"".join(PARTS) + b"--monitor--\r\n"),
+)
 SAMPLE = re.compile(r"(vllm:\w+)(?:\{(.*)\})?\s+(\S+)")
 LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 
@@ -225,11 +236,11 @@ class Engine:
         return Scrape(time.monotonic(), engines, int(load[1]) if load else None)
 
     def question(self) -> int | None:
-        """Ask for a token, an embedding or an order. Return the HTTP status; None: no answer in QUESTION_SECONDS."""
+        """Ask what the model is for. Return the HTTP status; None: no answer in QUESTION_SECONDS."""
         status = int(http.HTTPStatus.NOT_FOUND)
-        for path, body in QUESTIONS.items():
+        for path, kind, body in QUESTIONS:
             try:
-                status = self._ask("POST", path, json.dumps(body), QUESTION_SECONDS)[0]
+                status = self._ask("POST", path, QUESTION_SECONDS, {"Content-Type": kind}, body)[0]
             except (OSError, http.client.HTTPException):
                 return None
             if status != http.HTTPStatus.NOT_FOUND:
@@ -241,10 +252,17 @@ class Engine:
         with suppress(ProcessLookupError):
             os.kill(self.pid, signal.SIGKILL)
 
-    def _ask(self, method: str, path: str, body: str | None = None, seconds: float = READ_SECONDS) -> tuple[int, str]:
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        seconds: float = READ_SECONDS,
+        headers: dict[str, str] | None = None,
+        body: bytes | None = None,
+    ) -> tuple[int, str]:
         connection = http.client.HTTPConnection(HOST, self.port, timeout=seconds)
         try:
-            connection.request(method, path, body, {"Content-Type": "application/json", **self.headers})
+            connection.request(method, path, body, {**(headers or {}), **self.headers})
             answer = connection.getresponse()
             return answer.status, answer.read().decode(errors="replace")
         finally:

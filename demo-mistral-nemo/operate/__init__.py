@@ -16,7 +16,7 @@
 | calling.py | variables for a shell, and a request to paste |
 | smoke.py, endpoint.py | asks the endpoint like a caller |
 | kind.py | the kind of model that this service serves |
-| chat.py, pictures.py, embeddings.py or reranking.py | what the smoke test asks this service's kind of model |
+| the file with the name of its kind of model, such as chat.py | what the smoke test asks this service's kind of model |
 | bench.py, bench.yml | loads the endpoint |
 | measurements.py | what a load test measures, and its report |
 | health.py | the verdict on a gateway: rules over what was seen |

@@ -10,7 +10,9 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
+from itertools import chain
 from json import dumps
+from pathlib import Path
 
 from rich.markup import escape
 
@@ -30,11 +32,23 @@ SECRETS = ("DSTACK_TOKEN", "OPENAI_API_KEY")
 
 @dataclass(frozen=True)
 class Example:
-    """A small request to this kind of model. `flags`: of curl, for what it does with the answer."""
+    """A small request to this kind of model.
+
+    `flags`: of curl, for what it does with the answer. With a `recording`, `body` is sent as a form that has this file.
+    """
 
     path: str
     body: Document
     flags: tuple[str, ...] = ()
+    recording: Path | None = None
+
+    @property
+    def sent(self) -> tuple[str, ...]:
+        """The words of curl for what is sent."""
+        if not self.recording:
+            return ("--header", "Content-Type: application/json", "--data", dumps(self.body))
+        fields = {"file": f"@{self.recording}", **self.body}
+        return tuple(chain.from_iterable(("--form", f"{name}={value}") for name, value in fields.items()))
 
 
 def variables(environment: Environment, run: Run | None) -> dict[str, str]:
@@ -81,6 +95,6 @@ def request(answer: Answer) -> str:
     """
     example: Example = import_module(f"operate.{model_kind()}").example(answer.model)
     header = """printf 'Authorization: Bearer %s\\n' "$OPENAI_API_KEY" """.strip()
-    words = ["--header", "@-", "--header", "Content-Type: application/json", "--data", dumps(example.body)]
-    curl = shlex.join(["curl", "--silent", "--show-error", *example.flags, f"{answer.url}/{example.path}", *words])
+    words = (*example.flags, f"{answer.url}/{example.path}", "--header", "@-", *example.sent)
+    curl = shlex.join(["curl", "--silent", "--show-error", *words])
     return f"{header} | {curl}"

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 
 import requests
 
@@ -40,13 +41,18 @@ class Endpoint:
     url: str
     session: requests.Session
 
-    def ask(self, path: str, body: Document | None = None) -> requests.Response:
-        """Return the answer to a POST of `body`, or to a GET without a body. A streamed answer is not read yet."""
+    def ask(self, path: str, body: Document | None = None, recording: Path | None = None) -> requests.Response:
+        """Return the answer to a POST of `body`, or to a GET without a body. A streamed answer is not read yet.
+
+        With a `recording`, `body` is sent as a form that has this file.
+        """
         url = f"{self.url}/{path}"
+        form = {"file": (recording.name, recording.read_bytes())} if recording else None
+        sent = {"data": body, "files": form} if form else {"json": body}
         method, stream = ("GET", False) if body is None else ("POST", "stream" in body)
         limits = (CONNECT_SECONDS, ANSWER_SECONDS)
         try:
-            answer = self.session.request(method, url, json=body, stream=stream, timeout=limits, allow_redirects=False)
+            answer = self.session.request(method, url, stream=stream, timeout=limits, allow_redirects=False, **sent)
             refusal = "" if answer.ok else quoted(answer.text)
         except requests.RequestException as error:
             raise failed(f"the endpoint does not answer: {quoted(str(error))}", SEE) from None

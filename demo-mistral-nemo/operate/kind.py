@@ -6,7 +6,7 @@ from console.errors import ExitCode, Failure
 
 
 def model_kind() -> str:
-    """Return `chat`, `pictures`, `embeddings` or `reranking`, as capacity/model.json says.
+    """Return `chat`, `pictures`, `embeddings`, `reranking` or `transcription`, as capacity/model.json says.
 
     Fails with SETTINGS_INVALID.
     """

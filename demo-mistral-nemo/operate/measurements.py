@@ -20,7 +20,8 @@ class Metric:
 class Measured:
     """The metrics for one kind of model, and the load that is sent when no flags change it.
 
-    `output_tokens` is None when an answer has no tokens. `answer` is the name of an answer.
+    `input_tokens` is 0 when recordings are sent. `output_tokens` is None when an answer has no tokens. `answer` is the
+    name of an answer.
     """
 
     input_tokens: int
@@ -49,6 +50,7 @@ KINDS = {
     ),
     "pictures": Measured(32, None, latencies=(ANSWER,), rates=(REQUESTS,), answer="a picture"),
     "embeddings": Measured(512, None, latencies=(ANSWER,), rates=(REQUESTS,), answer="an embedding"),
+    "transcription": Measured(0, None, latencies=(ANSWER,), rates=(REQUESTS,), answer="a recording"),
     "reranking": Measured(128, None, latencies=(ANSWER,), rates=(REQUESTS,), answer="an order of documents"),
 }
 

@@ -1,7 +1,7 @@
 """The smoke test: asks the endpoint once, like a caller, and measures how long the answers take.
 
-The questions depend on the kind of model: chat.py, pictures.py, embeddings.py or reranking.py. A repository has only
-the file of its own kind.
+The questions depend on the kind of model: chat.py, pictures.py, embeddings.py, reranking.py or transcription.py. A
+repository has only the file of its own kind.
 """
 
 import socket

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import socket
 from dataclasses import dataclass, field
+from email.parser import BytesParser
+from email.policy import HTTP
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -54,6 +56,16 @@ class Server(ThreadingHTTPServer):
         return Fault(self.status, found if isinstance(found, bytes) else json.dumps(found).encode())
 
 
+def sent(kind: str, body: bytes) -> Any:
+    """Return the fields of a form, a file as bytes, or the document of JSON."""
+    if not kind.startswith("multipart/form-data"):
+        return json.loads(body)
+    form = BytesParser(policy=HTTP).parsebytes(b"Content-Type: " + kind.encode() + b"\r\n\r\n" + body)
+    parts = {part.get_param("name", header="Content-Disposition"): part for part in form.iter_parts()}
+    contents = {name: bytes(part.get_payload(decode=True)) for name, part in parts.items()}
+    return {name: content if parts[name].get_filename() else content.decode() for name, content in contents.items()}
+
+
 class Handler(BaseHTTPRequestHandler):
     server: Server
 
@@ -61,7 +73,8 @@ class Handler(BaseHTTPRequestHandler):
         self._answer(None)
 
     def do_POST(self) -> None:
-        self._answer(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self._answer(sent(self.headers["Content-Type"] or "", body))
 
     def _answer(self, body: Any) -> None:
         self.server.asked.append((self.path, body, self.headers["Authorization"]))

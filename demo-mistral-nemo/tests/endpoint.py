@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from typing import Any
+
+from answering import sent
 
 
 class Endpoint(ThreadingHTTPServer):
@@ -26,7 +27,8 @@ class Handler(BaseHTTPRequestHandler):
         self.answer("models")
 
     def do_POST(self) -> None:
-        self.answer(self.server.kind(json.loads(self.rfile.read(int(self.headers["Content-Length"])))))
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.answer(self.server.kind(sent(self.headers["Content-Type"], body)))
 
     def answer(self, what: str) -> None:
         self.server.tokens.add(self.headers["Authorization"])

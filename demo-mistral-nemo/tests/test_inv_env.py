@@ -22,6 +22,7 @@ REQUESTED = {  # the path, and the key of the answer that has what was asked for
     "pictures": ("images/generations", "data"),
     "embeddings": ("embeddings", "data"),
     "reranking": ("rerank", "results"),
+    "transcription": ("audio/transcriptions", "text"),
 }
 PROGRAMS = {"PATH": "/usr/local/bin:/usr/bin:/bin"}
 

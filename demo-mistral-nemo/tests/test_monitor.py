@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
 import socket
 import subprocess
 import sys
+import wave
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -337,17 +339,25 @@ def test_it_travels_in_one_variable() -> None:
 @pytest.mark.parametrize(
     ("answers", "status"),
     [
-        ({"prompt": (200, "{}")}, 200),
-        ({"prompt": (404, "{}"), "input": (200, "{}")}, 200),
-        ({"prompt": (404, "{}"), "input": (404, "{}"), "query": (200, "{}")}, 200),
-        ({"prompt": (404, "{}"), "input": (401, "{}")}, 401),
-        ({"prompt": (404, "{}"), "input": (404, "{}"), "query": (404, "{}")}, 404),
+        ({"prompt": 200}, 200),
+        ({"prompt": 404, "input": 200}, 200),
+        ({"prompt": 404, "input": 404, "query": 200}, 200),
+        ({"prompt": 404, "input": 404, "query": 404, "file": 200}, 200),
+        ({"prompt": 404, "input": 401}, 401),
+        ({"prompt": 404, "input": 404, "query": 404, "file": 404}, 404),
     ],
 )
-def test_the_monitor_asks_what_the_model_is_for(answers: dict[str, tuple[int, str]], status: int) -> None:
-    """The first of a token, an embedding and an order of documents that vLLM has a path for."""
-    with serving(dict(answers), lambda body: next(key for key in ("prompt", "input", "query") if key in body)) as vllm:
+def test_the_monitor_asks_what_the_model_is_for(answers: dict[str, int], status: int) -> None:
+    """The first of a token, an embedding, an order and the words of a recording that vLLM has a path for."""
+    prepared = {name: (code, "{}") for name, code in answers.items()}
+    keys = ("prompt", "input", "query", "file")
+    with serving(prepared, lambda body: next(key for key in keys if key in body)) as vllm:
         assert Engine(0, vllm.server_port).question() == status
+
+
+def test_the_recording_that_the_monitor_sends_is_a_recording() -> None:
+    with wave.open(io.BytesIO(monitor.SILENCE)) as silence:
+        assert (silence.getframerate(), silence.getnchannels(), silence.getnframes()) == (16_000, 1, 1600)
 
 
 def test_no_answer_to_the_monitors_question_is_none() -> None:

@@ -12,6 +12,7 @@ from answering import Fault
 
 from capacity.served import served_model
 
+SPOKEN = "The capital of France is Paris."
 PLACE = json.dumps({"city": "Paris"})
 MODEL = "organisation/model"  # of a service that names none
 
@@ -20,6 +21,8 @@ def answer(body: Any, model: str | None) -> Fault:
     """Return the answer to a GET, which lists the models, or to the POST of `body`."""
     if body is None:
         return _json({"object": "list", "data": [{"id": model or MODEL, "object": "model"}]})
+    if "file" in body:
+        return _json({"text": SPOKEN})
     if "prompt" in body:
         width, height = map(int, body["size"].split("x"))
         return _json({"data": [{"b64_json": base64.b64encode(black(width, height)).decode()}]})
