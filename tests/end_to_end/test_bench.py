@@ -13,14 +13,17 @@ import psutil
 import pytest
 
 from tests.end_to_end.project import Environment, refused
-from tests.rendered import ROOT
+from tests.rendered import ROOT, different_models, rendered
 
 PATH = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # uv is among these tests' own packages
 MACHINERY = ROOT / "demo-mistral-nemo" / "operate" / "bench.py"
 
 
+LOADS = "import sys; from aiperf.config.loader.core import load_config; [load_config(path) for path in sys.argv[1:]]"
+
+
 @pytest.fixture(scope="module", autouse=True)
-def tool() -> None:
+def tool() -> str:
     """AIPerf in uv's cache: 800 MB, some 15 seconds on a good line."""
     [version] = [line.split('"')[1] for line in MACHINERY.read_text("utf-8").splitlines() if line.startswith("TOOL = ")]
     words = ["uvx", "--from", version, "aiperf", "--version"]
@@ -28,6 +31,7 @@ def tool() -> None:
     if done.returncode and not os.environ.get("CI"):
         pytest.skip(f"{version} can't be installed here: {done.stderr[-300:]}")
     assert done.returncode == 0, done.stderr
+    return version
 
 
 def load(environment: Environment, *words: str) -> tuple[subprocess.CompletedProcess[str], set[str]]:
@@ -70,6 +74,17 @@ def test_a_service_under_load_is_measured_and_its_tokens_have_a_price(serving: E
 def test_requests_that_fail_are_said_and_not_averaged_away(serving: Environment) -> None:
     done, _ = load(serving, "--input-tokens", "60000")
     refused(done, 30, "requests failed, the first with 400", "maximum context length")
+
+
+def test_the_tool_takes_the_file_of_each_kind_of_model(tool: str, tmp_path: Path) -> None:
+    for number, model_id in enumerate(different_models()):
+        (tmp_path / f"{number}.yml").write_text(rendered("operate/bench.yml", model_id), "utf-8")
+    numbers = ("REQUESTS", "CONCURRENCY", "INPUT_CHARACTERS", "OUTPUT_TOKENS")
+    texts = {"BENCH_MODEL": "m", "BENCH_FOLDER": "bench", "BENCH_URL": "http://127.0.0.1/v1", "DSTACK_TOKEN": "t"}
+    variables = texts | {f"BENCH_{name}": "8" for name in numbers}
+    words = ["uvx", "--from", tool, "python", "-c", LOADS, *map(str, tmp_path.iterdir())]
+    done = subprocess.run(words, env=os.environ | {"PATH": PATH} | variables, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_what_is_not_deployed_is_not_loaded(serving: Environment) -> None:
