@@ -96,7 +96,7 @@ def test_a_hostile_answer_stays_text(baked: Bake, text: str) -> None:
 
 @pytest.mark.slow
 @given(name=LINES.map(lambda text: text[:60].strip()), owner=LINES.map(lambda text: text[:200].strip()))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=10, deadline=None)
 def test_any_printable_answer_stays_text(baked: Bake, name: str, owner: str) -> None:
     _check_that_answers_read_back(baked, name, owner)
 

@@ -24,14 +24,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.vllm)
 
 
-@pytest.fixture(scope="session")
-def service(baked: Bake) -> dict[str, Any]:
+def sent(project: Path) -> dict[str, Any]:
     """The service as `inv deploy --env sandbox` sends it."""
     variables = {"DSTACK_SERVER_URL": "http://127.0.0.1:1", "DSTACK_TOKEN": "none"}
     command = [sys.executable, "-m", "invoke", "render", "--env", "sandbox", "--json"]
-    done = subprocess.run(command, cwd=baked(), env=variables, check=True, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=project, env=variables, check=True, capture_output=True, text=True)
     document: dict[str, Any] = json.loads(done.stdout)["service"]
     return document
+
+
+@pytest.fixture(scope="session")
+def service(baked: Bake) -> dict[str, Any]:
+    return sent(baked())
 
 
 @pytest.fixture(scope="session")

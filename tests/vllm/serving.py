@@ -39,11 +39,13 @@ class Engine:
 
 
 @contextmanager
-def started(vllm: Installation, service: dict[str, Any], folder: Path, **environ: str) -> Iterator[Engine]:
-    """The service's engine, once it serves; `environ` goes over the service's own `env`."""
+def started(
+    vllm: Installation, service: dict[str, Any], folder: Path, *, model: Path | None = None, **environ: str
+) -> Iterator[Engine]:
+    """The service's engine, once it serves, with the model in a folder; `environ` goes over the service's own `env`."""
     cloud = Cloud(folder)
     try:
-        pod = cloud.start(engine=vllm.variables())
+        pod = cloud.start(engine=vllm.variables(model))
         with runner(pod, cloud.private_key) as client, application(pod, cloud.private_key) as http:
             env = {name: str(value) for name, value in service["env"].items()} | environ
             submit(client, "\n".join(service["commands"]), env)

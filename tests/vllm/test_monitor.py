@@ -24,8 +24,8 @@ BATCH = 2
 
 @pytest.fixture(scope="module")
 def engine(vllm: Installation, service: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    haste = {"HANG_SECONDS": str(HANG_SECONDS), "MAX_NUM_SEQS": str(BATCH)}
-    with started(vllm, service, tmp_path_factory.mktemp("cloud"), **haste) as engine:
+    folder, seconds = tmp_path_factory.mktemp("cloud"), str(HANG_SECONDS)
+    with started(vllm, service, folder, HANG_SECONDS=seconds, MAX_NUM_SEQS=str(BATCH)) as engine:
         engine.chat()  # an engine's first answer takes seconds more
         yield engine
 
