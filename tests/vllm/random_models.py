@@ -55,6 +55,7 @@ def embeddings(folder: Path) -> None:
         intermediate_size=128,
         max_position_embeddings=8194,
         type_vocab_size=1,
+        position_embedding_type="absolute",
     )
     XLMRobertaModel(config).save_pretrained(folder)
 
