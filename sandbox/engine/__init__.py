@@ -2,8 +2,8 @@
 
 It takes the flags that the template uses and refuses others, takes its time to "load", answers vLLM's HTTP API with a
 text that says what it is (with --omni, a picture that does; with --runner pooling, numbers that follow from the words
-of a text; for Whisper, the title of a recording), and stops as vLLM does. Environment variables, which a
-service's `env` can set:
+of a text; for Whisper, the title of a recording), and stops as vLLM does. Environment variables, which a service's
+`env` can set:
 
 SANDBOX_LOAD_SECONDS   how long the weights "load"; `inf` is for ever
 SANDBOX_TOKEN_SECONDS  pause before each token (default 0.01): long streams with few tokens
@@ -20,7 +20,8 @@ serve.py       the command: it loads, serves and stops as vLLM does
 flags.py       the flags of `vllm serve` that it takes
 core.py        the engine behind the API: batch, tokens, hang
 vllm_api.py    vLLM's HTTP API
-shapes.py      the JSON of the API's answers and errors
+kinds.py       its paths for models that do not chat
+shapes.py      the JSON of the API's requests, answers and errors
 reply.py       the text that it answers with
 pictures.py    the pictures that it answers with, with --omni
 speech.py      the words that it answers with, for a recording

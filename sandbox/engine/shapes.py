@@ -1,7 +1,8 @@
-"""How answers and errors look in vLLM's JSON."""
+"""How requests, answers and errors look in vLLM's JSON."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -9,7 +10,7 @@ from typing import Any
 
 from aiohttp import web
 
-from sandbox.engine.reply import Reply
+from sandbox.engine.reply import BadRequestError, Reply
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,17 @@ COMPLETION = Shape(
     content=lambda reply: {"text": "".join(reply.pieces)},
     delta=lambda reply, number: {"text": "".join(reply.pieces[number : number + 1])},
 )
+
+
+async def read_json(request: web.Request) -> dict[str, Any]:
+    """The body of a request. Raises BadRequestError."""
+    try:
+        body = await request.json()
+    except json.JSONDecodeError as broken:
+        raise BadRequestError(f"JSON decode error: {broken}") from None
+    if not isinstance(body, dict):
+        raise BadRequestError("Input should be a valid dictionary")
+    return body
 
 
 def choice(content: dict[str, Any], finish_reason: str | None) -> dict[str, Any]:

@@ -14,19 +14,19 @@ from typing import Any
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from sandbox.engine import pictures, pooling, speech
 from sandbox.engine import reply as replies
 from sandbox.engine.core import EngineCore, ShutDownError
 from sandbox.engine.flags import VLLM_VERSION
+from sandbox.engine.kinds import LONGEST_BYTES, OtherKinds
 from sandbox.engine.reply import BadRequestError, Reply
-from sandbox.engine.shapes import CHAT, COMPLETION, Shape, choice, error, error_body
+from sandbox.engine.shapes import CHAT, COMPLETION, Shape, choice, error, error_body, read_json
 from sandbox.engine.telemetry import Telemetry
 
 AUTO_CONTEXT_TOKENS = 131_072  # of --max-model-len auto, and without the flag
 
 
 class Api:
-    """Serves the model that `flags` names: it checks requests, and has tokens, or a picture's steps, computed.
+    """Serves the model that `flags` names: it checks requests, and has tokens computed.
 
     `embedding_length`: how many numbers an embedding has.
     """
@@ -38,23 +38,17 @@ class Api:
         self._context: int = flags.max_model_len or AUTO_CONTEXT_TOKENS
         self._tools: bool = flags.enable_auto_tool_choice
         self._thinks = flags.reasoning_parser is not None
-        self._draws: bool = flags.omni
-        self._pools = flags.runner == "pooling"
-        self._ranks = pooling.ranks(flags.model_tag, flags.hf_overrides)
-        self._hears = speech.hears(flags.model_tag)
-        self._embedding_length = embedding_length
         self._keys = {f"Bearer {key}" for key in flags.api_key or ()}
         self._telemetry = telemetry
         self._core = core
+        self._others = OtherKinds(flags, core, embedding_length, self._context, self._refusal)
         self._tracks_load: bool = flags.enable_server_load_tracking
         self._in_flight = 0
         self._fingerprint = f"stand-in-{uuid.uuid4().hex[:8]}"  # tells replicas apart behind a proxy
 
     def application(self) -> web.Application:
         """The routes, with vLLM's errors."""
-        application = web.Application(
-            middlewares=[self._errors, self._load_tracking], client_max_size=2 * speech.LONGEST_BYTES
-        )
+        application = web.Application(middlewares=[self._errors, self._load_tracking], client_max_size=LONGEST_BYTES)
         application.add_routes(
             [
                 web.get("/health", self._health),
@@ -65,17 +59,8 @@ class Api:
                 web.get("/v1/models", self._models),
             ]
         )
-        if self._draws:
-            application.add_routes([web.post("/v1/images/generations", self._picture)])
-        elif self._pools and self._ranks:
-            application.add_routes([web.post(path, self._rank) for path in ("/rerank", "/v1/rerank", "/v2/rerank")])
-        elif self._pools:
-            application.add_routes([web.post("/v1/embeddings", self._embed)])
-        elif self._hears:
-            application.add_routes([web.post("/v1/audio/transcriptions", self._transcribe)])
-        else:
-            application.add_routes([web.post("/v1/chat/completions", self._chat)])
-            application.add_routes([web.post("/v1/completions", self._completion)])
+        chat = [web.post("/v1/chat/completions", self._chat), web.post("/v1/completions", self._completion)]
+        application.add_routes(self._others.routes() or chat)
         return application
 
     @web.middleware
@@ -132,66 +117,13 @@ class Api:
         return web.json_response({"object": "list", "data": models})
 
     async def _chat(self, request: web.Request) -> web.StreamResponse:
-        body = await self._body(request)
+        body = await read_json(request)
         reply = replies.chat(body, self._context, tools=self._tools, thinks=self._thinks)
         return await self._answer(request, body, reply, CHAT)
 
     async def _completion(self, request: web.Request) -> web.StreamResponse:
-        body = await self._body(request)
+        body = await read_json(request)
         return await self._answer(request, body, replies.completion(body, self._context), COMPLETION)
-
-    async def _picture(self, request: web.Request) -> web.StreamResponse:
-        body = await self._body(request)
-        order = pictures.read_request(body)
-        if refused := self._refusal(body):
-            return refused
-        async with aclosing(self._core.generate(Reply(("step",) * order.steps, "stop", 0))) as steps:
-            _ = [step async for step in steps]
-        data = [{"b64_json": picture, "url": None, "revised_prompt": None} for picture in order.draw()]
-        return web.json_response({"created": int(time.time()), "data": data})
-
-    async def _embed(self, request: web.Request) -> web.StreamResponse:
-        body = await self._body(request)
-        texts = pooling.read_texts(body, self._context)
-        if refused := self._refusal(body):
-            return refused
-        await self._compute(texts)
-        return web.json_response(pooling.embeddings(body, texts, self._embedding_length, self._name_in(body)))
-
-    async def _rank(self, request: web.Request) -> web.StreamResponse:
-        body = await self._body(request)
-        question = pooling.read_question(body, self._context)
-        if refused := self._refusal(body):
-            return refused
-        await self._compute([question.query, *question.documents])
-        return web.json_response(pooling.order(question, self._name_in(body)))
-
-    async def _transcribe(self, request: web.Request) -> web.StreamResponse:
-        fields, recording = await speech.read_form(request)
-        if refused := self._refusal(fields):
-            return refused
-        text = speech.words(recording)
-        await self._compute([text])
-        if fields.get("response_format") == "text":
-            return web.Response(text=text)
-        return web.json_response(speech.answer(recording, text))
-
-    async def _compute(self, texts: list[str]) -> None:
-        """Pass the time of one step of the engine."""
-        async with aclosing(self._core.generate(Reply(("step",), "stop", pooling.tokens(texts)))) as steps:
-            _ = [step async for step in steps]
-
-    def _name_in(self, body: dict[str, Any]) -> str:
-        return str(body.get("model") or self._names[0])
-
-    async def _body(self, request: web.Request) -> dict[str, Any]:
-        try:
-            body = await request.json()
-        except json.JSONDecodeError as broken:
-            raise BadRequestError(f"JSON decode error: {broken}") from None
-        if not isinstance(body, dict):
-            raise BadRequestError("Input should be a valid dictionary")
-        return body
 
     async def _answer(
         self, request: web.Request, body: dict[str, Any], reply: Reply, shape: Shape
