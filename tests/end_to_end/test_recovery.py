@@ -149,7 +149,7 @@ def test_one_of_two_is_replaced_however_often_the_recovery_is_killed(chat: Behin
     assert dead not in chat.gateways
 
 
-def test_a_gateway_that_was_deleted_by_hand_is_created_by_two_recoveries_at_once(
+def test_a_gateway_that_was_deleted_by_hand_is_created_by_two_recoveries_at_once_after_two_that_were_killed(
     chat: Behind, record_property: Record
 ) -> None:
     chat.settle()
@@ -159,6 +159,8 @@ def test_a_gateway_that_was_deleted_by_hand_is_created_by_two_recoveries_at_once
         chat.ask_dstack("gateways/delete", names=[name])
         wait_for(lambda: chat.ask_dstack("gateways/get", name=name) is None, 120)
         assert verdict(chat) == 48
+        for moment in ("create another gateway", "register the service"):
+            killed_at(chat, moment)
         with ThreadPoolExecutor() as pool:
             two = [
                 pool.submit(chat.inv_asked, "gateway.recover", meanwhile=lambda: None),

@@ -48,9 +48,9 @@ class Service(Behind):
     usual: Mapping[str, object] = {"SANDBOX_TOKEN_SECONDS": "0.05"}
 
     def put(self, environ: Mapping[str, object] | None = None, gateway_replicas: int = 1) -> None:
-        """Write the file: two replicas, probes once a second, and these variables of the engine."""
+        """Write the file: two replicas, probes once a second, these variables, and recovery without a terminal."""
         self.settings = {}
-        self.write(service={"env": {**self.usual, **(environ or {})}})
+        self.write(service={"env": {**self.usual, **(environ or {})}}, recovery="automatic")
         self.settle(gateway={"replicas": gateway_replicas} if gateway_replicas > 1 else None, replicas=2)
 
     @property
