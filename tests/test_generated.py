@@ -40,7 +40,8 @@ READ_DATA = (  # the generated tests that read the repository's own documents, p
 
 
 TESTS_OF_OTHERS = (
-    "test_inv_env.py test_inv_operate.py test_inv_capacity.py test_sizing.py test_schema.py test_offers.py"
+    *("test_inv_env", "test_inv_operate", "test_inv_capacity", "test_monitor", "test_sizing", "test_schema"),
+    *("test_offers", "test_docs", "test_environments"),
 )
 
 
