@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from sandbox.vllm.install import Installation
-from tests.test_catalogue import CATALOGUE, text_part
+from tests.test_catalogue import CATALOGUE, WITH_KV_CACHE, text_part
 from tests.vllm.hybrid_configs import DEEPSEEK, GLM, HYBRID
 
 MEMORY_GIB, LENGTH, BATCHED = (3.6, 20.0), (4096, 32768), (2048, 8192)
 STATES = {"full_attention_interval", "hybrid_override_pattern", "mamba_n_heads"}  # HYBRID has one model of each kind
-KNOWN = {model: entry["config"] for model, entry in CATALOGUE.items() if entry.get("config")}
+KNOWN = {model: CATALOGUE[model]["config"] for model, _ in WITH_KV_CACHE}
 CONFIGS = {model: config for model, config in KNOWN.items() if STATES.isdisjoint(text_part(config))}
 CONFIGS |= {"latent": DEEPSEEK, "latent with an index": GLM}
 DRAFT = {"method": "ngram_gpu", "num_speculative_tokens": 2}
