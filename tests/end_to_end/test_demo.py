@@ -15,6 +15,7 @@ def state() -> bytes:
     return subprocess.run(["git", "status", "--porcelain", "demo-mistral-nemo"], cwd=ROOT, capture_output=True).stdout
 
 
+@pytest.mark.timeout(1500)  # beside other hosts that boot, it takes nine minutes
 @pytest.mark.parametrize("env", ["sandbox", pytest.param("prod", marks=pytest.mark.gateway)])
 def test_the_demo_deploys_answers_survives_and_leaves_nothing(env: str) -> None:
     before = state()

@@ -217,6 +217,7 @@ def versioned(project: Path, sandbox: Sandbox, tmp_path: Path) -> Versioned:
     return environment
 
 
+@pytest.mark.timeout(1500)  # it is one story; beside other hosts that boot, it takes twelve minutes
 def test_what_was_deployed_is_known_and_can_be_gone_back_to(versioned: Versioned, tmp_path: Path) -> None:
     deploy_without_a_repository(versioned)
     deploy_the_same_files_from_git(versioned)
