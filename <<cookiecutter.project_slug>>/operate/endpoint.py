@@ -71,6 +71,13 @@ class Endpoint:
         answer = self.ask("models")
         return [str(entry.get("id")) for entry in entries(answer, "data")], milliseconds(answer)
 
+    def first_model(self) -> tuple[str, int]:
+        """Return the id of the first model, and the milliseconds until it was listed."""
+        listed, milliseconds_listed = self.models()
+        if not listed:
+            raise failed(f"{self.url}/models lists nothing", SEE)
+        return listed[0], milliseconds_listed
+
 
 def entries(answer: requests.Response, key: str) -> list[Document]:
     """Return the list under `key` of an answer. A wrong host may send a web page with status 200, which fails here."""
