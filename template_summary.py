@@ -14,7 +14,6 @@ ABILITIES = {  # of other kinds than chats
     "reranking": "put documents in an order",
     "transcription": "turn speech into text",
 }
-NOT_SIZED = ("xlm-roberta", "whisper")  # `inv size` refuses them
 CONTEXTS = {"auto": "what fits beside the weights, at most the model's own"}
 
 
@@ -87,8 +86,6 @@ def _first_check(model: Mapping[str, Any]) -> str:
         return f"before `inv deploy`, `inv size --config {model['id']}` computes the memory from the model's files"
     if model["engine"] != "vllm":
         return "`inv offers` says on which machines a picture fits, before anything is rented"
-    if model["config"]["model_type"] in NOT_SIZED:
-        return "`inv offers` says on which machines the model fits, before anything is rented"
     return "`inv size` shows how the model fits each card, before anything is rented"
 
 

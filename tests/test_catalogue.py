@@ -45,8 +45,8 @@ KNOWN = CATALOGUE | CHECKPOINTS
 SERVED = [(model, precision) for model, entry in CATALOGUE.items() for precision in entry["gpu"]]
 CHATS = [(model, precision) for model, precision in SERVED if kind_of(CATALOGUE[model]) == "chat"]
 OTHERS = [(model, precision) for model, precision in SERVED if "kind" in CATALOGUE[model]]
-NOT_SIZED = [served for served in OTHERS if CATALOGUE[served[0]]["config"]["model_type"] in ("xlm-roberta", "whisper")]
-WITH_KV_CACHE = [served for served in (*CHATS, *OTHERS) if served not in NOT_SIZED]
+ENCODERS = [served for served in OTHERS if CATALOGUE[served[0]]["config"]["model_type"] == "xlm-roberta"]
+WITH_KV_CACHE = [served for served in (*CHATS, *OTHERS) if served not in ENCODERS]
 SERVICE = "dstack/service.dstack.yml"
 BITS = {"bf16": (15.8, 16.2), "fp8": (8, 10), "awq": (4, 6), "mxfp4": (4, 6), "nvfp4": (4, 8), "w4a16": (4, 6)}
 BITS |= {"fp32": (31.6, 32.4), "fp16": (15.8, 16.2)}
@@ -233,14 +233,6 @@ def test_a_reranker_of_qwen_reads_what_its_makers_write(size: str) -> None:
     assert flags.hf_overrides["is_original_qwen3_reranker"] is True
 
 
-@pytest.mark.parametrize(("model_id", "precision"), NOT_SIZED)
-def test_what_is_not_sized_has_weights_that_fit_twice(capacity: Any, model_id: str, precision: str) -> None:
-    """vLLM makes no KV cache for an encoder, and a small one for speech."""
-    known = known_model(model_id, precision)
-    assert known["config"]["model_type"] in capacity.sources.NOT_SIZED
-    assert known["weights_gib"] < SMALLEST_GIB[known["memory"].split("GB")[0]] / 2
-
-
 @pytest.mark.parametrize(("model_id", "precision"), SERVED)
 def test_a_checkpoint_can_be_named_itself(model_id: str, precision: str) -> None:
     chosen = known_model(model_id, precision)
@@ -264,6 +256,23 @@ def test_two_requests_of_full_length_fit_on_the_smallest_card(capacity: Any, mod
     fit = size(capacity, model_id, precision)
     assert fit.requests >= 2
     assert not fit.too_many_seqs, "vLLM would not start"
+
+
+@pytest.mark.parametrize(("model_id", "precision"), ENCODERS)
+def test_an_encoder_reads_a_request_of_full_length_on_the_smallest_card(
+    capacity: Any, model_id: str, precision: str
+) -> None:
+    """vLLM makes no KV cache for it, and loads half of what a checkpoint in fp32 has."""
+    fit = size(capacity, model_id, precision)
+    assert (fit.requests, fit.kv_cache_tokens, fit.fits) == (1, 0, True)
+    assert fit.weights_gib == CATALOGUE[model_id]["weights_gib"] / 2
+
+
+@pytest.mark.parametrize(("model_id", "precision"), OTHERS)
+def test_counted_parameters_are_those_that_the_maker_states(capacity: Any, model_id: str, precision: str) -> None:
+    entry = CATALOGUE[model_id]
+    counted = capacity.weights.weights_gib(capacity.model.Model.from_config(entry["config"])) * 2**30 / 2
+    assert counted == pytest.approx(entry["parameters"] * 1e9, rel=0.005)
 
 
 @pytest.mark.parametrize("model_id", ["Qwen/Qwen3-8B", "Qwen/Qwen3.8-27B-FP8", "openai/gpt-oss-20b"])

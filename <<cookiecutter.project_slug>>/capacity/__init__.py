@@ -8,6 +8,7 @@ These modules take values: machines, a service's document, a model's numbers. Th
 | sources.py | reads a model's numbers: from model.json, a folder, Hugging Face |
 | keys.py | the keys of a config.json that sizing understands |
 | model.py | a model's numbers, and the kind of each of its layers |
+| encoders.py | models that read a whole text or recording at once |
 | quantization.py | how a checkpoint's weights are quantised |
 | weights.py | the memory that a model's weights take |
 | attention.py | what attention layers keep for each token |
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from capacity import attention as attention
     from capacity import cards as cards
     from capacity import drafts as drafts
+    from capacity import encoders as encoders
     from capacity import errors as errors
     from capacity import flags as flags
     from capacity import keys as keys

@@ -5,13 +5,14 @@ from typing import Any, Literal
 from pydantic import AliasChoices, BaseModel, Field, PositiveInt
 
 from capacity import keys
+from capacity.encoders import TEXT_ENCODERS, Listener, translated
 from capacity.errors import SizingError
 from capacity.quantization import Quantization
 
 GIB = 2**30
 FULL, SLIDING = "full_attention", "sliding_attention"  # of layers that keep a key and a value for each token
 DELTA, MAMBA, KIMI, CONVOLUTION = "linear_attention", "mamba", "kimi_delta_attention", "conv"  # that keep a state
-EXPERTS, FEED_FORWARD = "moe", "mlp"  # of layers that keep nothing
+EXPERTS, FEED_FORWARD, ENCODER = "moe", "mlp", "encoder"  # of layers that keep nothing
 STATEFUL = {DELTA, MAMBA, KIMI, CONVOLUTION}
 KINDS = {
     **{kind: kind for kind in (FULL, SLIDING, DELTA, MAMBA, CONVOLUTION, EXPERTS, FEED_FORWARD)},
@@ -53,6 +54,7 @@ class Model(BaseModel):
 
     published_gib: float | None = None  # the sum of the checkpoint's tensors, where it is known
     model_type: str = ""
+    number_type: str = Field("", validation_alias=AliasChoices("torch_dtype", "dtype"))  # of the checkpoint's weights
     num_hidden_layers: PositiveInt
     hidden_size: PositiveInt
     intermediate_size: int = 0
@@ -127,6 +129,7 @@ class Model(BaseModel):
     mlp_only_layers: list[int] = []
     mlp_layer_types: list[str] | None = None
     drafting_layers: int = known_as("mtp_num_hidden_layers", "num_nextn_predict_layers")
+    listener: Listener | None = None
     quantization: Quantization = Field(default=Quantization(), validation_alias="quantization_config")
     vision_config: dict[str, Any] = {}
 
@@ -136,7 +139,7 @@ class Model(BaseModel):
         text = config.get("text_config") or {}
         tied = config.get("tie_word_embeddings") or text.get("tie_word_embeddings")  # the whole model's says it alone
         flat = {**config, **text, "tie_word_embeddings": tied, "published_gib": published_gib}
-        given = {name: value for name, value in flat.items() if value is not None}
+        given = translated({name: value for name, value in flat.items() if value is not None})
         keys.check(given, keys.names_of(cls))
         if blocks := given.get("layers_block_type"):
             given.setdefault("num_hidden_layers", len(blocks))
@@ -148,6 +151,8 @@ class Model(BaseModel):
     def kinds(self) -> list[str]:
         """The kind of each layer."""
         numbers = range(self.num_hidden_layers)
+        if self.model_type in TEXT_ENCODERS:
+            return [ENCODER for _ in numbers]
         if self.linear_attn_config:
             return [FULL if number + 1 in self.linear_attn_config.full_attn_layers else KIMI for number in numbers]
         if written := self.layers_block_type or list(self.hybrid_override_pattern or "") or self.layer_types:
@@ -196,7 +201,7 @@ class Model(BaseModel):
 
     def check_layers(self) -> None:
         """Raise SizingError when layers are of an unknown kind, or their numbers contradict each other."""
-        if unknown := sorted(set(self.kinds) - {*KINDS.values(), KIMI}):
+        if unknown := sorted(set(self.kinds) - {*KINDS.values(), KIMI, ENCODER}):
             raise SizingError(f"has layers of {unknown[0]}, whose memory sizing does not know")
         missing = len(self.kinds) < self.num_hidden_layers or self.num_kv_shared_layers >= self.num_hidden_layers
         if missing:
@@ -205,5 +210,5 @@ class Model(BaseModel):
             raise SizingError(f"hidden_size {self.hidden_size} is too small for {self.num_attention_heads} heads")
         if not self.states and (self.mamba_heads or self.linear_num_value_heads):
             raise SizingError("has sizes of states, and does not say which layers keep them")
-        if FULL not in self.kinds and SLIDING not in self.kinds:
+        if not {FULL, SLIDING, ENCODER}.intersection(self.kinds):
             raise SizingError("has no layer with a KV cache, and sizing knows no other models")

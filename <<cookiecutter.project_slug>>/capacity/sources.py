@@ -18,12 +18,9 @@ from console.connection import Session
 HUB_SECONDS = 30.0
 QUANTISED = "hf_quant_config.json"  # where NVIDIA's checkpoints may say alone that they are quantised
 DRAWS = "a model that draws has no KV cache to size"
-ENCODERS = (
-    *("bert", "roberta", "xlm-roberta", "camembert", "distilbert", "modernbert", "nomic_bert", "new", "mpnet"),
-    *("albert", "deberta", "deberta-v2", "electra", "xlm", "jina_bert", "gte"),
-)
-NOT_SIZED = dict.fromkeys(ENCODERS, "an encoder has no KV cache to size")  # by the `model_type` of config.json
-NOT_SIZED["whisper"] = "the KV cache of a model that turns speech into text is not sized"
+# encoders with weights of other forms, by the `model_type` of config.json
+NOT_SIZED = {"distilbert", "modernbert", "nomic_bert", "new", "mpnet", "albert", "deberta", "deberta-v2", "electra"}
+NOT_SIZED |= {"xlm", "jina_bert", "gte"}
 UNKNOWN = "the model's config.json is missing in it"
 
 
@@ -38,8 +35,9 @@ def read_model(config: str = "", weights_gib: float | None = None) -> Model:
         if not isinstance(document, dict):
             problem = "has no config.json" if document is None else "is no JSON object"
             raise SizingError(problem, "give a config.json, its folder, or an id on Hugging Face as --config")
-        if unsized := NOT_SIZED.get(document.get("model_type", "")):
-            raise SizingError(unsized, "take a card with room for twice its weights; `inv offers` shows the machines")
+        if (kind := document.get("model_type", "")) in NOT_SIZED:
+            remedy = "take a card with room for twice its weights; `inv offers` shows the machines"
+            raise SizingError(f"sizing does not know encoders of the kind {kind}", remedy)
         model = Model.from_config(document, weights_gib or published_gib)
         states(model, Flags.model_validate({}))  # states and a checkpoint of an unknown form are refused here
         counted_gib(model)

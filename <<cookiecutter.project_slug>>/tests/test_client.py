@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from itertools import count
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -44,11 +46,13 @@ def test_a_verdict_of_the_server_is_not_asked_for_again(server: Server, api: Api
     assert server.paths == ["runs/get"]
 
 
-def test_waiting_ends(server: Server, api: Api) -> None:
+def test_waiting_ends(server: Server, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     server.status, server.body = 502, b"Bad gateway"
+    seconds = SimpleNamespace(monotonic=count().__next__, sleep=lambda seconds: None)  # one passes with each answer
+    monkeypatch.setattr("deploy.dstack.client.time", seconds)
     with pytest.raises(Failure, match="answers 502"):
-        api.patient(lambda line: None, 0.05).run("x")
-    assert len(server.paths) > 1
+        api.patient(lambda line: None, 3).run("x")
+    assert len(server.paths) == 3
 
 
 BUSY = [Fault(502), Fault(429), Fault(lost=True), Fault(500, b'{"detail": "database is locked"}')]

@@ -7,7 +7,6 @@ import json
 import pytest
 from person import Person
 
-from capacity.sources import NOT_SIZED
 from console.errors import ExitCode
 from deploy.environments import ROOT
 from tasks import namespace
@@ -54,9 +53,8 @@ def test_no_offer_is_an_answer(person: Person) -> None:
 
 
 def own_model_is_sized() -> bool:
-    """Whether this service's model can be sized: not an unknown one, nor one in NOT_SIZED."""
-    config = json.loads((ROOT / "capacity" / "model.json").read_text("utf-8")).get("config")
-    return bool(config) and config.get("model_type") not in NOT_SIZED
+    """Whether this service's model can be sized: not one that draws, nor an unknown one."""
+    return bool(json.loads((ROOT / "capacity" / "model.json").read_text("utf-8")).get("config"))
 
 
 def test_this_services_model_is_sized_for_the_machines_on_offer(person: Person) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from capacity import cards, memory, sources, views
-from capacity.attention import layers
+from capacity.attention import Layer, layers
 from capacity.errors import INDEX, SizingError
 from capacity.flags import Flags, service_flags
 from capacity.kv_cache import KVCache
@@ -41,12 +41,12 @@ def test_the_kv_cache_keeps_a_key_and_a_value_for_each_kv_head() -> None:
 
 def test_latent_attention_keeps_one_vector_on_every_gpu() -> None:
     model = Model.from_config(CONFIG | {"kv_lora_rank": 512, "qk_rope_head_dim": 64})
-    assert layers(model, 2, 1) == layers(model, 2, 4) == {(1152, None): 10}
+    assert layers(model, 2, 1) == layers(model, 2, 4) == {Layer(1152, None): 10}
 
 
 def test_kv_heads_are_spread_but_never_less_than_one_to_a_gpu() -> None:
     assert [set(layers(Model.from_config(CONFIG), 2, parallel)) for parallel in (2, 4, 8)] == [
-        {(2 * heads * 64 * 2, None)} for heads in (2, 1, 1)
+        {Layer(2 * heads * 64 * 2, None)} for heads in (2, 1, 1)
     ]
 
 
@@ -86,23 +86,6 @@ def test_a_model_that_draws_is_not_sized(monkeypatch: pytest.MonkeyPatch, tmp_pa
     monkeypatch.setattr("capacity.served.PATH", path)
     with pytest.raises(SizingError, match="no KV cache to size; `inv offers`"):
         sources.read_model()
-
-
-@pytest.mark.parametrize("kind", ["embeddings", "reranking"])
-def test_an_encoder_is_not_sized_and_its_decoding_relative_is(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kind: str
-) -> None:
-    path = tmp_path / "model.json"
-    monkeypatch.setattr("capacity.served.PATH", path)
-    config = CONFIG | {"model_type": "xlm-roberta"}
-    path.write_text(json.dumps({"kind": kind, "model": "a/b", "config": config}), encoding="utf-8")
-    with pytest.raises(SizingError, match=r"an encoder has no KV cache to size; .*`inv offers`"):
-        sources.read_model()
-    (tmp_path / "config.json").write_text(json.dumps(config), encoding="utf-8")
-    with pytest.raises(SizingError, match="an encoder has no KV cache to size"):
-        sources.read_model(str(tmp_path))
-    path.write_text(json.dumps({"kind": kind, "model": "a/b", "config": CONFIG}), encoding="utf-8")
-    assert memory.size(sources.read_model(), flags(max_num_seqs="128"), 24.0).fits
 
 
 def test_lower_case_k_is_a_thousand_as_in_vllm() -> None:

@@ -14,6 +14,7 @@ class Layer(NamedTuple):
 
     token_bytes: int  # that it keeps for each token, on one GPU
     window: int | None  # of how many of the last tokens; None: of all
+    heard: int | None = None  # positions of a recording, which it keeps instead of tokens
 
 
 def layers(model: Model, element_bytes: int, tensor_parallel: int, drafting: int = 0) -> Counter[Layer]:
@@ -24,6 +25,9 @@ def layers(model: Model, element_bytes: int, tensor_parallel: int, drafting: int
     FullAttentionSpec and MLAAttentionSpec). Sparse attention keeps an index beside it, in one byte a number.
     """
     found: Counter[Layer] = Counter()
+    if model.listener:
+        kept = _token_bytes(model, FULL, element_bytes, tensor_parallel)
+        found[Layer(kept, None, model.listener.max_source_positions)] += model.num_hidden_layers
     kinds = model.kinds[: model.num_hidden_layers - model.num_kv_shared_layers] + [FULL] * drafting
     for number, kind in enumerate(kinds):
         if kind not in (FULL, SLIDING):

@@ -14,11 +14,12 @@ WRITTEN = re.compile(r"""--([a-z][\w.-]*)(?:[ =]+('[^']*'|"[^"]*"|-1\b|[^\s\\'"-
 FloatType = Literal["auto", "float32", "float16", "bfloat16"]
 DRAFTED_BY_LOOKUP = {"ngram", "ngram_gpu", "suffix"}  # methods that need no model
 NOT_ASYNCHRONOUS = {"ngram", "suffix"}  # methods that vLLM plans no batch ahead with (VllmConfig.__post_init__)
-# flags that change the memory in a way that sizing does not know, unless they have these values
+# flags that change the memory in a way that sizing does not know, unless they have one of these values
 REFUSED = {
     **dict.fromkeys(("pipeline_parallel_size", "decode_context_parallel_size", "data_parallel_size"), "1"),
     **dict.fromkeys(("cpu_offload_gb", "num_gpu_blocks_override", "kv_offloading_size"), "0"),
     **dict.fromkeys(("use_replayssm", "disable_hybrid_kv_cache_manager", "enable_lora"), "false"),
+    "dtype": "auto half float16 bfloat16",
 }
 
 
@@ -80,6 +81,7 @@ class Flags(BaseModel):
     quantization: str | None = None
     block_size: Count | None = None
     enable_prefix_caching: bool = True
+    enable_chunked_prefill: bool = True
     mamba_cache_mode: Literal["none", "align", "all"] = "align"
     mamba_cache_dtype: FloatType = "auto"
     mamba_ssm_cache_dtype: FloatType = "auto"
@@ -92,7 +94,7 @@ class Flags(BaseModel):
     @classmethod
     def _no_others(cls, given: Any) -> Any:
         for name, harmless in REFUSED.items():
-            if (value := given.get(name)) is not None and str(value).lower() != harmless:
+            if (value := given.get(name)) is not None and str(value).lower() not in harmless.split():
                 raise ValueError(f"sizing does not know what --{name.replace('_', '-')} {value} changes")
         return given
 

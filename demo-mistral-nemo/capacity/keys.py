@@ -36,6 +36,11 @@ HARMLESS = r"""
     n_group topk_group topk_method scoring_func score_function routed_scaling_factor moe_router_.* router_.*
     use_moe_router_bias use_routing_bias norm_topk_prob aux_loss_alpha seq_aux ep_size moe_shared_expert_overlap
     use_grouped_topk use_expert_bias enable_moe_block num_expert_group moe_renormalize moe_routed_scaling_factor
+    type_vocab_size pooler_.* sbert_.* sentence_transformers .*activation_function apply_spec_augment mask_.*
+    .*suppress_tokens forced_decoder_ids max_initial_timestamp_index median_filter_width
+    scale_embedding use_weighted_layer_sum classifier_proj_size init_std encoder_layerdrop decoder_layerdrop
+    alignment_heads lang_to_id task_to_id .*timestamps.* directionality
+
     index_topk indexer_rope_interleave index_share_for_mtp_iteration indexer_types
     use_mtp num_mtp_modules mtp_.*
 

@@ -14,7 +14,7 @@ from capacity.drafts import drafter_gib, drafting_layers
 from capacity.errors import SizingError
 from capacity.flags import Flags
 from capacity.kv_cache import BLOCK_TOKENS, KVCache
-from capacity.model import GIB, Model
+from capacity.model import ENCODER, GIB, Model
 from capacity.states import states
 from capacity.weights import weights_gib
 
@@ -64,7 +64,8 @@ def size(model: Model, flags: Flags, gpu_memory_gib: float, gpus: int = 1, gpu: 
         problem = f"{model.num_attention_heads} attention heads can't be spread over {parallel} GPUs"
         raise SizingError(problem, "choose a tensor-parallel size that divides them")
     default_batch, default_seqs = _batch(gpu_memory_gib, gpu)
-    batched, seqs = flags.max_num_batched_tokens or default_batch, flags.max_num_seqs or default_seqs
+    seqs = flags.max_num_seqs or default_seqs
+    batched = flags.max_num_batched_tokens or _batched(model, flags, default_batch, seqs)
     drafting, pictures = drafting_layers(model, flags), not flags.language_model_only
     weights = weights_gib(model, flags.quantization, drafting=drafting, pictures=pictures)
     weights = (weights + drafter_gib(model, flags)) / parallel
@@ -73,6 +74,8 @@ def size(model: Model, flags: Flags, gpu_memory_gib: float, gpus: int = 1, gpu: 
     kv_gib = max(0.0, flags.utilization * gpu_memory_gib - weights - overhead)
     if flags.kv_cache_memory_bytes:
         kv_gib = flags.kv_cache_memory_bytes / GIB
+    if ENCODER in model.kinds:
+        return _encoder(model, flags, weights, overhead, batched, seqs, kv_gib > 0 and parallel <= gpus)
     cache = kv_cache(model, flags, kv_gib, batched)
     length = flags.max_model_len or model.max_position_embeddings
     if isinstance(length, str):
@@ -92,7 +95,23 @@ def kv_cache(model: Model, flags: Flags, gib: float, batched: int) -> KVCache:
     grain = flags.block_size or (INDEX_GRAIN if model.index_head_dim else BLOCK_TOKENS)
     if of_states and model.kv_lora_rank:
         grain = max(grain, LATENT_GRAIN)
-    return KVCache(kept, gib, batched * flags.batches_at_work, of_states, grain)
+    return KVCache(kept, gib, batched * flags.batches_at_work, of_states, grain, batched)
+
+
+def _encoder(model: Model, flags: Flags, weights: float, overhead: float, batched: int, seqs: int, fits: bool) -> Fit:
+    """Return how an encoder fits, for which vLLM makes no KV cache: the requests of a batch are read together."""
+    length = flags.max_model_len if isinstance(flags.max_model_len, int) else model.max_position_embeddings
+    return Fit(weights, overhead, 0.0, 0, 0, length, batched / length, seqs, fits)
+
+
+def _batched(model: Model, flags: Flags, default: int, seqs: int) -> int:
+    """Return vLLM's default for the tokens of a batch (EngineArgs._set_default_max_num_seqs_and_batched_tokens_args).
+
+    A prompt that is never cut has to fit into one batch.
+    """
+    longest = flags.max_model_len if isinstance(flags.max_model_len, int) else model.max_position_embeddings
+    never_cut = ENCODER in model.kinds or model.listener or not flags.enable_chunked_prefill
+    return min(seqs * longest, max(default, longest) if never_cut else default)
 
 
 def _batch(gpu_memory_gib: float, gpu: str) -> tuple[int, int]:
@@ -126,7 +145,8 @@ def overhead_gib(model: Model, flags: Flags, batched: int, seqs: int, *, large: 
     The first still wins where many sequences meet a large vocabulary, and there this is up to 2 GiB too careful. It
     does not count for models with states, which nobody serves with a version so old.
     """
-    parallel, logits = flags.tensor_parallel, seqs * model.vocab_size * 4 / GIB
+    parallel, logits = flags.tensor_parallel, 0.0 if ENCODER in model.kinds else seqs * model.vocab_size * 4 / GIB
+    batched = max(batched, model.listener.max_source_positions if model.listener else 0)
     hidden, inner = model.hidden_size, max(model.intermediate_size, model.expert_size)
     layer = batched * (3 * inner // parallel + 4 * hidden) * 2 / GIB
     experts = batched * model.experts_per_token * (hidden + model.expert_size) * 2 / GIB if model.experts else 0.0

@@ -3,10 +3,12 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
+from capacity.encoders import SPEECH, TEXT_ENCODERS
 from capacity.errors import SizingError
 from capacity.model import (
     CONVOLUTION,
     DELTA,
+    ENCODER,
     EXPERTS,
     FEED_FORWARD,
     FULL,
@@ -22,7 +24,8 @@ MXFP4_ALIGNMENT = 256  # vLLM pads the experts' hidden size to it (its Mxfp4MoEM
 # whose layers take turns, or whose inner sizes are computed, in a way of their own
 NOT_COUNTED = {"llama4_text", "lfm2", "lfm2_moe"}
 
-NOT_GATED = {"starcoder2", "phi", "apertus"}  # whose feed-forward layers have two matrices, not three
+# whose feed-forward layers have two matrices, not three
+NOT_GATED = {"starcoder2", "phi", "apertus", SPEECH, *TEXT_ENCODERS}
 
 
 class Part(NamedTuple):
@@ -50,7 +53,8 @@ def weights_gib(model: Model, quantization: str | None = None, *, drafting: int 
     linear = _parts(model)
     drafts = _drafting_bytes(model) * (drafting - model.drafting_layers)
     if model.published_gib is not None:
-        total = model.published_gib * GIB + min(drafts, 0)
+        loaded = 0.5 if model.number_type == "float32" and not model.quantization else 1  # vLLM makes 16 bits of 32
+        total = model.published_gib * GIB * loaded + min(drafts, 0)
         total -= 0 if pictures else _vision(model) * UNQUANTISED
     else:
         total = _counted(model, linear) + drafting * _drafting_bytes(model)
@@ -74,7 +78,15 @@ def _counted(model: Model, linear: list[Part]) -> float:
         raise SizingError("weights with use_double_wide_mlp are not counted", GIVEN)
     words, quantised = model.vocab_size * model.hidden_size, model.quantization
     head = 0.0 if model.tie_word_embeddings else quantised.bytes_of_head
-    return words * (UNQUANTISED + head) + sum(_bytes(model, part) for part in linear)
+    return words * (UNQUANTISED + head) + _positions(model) * UNQUANTISED + sum(_bytes(model, part) for part in linear)
+
+
+def _positions(model: Model) -> int:
+    """Return the parameters of learned positions, and of what makes positions of a recording."""
+    if ENCODER not in model.kinds and not model.listener:
+        return 0
+    learned = model.max_position_embeddings * model.hidden_size
+    return learned + (model.listener.rest(model.hidden_size) if model.listener else 0)
 
 
 def _bytes(model: Model, part: Part) -> float:
@@ -97,6 +109,7 @@ def _parts(model: Model) -> list[Part]:
     mixers: dict[str, tuple[str, Callable[[Model], int]]] = {
         FULL: ("self_attn", lambda model: _attention(model, FULL)),
         SLIDING: ("self_attn", lambda model: _attention(model, SLIDING)),
+        ENCODER: ("attention", lambda model: _attention(model, ENCODER)),
         DELTA: ("linear_attn", _delta),
         MAMBA: ("mixer|mamba", _mamba),
         KIMI: ("self_attn", _kimi),
@@ -107,7 +120,18 @@ def _parts(model: Model) -> list[Part]:
         if layers := [number for number, of_layer in enumerate(model.kinds) if of_layer == kind]:
             found.append(Part(module, layers, parameters(model)))
     indices = [number for number in range(model.num_hidden_layers) if model.has_index(number)]
-    return [*found, Part("indexer", indices, _index(model)), *_feed_forward(model)]
+    return [*found, *_listening(model), Part("indexer", indices, _index(model)), *_feed_forward(model)]
+
+
+def _listening(model: Model) -> list[Part]:
+    """Return the encoder of a model of speech, and the second attention of the layers that write."""
+    if not model.listener:
+        return []
+    writing, hearing = (list(range(count)) for count in (model.num_hidden_layers, model.listener.encoder_layers))
+    return [
+        Part("encoder_attn", writing, _attention(model, FULL)),
+        Part("encoder", hearing, model.listener.layer(model.hidden_size)),
+    ]
 
 
 def _attention(model: Model, kind: str) -> int:

@@ -114,9 +114,12 @@ def runner(pod: Listening, private_key: str) -> Iterator[RunnerClient]:
 
 @contextmanager
 def application(pod: Listening, private_key: str) -> Iterator[httpx.Client]:
-    """An HTTP client of what listens on port 8000 in the pod."""
+    """An HTTP client of what listens on port 8000 in the pod.
+
+    It keeps no connection: a server may close an idle one in the instant in which the client takes it again.
+    """
     with tunnel(pod, private_key, 8000) as path:
-        transport = httpx.HTTPTransport(uds=str(path))
+        transport = httpx.HTTPTransport(uds=str(path), limits=httpx.Limits(max_keepalive_connections=0))
         with httpx.Client(transport=transport, base_url="http://pod", timeout=30) as client:
             yield client
 

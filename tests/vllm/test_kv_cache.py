@@ -38,12 +38,16 @@ def attention_layers(model: Any, parallel: int) -> list[dict[str, Any]]:
         found.append(latent | {"head_size": size} if model.kv_lora_rank else of_kind)
         if model.has_index(number):
             found.append(latent | {"head_size": 132, "element_bytes": 1})
+    if model.listener:
+        found += [layer | {"kind": "recording"} for layer in found]
     return found
 
 
 def case(model: Any, gib: float, length: int, batched: int, **others: Any) -> dict[str, Any]:
     grain = 64 if model.index_head_dim else 16
     given = {"bytes": int(gib * 2**30), "max_model_len": length, "in_flight": 2 * batched, "grain": grain}
+    if model.listener:
+        given["heard"] = model.listener.max_source_positions
     return given | {"layers": attention_layers(model, 1), "element_bytes": 2} | others
 
 
@@ -98,6 +102,17 @@ def test_blocks_and_requests_are_vllms(capacity: Any, answers: dict[str, list[di
         cache = capacity.memory.kv_cache(model, flags, asked["bytes"] / 2**30, asked["in_flight"] // 2)
         assert cache.blocks == answer["blocks"]
         assert cache.concurrency(asked["max_model_len"]) == pytest.approx(answer["concurrency"])
+
+
+@pytest.mark.parametrize("missing", [0, 1])
+def test_a_model_of_speech_starts_where_vllm_starts_it(vllm: Installation, capacity: Any, missing: int) -> None:
+    """With room for a recording of a whole batch, beside one block that is never given away."""
+    model, batched = capacity.model.Model.from_config(CATALOGUE["openai/whisper-large-v3"]["config"]), 8192
+    block = 32 * 16 * 2 * 20 * 64 * 2
+    gib = block * (448 // 16 + batched // 16 + 1 - missing) / 2**30
+    [answer] = vllm.kv_caches([case(model, gib, 448, batched)])
+    cache = capacity.memory.kv_cache(model, capacity.flags.Flags(), gib, batched)
+    assert cache.holds(448) == bool(answer["blocks"]) == (not missing)
 
 
 @pytest.mark.parametrize("name", HYBRID)

