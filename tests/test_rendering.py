@@ -80,6 +80,7 @@ FILES = {
     "capacity/model.json",
     "capacity/model.py",
     "capacity/offers.py",
+    "capacity/parameters.py",
     "capacity/problems.py",
     "capacity/quantization.py",
     "capacity/served.py",

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -47,9 +48,12 @@ def read_model(config: str = "", weights_gib: float | None = None) -> Model:
 def size_in_gib(flag: str, given: str) -> float:
     """Return the number that was given for `flag`. Raises SizingError."""
     with errors_at(flag):
-        if not 0 < float(given) < 10_000:
+        number = 0.0
+        with suppress(ValueError):
+            number = float(given)
+        if not 0 < number < 10_000:
             raise SizingError(f"{given} is no size in GiB", "give a number such as 23.5")
-        return float(given)
+        return number
 
 
 def _served(served: ServedModel) -> tuple[Any, float | None]:

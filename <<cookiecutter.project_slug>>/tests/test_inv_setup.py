@@ -62,7 +62,8 @@ def test_doctor_needs_no_aws_without_a_gateway(person: Person) -> None:
     assert [one["check"] for one in done.json] == CHECKS
     nothing = person.inv("setup.aws")
     assert (nothing.code, person.records.made) == (0, [])
-    assert "nothing to do" in nothing.output
+    assert "environments/dev.yml has no gateway there, so the service needs nothing" in nothing.output
+    assert "nothing to do" in nothing.errors
 
 
 def test_a_missing_permission_of_doctor_is_named_and_no_failure(person: Person) -> None:

@@ -10,6 +10,7 @@ These modules take values: machines, a service's document, a model's numbers. Th
 | model.py | a model's numbers, and the kind of each of its layers |
 | encoders.py | models that read a whole text or recording at once |
 | quantization.py | how a checkpoint's weights are quantised |
+| parameters.py | how many parameters a model's linear layers have |
 | weights.py | the memory that a model's weights take |
 | attention.py | what attention layers keep for each token |
 | states.py | what layers with a state keep for each request |
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from capacity import memory as memory
     from capacity import model as model
     from capacity import offers as offers
+    from capacity import parameters as parameters
     from capacity import problems as problems
     from capacity import quantization as quantization
     from capacity import served as served

@@ -83,6 +83,14 @@ def test_another_model_is_sized_for_a_memory_and_flags(person: Person) -> None:
     assert person.inv(*words, "--tp", "many").code == ExitCode.SETTINGS_INVALID
 
 
+@pytest.mark.parametrize("flag", ["--gpu-memory", "--weights"])
+@pytest.mark.parametrize("given", ["abc", "80GB", "nan", "0", "-3", "1e9"])
+def test_a_size_that_is_none_is_refused_with_an_example(person: Person, flag: str, given: str) -> None:
+    done = person.inv("size", f"{flag}={given}")
+    assert (done.code, done.output) == (ExitCode.SETTINGS_INVALID, "")
+    assert done.errors == f"error: {flag}: {given} is no size in GiB; give a number such as 23.5\n"
+
+
 def test_a_model_is_sized_with_any_flag_of_vllm(person: Person) -> None:
     (person.folder / "config.json").write_text(json.dumps(CONFIG), "utf-8")
     words = ["size", "--config", "config.json", "--gpu-memory", "80", "--weights", "14", "--json", "--flags"]

@@ -22,7 +22,7 @@ from deploy.environments import Environment
 def steps(environment: Environment, answers: Answers) -> list[Step]:
     """Return what there is to do, in order: nothing without a gateway in AWS. Asks for what is not known."""
     if not _is_in_aws(environment):
-        return []
+        return [Step("AWS", Action.UNCHANGED, f"{environment.file} has no gateway there, so the service needs nothing")]
     aws = Aws(str((environment.gateway or {})["region"]))
     return list(_steps(aws, environment, answers))
 
