@@ -191,7 +191,7 @@ def test_the_readme_shows_this_comparison() -> None:
 def table() -> str:
     """The comparison in Markdown."""
     rows = [
-        "| model | GPU, vLLM | weights, GiB | tokens from KV cache | KV cache, end to end | |",
+        "| model | GPU, vLLM | weights, GiB | tokens from KV cache | KV cache, end to end, GiB | |",
         "|---|---|---|---|---|---|",
     ]
     for found in map(Point, POINTS):
@@ -200,7 +200,10 @@ def table() -> str:
         misses = [f"{name}: {found.miss(name)}" for name in LIMITS if found.miss(name)]
         cells = [logged["model"].split("/")[-1], f"{logged['gpu']}, {logged.get('vllm', '?')}"]
         cells += [_cell(found, name) for name in (weights, "tokens", "end to end")]
-        rows.append("| " + " | ".join([*cells, "; ".join(misses) or logged.get("note", "")]) + " |")
+        notes = [*misses, *([] if misses else filter(None, [logged.get("note")]))]
+        if cells[2:] == ["-", "-", "-"] and "block" in found.shares:
+            notes.append(f"tokens of a block: {found.vllm['block']:,} → {found.sized['block']:,}")
+        rows.append("| " + " | ".join([*cells, "; ".join(notes)]) + " |")
     return "\n".join(rows)
 
 
@@ -208,8 +211,9 @@ def _cell(found: Point, name: str) -> str:
     if name not in found.shares:
         return "-"
     digits = ",.0f" if found.vllm[name] > 1000 else ".2f"
+    unit = " tokens" if name == "end to end" and "kv_gib" not in found.logged else ""
     counted = ", counted" if name.endswith("counted") else ""
-    return f"{found.vllm[name]:{digits}} → {found.sized[name]:{digits}} ({found.shares[name]:+.1%}{counted})"
+    return f"{found.vllm[name]:{digits}} → {found.sized[name]:{digits}}{unit} ({found.shares[name]:+.1%}{counted})"
 
 
 if __name__ == "__main__":

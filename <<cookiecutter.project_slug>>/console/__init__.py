@@ -7,6 +7,7 @@
 | invocation.py | checks what was typed after `inv` |
 | ending.py | ends a task with one line and an exit code |
 | errors.py | the exit codes, and the exception that carries one |
+| remedies.py | makes the commands in messages act on the environment |
 | terminal.py | writes progress, results, and the page of a GitHub workflow |
 | views.py | shows an error, JSON, a table |
 | prompts.py | asks for a value, a code, a yes |

@@ -22,7 +22,7 @@ def ask_secret(name: str) -> str:
     else:
         value = decode(sys.stdin.buffer.read(), f"the value of {name}")
     if not (value := value.strip()):
-        remedy = f"type it, or pipe it in: inv secrets.set {name} < file"
+        remedy = f"type it, or pipe a file in: `inv secrets.set {name}`"
         raise Failure(ExitCode.SETTINGS_INVALID, f"no value for {name}", remedy)
     return value
 

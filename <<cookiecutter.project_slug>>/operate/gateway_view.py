@@ -3,7 +3,9 @@
 from rich.markup import escape
 
 from console import views
+from console.remedies import for_environment
 from console.terminal import console, progress
+from deploy.environments import Environment
 from operate.health import Diagnosis, Seen
 from operate.recovery import Step
 
@@ -21,6 +23,7 @@ def verdict(seen: Seen, diagnosis: Diagnosis, *, json: bool = False) -> None:
     console.print(f"gateway {seen.gateway}: [{colour}]{escape(diagnosis.why)}[/]{escape(remedy)}")
 
 
-def first_step(name: str, step: Step | None) -> None:
+def first_step(environment: Environment, step: Step | None) -> None:
     """Show what a recovery does first."""
-    progress.print(f"gateway {name}: {escape(str(step)) if step else 'nothing to recover'}")
+    does = escape(for_environment(str(step), environment.name)) if step else "nothing to recover"
+    progress.print(f"gateway {environment.run_name}: {does}")

@@ -51,7 +51,7 @@ def gateway_recover(environment: Environment, yes: bool = False, dry_run: bool =
     person = console.prompts.at_terminal()
     api, name = deploy.api.Api(environment), environment.run_name
     step = operate.recovering.first_step(api, environment)
-    operate.gateway_view.first_step(name, step)
+    operate.gateway_view.first_step(environment, step)
     if dry_run:
         return
     if step:

@@ -47,7 +47,7 @@ def secrets_set(environment: Environment, name: str) -> None:
 @command
 def secrets_list(environment: Environment, json: bool = False) -> None:
     """List the names of the service's and the project's secrets."""
-    deploy.views.secrets(environment.secrets, deploy.api.Api(environment).secret_names(), json=json)
+    deploy.views.secrets(environment, deploy.api.Api(environment).secret_names(), json=json)
 
 
 @command

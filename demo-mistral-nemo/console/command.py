@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 from invoke.context import Context
 from invoke.tasks import Task, task
 
-from console import invocation
+from console import invocation, remedies
 from console.ending import ending
 
 HELP = {
@@ -97,10 +97,13 @@ def _task(body: Callable[..., None], load: Callable[[str], Any], *, private: boo
         with ending(copied=not private and not given.get("json", False), debug=invocation.wants_debugging()):
             invocation.refuse_core_flags(c.config, body.__name__, has_dry_run=has_dry_run)
             values = {flag.name: invocation.convert(flag, given[flag.name]) for flag in flags}
-            body(load(invocation.environment_name(env)), **values)
+            name = invocation.environment_name(env)
+            with remedies.about(name):
+                body(load(name), **values)
 
     # invoke reads the flags from the signature: it must see --env where `body` takes the environment
-    context, env = Parameter("c", Parameter.POSITIONAL_ONLY), Parameter("env", Parameter.KEYWORD_ONLY, default="dev")
+    context = Parameter("c", Parameter.POSITIONAL_ONLY)
+    env = Parameter("env", Parameter.KEYWORD_ONLY, default=remedies.DEFAULT)
     vars(guarded)["__signature__"] = Signature([context, *map(invocation.as_text, flags), env])
     texts = {flag.name: HELP[flag.name] for flag in (*flags, env)}
     described: Task[Callable[..., None]] = task(klass=_Task, auto_shortflags=False, help=texts)(guarded)

@@ -4,6 +4,7 @@ Each failure that a person would treat differently has a code of its own. 1 and 
 docs/reference.md has the same table for people, and a test compares the two.
 """
 
+from collections.abc import Callable
 from enum import IntEnum
 
 
@@ -53,6 +54,13 @@ class Failure(Exception):  # noqa: N818
     def __init__(self, code: ExitCode, problem: str, remedy: str = "") -> None:
         super().__init__(f"{problem}; {remedy}" if remedy else problem)
         self.code, self.problem, self.remedy = code, problem, remedy
+
+    def reword(self, change: Callable[[str], str]) -> None:
+        """Change the texts of problem, remedy and notes."""
+        self.problem, self.remedy = change(self.problem), change(self.remedy)
+        self.args = tuple(change(text) for text in self.args)
+        if notes := getattr(self, "__notes__", []):
+            notes[:] = map(change, notes)
 
 
 class Terminated(KeyboardInterrupt):

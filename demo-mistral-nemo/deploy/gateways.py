@@ -12,6 +12,7 @@ the other name too.
 import time
 
 from console.errors import ExitCode, Failure
+from console.remedies import for_environment
 from deploy.api import Api
 from deploy.changes import Change, classify_gateway, classify_service
 from deploy.dstack.client import Notify
@@ -47,6 +48,7 @@ def deploy(api: Api, environment: Environment, notify: Notify, *, allow_recreati
     gateway = _bring_up(api, planned, notify)
     if planned.part.change == Change.REPLACE and planned.leaving and environment.dns is not None:
         then = "`inv dns.update` moves the service and its records there, and `inv gateway.deploy` then deletes"
+        then = for_environment(then, environment.name)
         notify(f"gateway {planned.name} runs: {then} {planned.leaving.name}")
     else:
         _move(api, planned, gateway, None, notify)
@@ -182,5 +184,5 @@ def _watch(api: Api, environment: Environment, notify: Notify, *, instead: bool)
     if instead:
         why += f": {gateway.reason} ({gateway.summary}, and the service stays where it is)"
         raise Failure(ExitCode.GATEWAY_FAILED, why, f"fix it, then {again}, which creates it once more")
-    remedy = f"fix it, then run `inv gateway.destroy --env {environment.name}` and {again}"
+    remedy = f"fix it, then run `inv gateway.destroy --env {environment.name} --allow-outage` and {again}"
     raise Failure(ExitCode.GATEWAY_FAILED, f"{why}: {gateway.reason} ({gateway.summary})", remedy)

@@ -9,6 +9,7 @@ from rich.markup import escape
 
 from capacity.views import offer_table
 from console import views
+from console.remedies import for_environment
 from console.terminal import console
 from deploy.changes import Change, Difference
 from deploy.documents.checks import replica_bounds
@@ -79,12 +80,14 @@ def _offers(planned: Plan) -> None:
         console.print(f"[dim]and {len(planned.offers) - OFFERS_SHOWN} more (--json lists them)[/]")
 
 
-def secrets(needed: Iterable[str], present: set[str], *, json: bool = False) -> None:
-    needed = set(needed)
+def secrets(environment: Environment, present: set[str], *, json: bool = False) -> None:
+    """Show which secrets the service needs, and which the project has."""
+    needed = set(environment.secrets)
     if json:
         return views.data([{"name": n, "needed": n in needed, "set": n in present} for n in sorted(needed | present)])
+    command = for_environment("`inv secrets.set {}`", environment.name)
     for name in sorted(needed | present):
-        state = "set" if name in present else f"[bold red]missing[/], run inv secrets.set {name}"
+        state = "set" if name in present else f"[bold red]missing[/], run {command.format(name)}"
         console.print(f"{name}: {state}{'' if name in needed else ', not used here'}")
 
 

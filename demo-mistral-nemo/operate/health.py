@@ -144,7 +144,8 @@ def _unregistered(seen: Seen) -> Diagnosis | None:
         return None
     if not seen.ready:
         return _failing_service(seen)
-    remedy = "wait a minute and check again; if it stays so, run `inv gateway.destroy` and then `inv deploy`"
+    again = f"`inv gateway.destroy --env {seen.env} --allow-outage` and then `inv deploy --env {seen.env}`"
+    remedy = f"wait a minute and check again; if it stays so, run {again}"
     return _broken(seen, len(hit), f"{' and '.join(hit)} does not know the service", remedy)
 
 

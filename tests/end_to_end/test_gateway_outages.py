@@ -148,7 +148,7 @@ def test_a_gateway_whose_host_fails_recovers_without_help(
     serving.sandbox.aws.power_loss(gateway, wiped=wiped)
     began, before = time.monotonic(), writes(serving.sandbox)
     assert "stand-in" not in serving.ask_by_name()  # nothing, or what nginx says while dstack behind it starts
-    wait_for(lambda: "stand-in" in serving.ask_by_name(), 300)
+    wait_for(lambda: "stand-in" in serving.ask_by_name(), 600)
     record_property("seconds without answers", time.monotonic() - began)
     assert serving.inv("deploy", "--yes").returncode == 0
     assert writes(serving.sandbox) == before

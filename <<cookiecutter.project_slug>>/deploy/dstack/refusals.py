@@ -124,7 +124,7 @@ REFUSALS = (
     Refusal(
         ExitCode.GATEWAY_FAILED,
         "an earlier deploy could not start the gateway",
-        "see the reason with `inv gateway.status`, then run `inv gateway.destroy` and `inv deploy`",
+        "see the reason with `inv gateway.status`, then run `inv gateway.destroy --allow-outage` and `inv deploy`",
         words=("is in FAILED status",),
     ),
     Refusal(
