@@ -63,7 +63,7 @@ def test_a_gateway_with_records_is_replaced_in_three_steps(behind_a_gateway: Per
     behind_a_gateway.write("prod", gateway={"instance_type": "t3.large"})
     created = behind_a_gateway.inv("gateway.deploy", *PROD)
     assert created.code == 0, created.errors
-    assert "`inv dns.update` moves the service and its records there" in created.errors
+    assert "`inv dns.update --env prod` moves the service and its records there" in created.errors
     assert behind_a_gateway.dstack.gateways.keys() == {name, f"{name}-gw-b"}
     assert behind_a_gateway.inv("gateway.status", "--json", *PROD).json["others"] == [f"{name}-gw-b"]
     assert f"gateway {name}-gw-b: running" in behind_a_gateway.inv("gateway.status", *PROD).output

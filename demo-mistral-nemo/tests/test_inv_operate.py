@@ -47,7 +47,7 @@ def test_secrets_are_listed_by_name(person: Person) -> None:
     assert found["absent"] == {"name": "absent", "needed": True, "set": False}
     assert found["spare"] == {"name": "spare", "needed": False, "set": True}
     shown = person.inv("secrets.list").output.splitlines()
-    assert "absent: missing, run inv secrets.set absent" in shown
+    assert "absent: missing, run `inv secrets.set absent`" in shown
     assert "spare: set, not used here" in shown
 
 
