@@ -29,12 +29,15 @@ def sizes(
     `config`. Fails with SETTINGS_INVALID.
     """
     with _sizing_errors_as_failures():
-        model = sources.read_model(config, sources.size_in_gib("--weights", weights) if weights else None)
+        gib, weights_gib = (
+            sources.size_in_gib(flag, given) if given else None
+            for flag, given in (("--gpu-memory", gpu_memory), ("--weights", weights))
+        )
+        model = sources.read_model(config, weights_gib)
         written = {} if config else service_flags(environment.service)
         with errors_at("vLLM's flags"):
             flags = Flags.model_validate(written | {name: value for name, value in overrides.items() if value})
-        if gpu_memory:
-            gib = sources.size_in_gib("--gpu-memory", gpu_memory)
+        if gib:
             return [size_on(cards.card_with(gib, flags.tensor_parallel), model, flags)]
         return [size_on(card, model, flags) for card in _offered_cards(environment)]
 

@@ -105,7 +105,8 @@ def _credentials(environment: Environment, calls: Calls, state: State, answers: 
     ):
         yield secrets.secret(calls, state, place, "DSTACK_TOKEN", values, asked_as=asked_as, text=text)
     if environment.gateway is not None:
-        name, text = "DSTACK_ADMIN_TOKEN", "the token of an admin of the dstack project; only `gateway` and `recover` read it"
+        name = "DSTACK_ADMIN_TOKEN"
+        text = "the token of an admin of the dstack project; only `gateway` and `recover` read it"
         yield secrets.secret(calls, state, deploys, name, values, asked_as=name, text=text)
 
 
