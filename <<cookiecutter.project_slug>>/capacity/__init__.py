@@ -7,6 +7,7 @@ These modules take values: machines, a service's document, a model's numbers. Th
 | model.json, served.py | this service's own model: its kind, its configuration, its checkpoint's size |
 | sources.py | reads a model's numbers: from model.json, a folder, Hugging Face |
 | keys.py | the keys of a config.json that sizing understands |
+| kinds.py | the kinds of layers |
 | model.py | a model's numbers, and the kind of each of its layers |
 | encoders.py | models that read a whole text or recording at once |
 | quantization.py | how a checkpoint's weights are quantised |
@@ -17,6 +18,8 @@ These modules take values: machines, a service's document, a model's numbers. Th
 | drafts.py | what speculative decoding takes |
 | kv_cache.py | the blocks of the KV cache, and how many requests they hold |
 | flags.py | the flags of vLLM that change how much memory it takes |
+| known_flags.py | which flags sizing understands |
+| length.py | how long a request may be |
 | cards.py | how much memory a card has |
 | memory.py | how much memory a model takes with these flags |
 | sizing.py | how a model fits a card |
@@ -39,7 +42,10 @@ if TYPE_CHECKING:
     from capacity import errors as errors
     from capacity import flags as flags
     from capacity import keys as keys
+    from capacity import kinds as kinds
+    from capacity import known_flags as known_flags
     from capacity import kv_cache as kv_cache
+    from capacity import length as length
     from capacity import machines as machines
     from capacity import memory as memory
     from capacity import model as model

@@ -1,5 +1,6 @@
 """The error for what can't be sized or read. A task turns it into a Failure, see operate/sizes.py."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -26,9 +27,7 @@ def errors_at(where: str) -> Iterator[None]:
     except SizingError as error:
         problem, remedy = error.problem, error.remedy
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        given = "" if first["type"] == "missing" else f" {first['input']!r:.60}"
-        problem = f"{'.'.join(map(str, first['loc'])) or 'its content'}{given}: {first['msg']}"
+        problem, remedy = _first_of(error)
     except OSError as error:  # requests' errors are OSErrors, too
         problem = f"can't be read ({type(error).__name__})"
         remedy = f"check it, or give a folder with config.json and {INDEX} as --config FOLDER"
@@ -38,3 +37,13 @@ def errors_at(where: str) -> Iterator[None]:
         problem = f"has a form that sizing can't read ({type(error).__name__}: {error})"
         remedy = "correct it, or give another model with --config"
     raise SizingError(f"{where}: {problem}", remedy)
+
+
+def _first_of(error: ValidationError) -> tuple[str, str]:
+    """Return problem and remedy of the first wrong value."""
+    first = error.errors(include_url=False)[0]
+    if isinstance(raised := first.get("ctx", {}).get("error"), SizingError):
+        return raised.problem, raised.remedy
+    given = "" if first["type"] == "missing" else f" {first['input']!r:.60}"
+    named = [str(part) for part in first["loc"] if re.fullmatch(r"[\w-]+", str(part))]  # and not pydantic's functions
+    return f"{'.'.join(named) or 'its content'}{given}: {first['msg']}", ""

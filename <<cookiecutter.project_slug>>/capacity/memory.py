@@ -13,8 +13,11 @@ from capacity.attention import layers
 from capacity.drafts import drafter_gib, drafting_layers
 from capacity.errors import SizingError
 from capacity.flags import Flags
+from capacity.keys import names_of
+from capacity.kinds import ENCODER
 from capacity.kv_cache import BLOCK_TOKENS, KVCache
-from capacity.model import ENCODER, GIB, Model
+from capacity.length import length
+from capacity.model import GIB, Model
 from capacity.states import states
 from capacity.weights import weights_gib
 
@@ -64,32 +67,34 @@ def size(model: Model, flags: Flags, gpu_memory_gib: float, gpus: int = 1, gpu: 
         problem = f"{model.num_attention_heads} attention heads can't be spread over {parallel} GPUs"
         raise SizingError(problem, "choose a tensor-parallel size that divides them")
     default_batch, default_seqs = _batch(gpu_memory_gib, gpu)
-    seqs = flags.max_num_seqs or default_seqs
-    batched = flags.max_num_batched_tokens or _batched(model, flags, default_batch, seqs)
+    seqs, longest = flags.max_num_seqs or default_seqs, length(model, flags)
+    batched = _batched(model, flags, default_batch, seqs, longest)
+    if changed := sorted(flags.hf_overrides.keys() & names_of(Model) - {"model_type"}):
+        raise SizingError(f"sizing does not know what --hf-overrides with {changed[0]} changes", "give --config a copy")
     drafting, pictures = drafting_layers(model, flags), not flags.language_model_only
-    weights = weights_gib(model, flags.quantization, drafting=drafting, pictures=pictures)
+    weights = weights_gib(model, flags.quantization, drafting=drafting, pictures=pictures, head=_samples(model, flags))
     weights = (weights + drafter_gib(model, flags)) / parallel
     large = default_batch > BATCHES[0.0][0]
     overhead = overhead_gib(model, flags, batched, seqs, large=large)
     kv_gib = max(0.0, flags.utilization * gpu_memory_gib - weights - overhead)
-    if flags.kv_cache_memory_bytes:
+    room = parallel <= gpus
+    if flags.kv_cache_memory_bytes:  # vLLM then looks at no utilization
         kv_gib = flags.kv_cache_memory_bytes / GIB
-    if ENCODER in model.kinds:
-        return _encoder(model, flags, weights, overhead, batched, seqs, kv_gib > 0 and parallel <= gpus)
+        room = room and weights + overhead + kv_gib <= gpu_memory_gib
+    if ENCODER in model.kinds:  # for which vLLM makes no KV cache: the requests of a batch are read together
+        return Fit(weights, overhead, 0.0, 0, 0, longest, batched / longest, seqs, room and kv_gib > 0)
     cache = kv_cache(model, flags, kv_gib, batched)
-    length = flags.max_model_len or model.max_position_embeddings
-    if isinstance(length, str):
-        length = cache.longest(model.max_position_embeddings)
+    if isinstance(flags.max_model_len, str):
+        longest = cache.longest(longest)
     too_many = bool(model.states) and not flags.enforce_eager and seqs > cache.blocks
-    fits = cache.holds(length) and parallel <= gpus and not too_many
-    numbers = (cache.blocks, cache.tokens(length), length, cache.concurrency(length), seqs)
+    fits = cache.holds(longest) and room and not too_many
+    numbers = (cache.blocks, cache.tokens(longest), longest, cache.concurrency(longest), seqs)
     return Fit(weights, overhead, kv_gib, *numbers, fits, too_many)
 
 
 def kv_cache(model: Model, flags: Flags, gib: float, batched: int) -> KVCache:
     """Return the KV cache that vLLM makes in `gib` GiB of a GPU. `batched`: tokens of a batch."""
-    small = flags.kv_cache_dtype.startswith("fp8")
-    small = small or (flags.kv_cache_dtype == "auto" and model.quantization.kv_cache_is_small)
+    small = flags.has_small_cache or (flags.kv_cache_dtype == "auto" and model.quantization.kv_cache_is_small)
     kept = layers(model, 1 if small else 2, flags.tensor_parallel, drafting_layers(model, flags))
     of_states = states(model, flags)
     grain = flags.block_size or (INDEX_GRAIN if model.index_head_dim else BLOCK_TOKENS)
@@ -98,20 +103,25 @@ def kv_cache(model: Model, flags: Flags, gib: float, batched: int) -> KVCache:
     return KVCache(kept, gib, batched * flags.batches_at_work, of_states, grain, batched)
 
 
-def _encoder(model: Model, flags: Flags, weights: float, overhead: float, batched: int, seqs: int, fits: bool) -> Fit:
-    """Return how an encoder fits, for which vLLM makes no KV cache: the requests of a batch are read together."""
-    length = flags.max_model_len if isinstance(flags.max_model_len, int) else model.max_position_embeddings
-    return Fit(weights, overhead, 0.0, 0, 0, length, batched / length, seqs, fits)
+def _batched(model: Model, flags: Flags, default: int, seqs: int, longest: int) -> int:
+    """Return the tokens of a batch: the flag's, or vLLM's default. `longest`: tokens of a request of full length.
 
-
-def _batched(model: Model, flags: Flags, default: int, seqs: int) -> int:
-    """Return vLLM's default for the tokens of a batch (EngineArgs._set_default_max_num_seqs_and_batched_tokens_args).
-
-    A prompt that is never cut has to fit into one batch.
+    A prompt that is never cut has to fit into one batch (_set_default_max_num_seqs_and_batched_tokens_args of vLLM's
+    EngineArgs). Raises SizingError for a batch with which vLLM does not start (SchedulerConfig.verify_max_model_len).
     """
-    longest = flags.max_model_len if isinstance(flags.max_model_len, int) else model.max_position_embeddings
     never_cut = ENCODER in model.kinds or model.listener or not flags.enable_chunked_prefill
-    return min(seqs * longest, max(default, longest) if never_cut else default)
+    if not (batched := flags.max_num_batched_tokens):
+        return min(seqs * longest, max(default, longest) if never_cut else default)
+    if batched < seqs:
+        raise SizingError(f"--max-num-batched-tokens {batched} is less than the {seqs} sequences of --max-num-seqs")
+    if never_cut and batched < longest:
+        raise SizingError(f"--max-num-batched-tokens {batched} is less than a request of {longest} tokens, never cut")
+    return batched
+
+
+def _samples(model: Model, flags: Flags) -> bool:
+    """Return whether the engine writes words, with a lm_head and a sampler. Otherwise it makes vectors or scores."""
+    return ENCODER not in model.kinds and not flags.pools
 
 
 def _batch(gpu_memory_gib: float, gpu: str) -> tuple[int, int]:
@@ -145,7 +155,7 @@ def overhead_gib(model: Model, flags: Flags, batched: int, seqs: int, *, large: 
     The first still wins where many sequences meet a large vocabulary, and there this is up to 2 GiB too careful. It
     does not count for models with states, which nobody serves with a version so old.
     """
-    parallel, logits = flags.tensor_parallel, 0.0 if ENCODER in model.kinds else seqs * model.vocab_size * 4 / GIB
+    parallel, logits = flags.tensor_parallel, _samples(model, flags) * seqs * model.vocab_size * 4 / GIB
     batched = max(batched, model.listener.max_source_positions if model.listener else 0)
     hidden, inner = model.hidden_size, max(model.intermediate_size, model.expert_size)
     layer = batched * (3 * inner // parallel + 4 * hidden) * 2 / GIB
@@ -168,5 +178,5 @@ def picture_gib(model: Model, tensor_parallel: int) -> float:
     if not str(vision.get("model_type", "")).startswith("qwen"):
         return 0.0
     patches = PICTURE_TOKENS * int(vision.get("spatial_merge_size") or 2) ** 2
-    hidden, inner = int(vision.get("hidden_size") or 0), int(vision.get("intermediate_size") or 0)
+    hidden, inner = model.vision_hidden_size, model.vision_inner_size
     return patches * (2 * hidden + 3 * inner // tensor_parallel) * 2 / GIB

@@ -92,3 +92,60 @@ def test_a_checkpoint_may_say_in_another_file_that_it_is_quantised(tmp_path: Pat
     assert weights_gib(found) * 2**30 == pytest.approx(2 * 2 * 32000 * 1024 + linear / 2 * size)
     assert found.quantization.kv_cache_is_small
     assert not plain.quantization.kv_cache_is_small
+
+
+@pytest.mark.parametrize("key", [{"is_causal": False}, {"use_bidirectional_attention": True}], ids=str)
+def test_a_model_that_reads_in_both_directions_keeps_nothing(key: dict[str, Any]) -> None:
+    assert set(Model.from_config(CONFIG | key).kinds) == {"encoder"}
+    assert "encoder" not in Model.from_config(CONFIG | {"use_bidirectional_attention": "vision"}).kinds
+
+
+def test_latent_attention_counts_only_where_vllm_compresses_it() -> None:
+    latent = {"kv_lora_rank": 256, "qk_nope_head_dim": 64, "qk_rope_head_dim": 32, "v_head_dim": 64}
+    assert Model.from_config(CONFIG | latent | {"model_type": "deepseek_v3"}).kv_lora_rank == 256
+    with pytest.raises(SizingError, match="vLLM keeps whole keys and values for minicpm3"):
+        Model.from_config(CONFIG | latent | {"model_type": "minicpm3"})
+
+
+def test_the_whole_models_type_of_numbers_counts_and_not_a_parts() -> None:
+    nested = {"torch_dtype": "float32", "text_config": CONFIG | {"torch_dtype": "bfloat16"}}
+    assert weights_gib(Model.from_config(nested, 8.0)) == 4.0
+
+
+def test_a_head_that_a_class_ties_by_default_is_counted_once() -> None:
+    tied, said = CONFIG | {"model_type": "cohere2"}, {"tie_word_embeddings": True}
+    assert weights_gib(Model.from_config(tied)) == weights_gib(Model.from_config(CONFIG | said))
+
+
+def test_a_vision_tower_is_as_wide_as_its_patches() -> None:
+    """What it hands on is wider in Qwen2-VL."""
+    vision = {"depth": 2, "embed_dim": 128, "hidden_size": 1024, "mlp_ratio": 4, "model_type": "qwen2_vl"}
+    tower = weights_gib(Model.from_config(CONFIG | {"vision_config": vision})) - weights_gib(Model.from_config(CONFIG))
+    assert tower * 2**30 == pytest.approx(2 * 128 * (4 * 128 + 2 * 512) * 2)
+
+
+def test_weights_of_a_tower_that_hears_are_not_counted() -> None:
+    hearing = CONFIG | {"audio_config": {"num_hidden_layers": 32}}
+    with pytest.raises(SizingError, match=r"audio_config.*--weights GIB"):
+        weights_gib(Model.from_config(hearing))
+    assert weights_gib(Model.from_config(hearing, 9.0)) == 9.0
+
+
+@pytest.mark.parametrize(
+    "same",
+    [
+        {"sliding_window": 64, "sliding_window_size": 64},
+        {"num_layers": CONFIG["num_hidden_layers"]},
+        {"sliding_window_pattern": "LLLG", "layer_types": ["full_attention"] * CONFIG["num_hidden_layers"]},
+        {"mamba_n_heads": 128, "layer_types": ["attention"] * CONFIG["num_hidden_layers"]},
+    ],
+    ids=str,
+)
+def test_what_is_said_twice_is_taken(same: dict[str, Any]) -> None:
+    Model.from_config(CONFIG | same)
+
+
+def test_a_key_with_a_known_meaning_is_not_to_be_left_out() -> None:
+    with pytest.raises(SizingError, match="moe_num_experts describes experts") as refused:
+        Model.from_config(CONFIG | {"moe_num_experts": 64})
+    assert "without it" not in str(refused.value)

@@ -3,7 +3,8 @@
 from collections import Counter
 from typing import NamedTuple
 
-from capacity.model import FULL, SLIDING, Model
+from capacity.kinds import FULL, SLIDING
+from capacity.model import Model
 
 INDEX_SCALE = 4 / 128  # a scale of four bytes for each 128 numbers of an index (vLLM's DeepseekV32IndexerCache)
 PACKED_LATENT = 656  # bytes of a token, of 512 numbers and 64 for the position, with scales (flashmla_sparse.py)

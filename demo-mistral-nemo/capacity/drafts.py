@@ -2,7 +2,8 @@
 
 from capacity.errors import SizingError
 from capacity.flags import Flags
-from capacity.model import FULL, GIB, Model
+from capacity.kinds import FULL
+from capacity.model import GIB, Model
 from capacity.quantization import UNQUANTISED
 
 EAGLE_WORDS = 32000  # of the vocabulary that a drafter of EAGLE-3 is trained with

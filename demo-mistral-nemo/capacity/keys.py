@@ -11,14 +11,15 @@ from capacity.errors import SizingError
 # Keys that change no layer's size: names, tokens, positions, numerics, training, generation.
 HARMLESS = r"""
     _.* architectures auto_map model_type transformers_version torch_dtype dtype id2label label2id num_labels
-    .*_token .*_token_ids? .*_token_index .*_token_indices text_config vision_config audio_config
+    .*_token .*_token_ids? .*_token_index .*_token_indices text_config vision_config
     image_processor.* processor.* tokenizer_class vision_feature_.* vision_soft_tokens_per_image image_seq_length
     multimodal_projector_bias mm_tokens_per_image projector_hidden_act spatial_merge_size language_model_only
     default_output_length
 
-    rope_.* .*_rope_theta rotary_.* partial_rotary_factors? original_max_position_embeddings initial_context_length
+    rope_theta rope_local_.* rope_interleave.* rope_type .*_rope_theta rotary_.* partial_rotary_factors?
+    initial_context_length
     mrope_.* position_embedding_type nope_layer_interval no_rope_layers no_rope_layer_interval use_rope yarn_.*
-    llama_4_scaling max_sequence_length model_max_length mla_use_nope seq_length n_positions qk_head_dim use_pos_enc
+    llama_4_scaling max_sequence_length mla_use_nope seq_length n_positions qk_head_dim use_pos_enc
 
     rms_norm_.* layer_?norm_.* norm_.* use_gemma_norm use_qk_norm qk_norm.* qk_layernorm query_pre_attn_scalar
     attn_scale attn_temperature_tuning floor_scale attn_logit_softcapping final_logit_softcapping attention_.*_bias
@@ -27,11 +28,13 @@ HARMLESS = r"""
     conv_bias lm_head_bias add_.*_bias
 
     hidden_act hidden_activation mamba_hidden_act swiglu_.* .*dropout.* initializer_.* use_cache cache_implementation
-    pretraining_tp gradient_.* output_.* return_.* is_decoder is_causal tf_legacy_loss torchscript
+    pretraining_tp gradient_.* output_.* return_.* is_decoder tf_legacy_loss torchscript
     chunk_size_feed_forward problem_type finetuning_task prefix decoder_start_token_id min_length max_length temperature
     top_k top_p typical_p num_beams.* num_return_sequences early_stopping .*_penalty .*no_repeat_ngram_size
     bad_words_ids do_sample remove_invalid_values task_specific_params use_bfloat16 max_new_tokens use_flash_attn.*
-    attn_implementation.* use_bidirectional_attention
+    attn_implementation.* ignore_index .*_pdrop input_jitter_noise full_attn_mod interpolate_factor mlp_type
+    normalization_function init_method use_gated_activation use_parallel_block use_parallel_embedding
+    order_of_interleaved_layers use_embedding_sharing scale_factor
 
     n_group topk_group topk_method scoring_func score_function routed_scaling_factor moe_router_.* router_.*
     use_moe_router_bias use_routing_bias norm_topk_prob aux_loss_alpha seq_aux ep_size moe_shared_expert_overlap
@@ -39,7 +42,7 @@ HARMLESS = r"""
     type_vocab_size pooler_.* sbert_.* sentence_transformers .*activation_function apply_spec_augment mask_.*
     .*suppress_tokens forced_decoder_ids max_initial_timestamp_index median_filter_width
     scale_embedding use_weighted_layer_sum classifier_proj_size init_std encoder_layerdrop decoder_layerdrop
-    alignment_heads lang_to_id task_to_id .*timestamps.* directionality
+    alignment_heads lang_to_id task_to_id language task is_multilingual no_speech_.* .*timestamps.* directionality
 
     index_topk indexer_rope_interleave index_share_for_mtp_iteration indexer_types
     use_mtp num_mtp_modules mtp_.*
@@ -61,8 +64,14 @@ REASONS = {
     r"linear_.*|attn_layer_.*|mamba.*|ssm_.*|.*_mamba_.*|layer_group_size": (
         "states of a form that sizing does not know"
     ),
+    r"moe_num_.*|moe_layer_.*|moe_k|ffn_config": "experts under names that sizing does not know",
+    r"d_ff|d_kv|encoder_.*|thinker_config|talker_config|is_encoder_decoder": "a part that sizing does not know",
+    r"multi_query|new_decoder_architecture|parallel_attn|use_parallel_residual|n_embd|n_head": (
+        "layers of a form that sizing does not know"
+    ),
     r"expert_dtype": "experts in another number format than quantization_config says",
 }
+OTHERWISE = "take a card with room for twice its weights, and see what vLLM logs"
 REMEDY = "if it changes no memory, give a copy of config.json without it as --config"
 
 
@@ -85,7 +94,7 @@ def check(config: Mapping[str, Any], used: frozenset[str]) -> None:
             continue
         reason = _reason(key)
         problem = f"{key} describes {reason}" if reason else f"sizing does not know the key {key}"
-        raise SizingError(problem, REMEDY)
+        raise SizingError(problem, OTHERWISE if reason else REMEDY)
 
 
 def _reason(key: str) -> str:
@@ -97,4 +106,6 @@ def _says_nothing(key: str, config: Mapping[str, Any]) -> bool:
     """Return whether a key that matters says what holds without it."""
     if key == "attn_type_list":  # MiniMax: 0 is a layer of linear attention
         return set(config[key]) == {1}
+    if same := {"sliding_window_size": "sliding_window", "num_layers": "num_hidden_layers"}.get(key):  # said twice
+        return bool(config[key] == config.get(same))
     return key in ("linear_head_dim", "linear_num_heads") and bool(config.get("linear_attn_config"))

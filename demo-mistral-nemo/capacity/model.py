@@ -7,30 +7,21 @@ from pydantic import AliasChoices, BaseModel, Field, PositiveInt
 from capacity import keys
 from capacity.encoders import TEXT_ENCODERS, Listener, translated
 from capacity.errors import SizingError
+from capacity.kinds import (
+    CONVOLUTION,
+    DEFAULTS,
+    DELTA,
+    ENCODER,
+    FULL,
+    KIMI,
+    KINDS,
+    LATENT,
+    SLIDING,
+    STATEFUL,
+)
 from capacity.quantization import Quantization
 
 GIB = 2**30
-FULL, SLIDING = "full_attention", "sliding_attention"  # of layers that keep a key and a value for each token
-DELTA, MAMBA, KIMI, CONVOLUTION = "linear_attention", "mamba", "kimi_delta_attention", "conv"  # that keep a state
-EXPERTS, FEED_FORWARD, ENCODER = "moe", "mlp", "encoder"  # of layers that keep nothing
-STATEFUL = {DELTA, MAMBA, KIMI, CONVOLUTION}
-KINDS = {
-    **{kind: kind for kind in (FULL, SLIDING, DELTA, MAMBA, CONVOLUTION, EXPERTS, FEED_FORWARD)},
-    **{"attention": FULL, "chunked_attention": FULL},  # vLLM lets chunked attention keep every token
-    **{"M": MAMBA, "*": FULL, "E": EXPERTS, "-": FEED_FORWARD},  # the letters of `hybrid_override_pattern`
-}
-# what config.json leaves to the code of transformers; every n-th layer (`sliding_window_pattern`) sees everything
-DEFAULTS: dict[str, dict[str, Any]] = {
-    "gemma2": {"sliding_window_pattern": 2, "tie_word_embeddings": True},
-    "gemma3_text": {"sliding_window_pattern": 6, "tie_word_embeddings": True, "vocab_size": 262208, "head_dim": 256}
-    | {"num_attention_heads": 8, "num_key_value_heads": 4},
-    "gemma4_text": {"sliding_window_pattern": 6, "tie_word_embeddings": True},
-    "qwen3_next": {"full_attention_interval": 4, "attn_output_gate": True},
-    "qwen3_5_text": {"full_attention_interval": 4, "attn_output_gate": True},
-    "qwen3_5_moe_text": {"full_attention_interval": 4, "attn_output_gate": True},
-    "muse_glimmer_text": {"attn_output_gate": True},
-    "nemotron_h": {"mamba_ssm_cache_dtype": "float32"},
-}
 FloatType = Literal["auto", "float32", "float16", "bfloat16"]
 
 
@@ -60,9 +51,15 @@ class Model(BaseModel):
     intermediate_size: int = 0
     num_attention_heads: PositiveInt
     num_key_value_heads: PositiveInt | None = None
-    head_dim: PositiveInt | None = None
+    head_dim: PositiveInt | None = Field(None, validation_alias=AliasChoices("head_dim", "attention_head_dim"))
     vocab_size: PositiveInt
     max_position_embeddings: PositiveInt = 131072
+    original_max_position_embeddings: PositiveInt | None = None
+    model_max_length: PositiveInt | None = None
+    rope_scaling: dict[str, Any] = {}
+    rope_parameters: dict[str, Any] = {}
+    is_causal: bool = True  # false: of an embedding model that reads in both directions
+    use_bidirectional_attention: bool | str = False  # true: likewise; "vision": of pictures alone
     tie_word_embeddings: bool = False
     attn_output_gate: bool = Field(False, validation_alias=AliasChoices("attn_output_gate", "use_attn_output_gate"))
     hidden_size_per_layer_input: int = 0  # Gemma's embeddings for each layer
@@ -75,7 +72,9 @@ class Model(BaseModel):
     full_attention_interval: PositiveInt | None = None
     full_attn_idxs: list[int] | None = None
     sliding_window: PositiveInt | None = None
-    sliding_window_pattern: PositiveInt | None = None
+    sliding_window_pattern: PositiveInt | None = Field(
+        None, validation_alias=AliasChoices("sliding_window_pattern", "layer_switch")
+    )
     max_window_layers: int = 0
     use_sliding_window: bool = True
     num_kv_shared_layers: int = 0
@@ -132,6 +131,7 @@ class Model(BaseModel):
     listener: Listener | None = None
     quantization: Quantization = Field(default=Quantization(), validation_alias="quantization_config")
     vision_config: dict[str, Any] = {}
+    audio_config: dict[str, Any] = {}
 
     @classmethod
     def from_config(cls, config: dict[str, Any], published_gib: float | None = None) -> "Model":
@@ -139,6 +139,11 @@ class Model(BaseModel):
         text = config.get("text_config") or {}
         tied = config.get("tie_word_embeddings") or text.get("tie_word_embeddings")  # the whole model's says it alone
         flat = {**config, **text, "tie_word_embeddings": tied, "published_gib": published_gib}
+        flat |= {
+            name: config[name] for name in ("torch_dtype", "dtype") if config.get(name)
+        }  # the whole model's counts
+        if isinstance(flat.get("sliding_window_pattern"), str) and flat.get("layer_types"):  # "LLLG", said twice
+            del flat["sliding_window_pattern"]
         given = translated({name: value for name, value in flat.items() if value is not None})
         keys.check(given, keys.names_of(cls))
         if blocks := given.get("layers_block_type"):
@@ -151,7 +156,7 @@ class Model(BaseModel):
     def kinds(self) -> list[str]:
         """The kind of each layer."""
         numbers = range(self.num_hidden_layers)
-        if self.model_type in TEXT_ENCODERS:
+        if self.model_type in TEXT_ENCODERS or not self.is_causal or self.use_bidirectional_attention is True:
             return [ENCODER for _ in numbers]
         if self.linear_attn_config:
             return [FULL if number + 1 in self.linear_attn_config.full_attn_layers else KIMI for number in numbers]
@@ -183,6 +188,17 @@ class Model(BaseModel):
         """The inner size of an expert."""
         return self.moe_intermediate_size or self.intermediate_size
 
+    @property
+    def vision_hidden_size(self) -> int:
+        """The numbers of a patch in the vision tower. Qwen2-VL's `hidden_size` is what the tower hands on."""
+        return int(self.vision_config.get("embed_dim") or self.vision_config.get("hidden_size") or 0)
+
+    @property
+    def vision_inner_size(self) -> int:
+        """The inner size of the vision tower's feed-forward layers."""
+        ratio = float(self.vision_config.get("mlp_ratio") or 4)
+        return int(self.vision_config.get("intermediate_size") or ratio * self.vision_hidden_size)
+
     def heads(self, kind: str) -> tuple[int, int]:
         """Return how many KV heads a layer of that kind has, and their size."""
         heads = self.num_key_value_heads or self.num_attention_heads
@@ -206,9 +222,12 @@ class Model(BaseModel):
         missing = len(self.kinds) < self.num_hidden_layers or self.num_kv_shared_layers >= self.num_hidden_layers
         if missing:
             raise SizingError(f"layer_types or num_kv_shared_layers don't fit {self.num_hidden_layers} layers")
+        if self.kv_lora_rank and self.model_type not in LATENT:
+            raise SizingError(f"has kv_lora_rank, and vLLM keeps whole keys and values for {self.model_type}")
         if not all(self.heads(FULL)):
             raise SizingError(f"hidden_size {self.hidden_size} is too small for {self.num_attention_heads} heads")
-        if not self.states and (self.mamba_heads or self.linear_num_value_heads):
+        written = self.layers_block_type or self.hybrid_override_pattern or self.layer_types
+        if not self.states and not written and (self.mamba_heads or self.linear_num_value_heads):
             raise SizingError("has sizes of states, and does not say which layers keep them")
         if not {FULL, SLIDING, ENCODER}.intersection(self.kinds):
             raise SizingError("has no layer with a KV cache, and sizing knows no other models")

@@ -4,7 +4,8 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from capacity.encoders import SPEECH, TEXT_ENCODERS
-from capacity.model import CONVOLUTION, DELTA, ENCODER, EXPERTS, FEED_FORWARD, FULL, KIMI, MAMBA, SLIDING, Model
+from capacity.kinds import CONVOLUTION, DELTA, ENCODER, EXPERTS, FEED_FORWARD, FULL, KIMI, MAMBA, SLIDING
+from capacity.model import Model
 
 # whose feed-forward layers have two matrices, not three
 NOT_GATED = {"starcoder2", "phi", "apertus", SPEECH, *TEXT_ENCODERS}

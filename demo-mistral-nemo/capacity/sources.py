@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from capacity.encoders import TEXT_ENCODERS
 from capacity.errors import INDEX, SizingError, errors_at
 from capacity.flags import Flags
 from capacity.model import GIB, Model
@@ -17,11 +18,14 @@ from capacity.weights import weights_gib as counted_gib
 from console.connection import Session
 
 HUB_SECONDS = 30.0
+SENTENCES = "sentence_bert_config.json"  # where an encoder may have another limit for its texts
 QUANTISED = "hf_quant_config.json"  # where NVIDIA's checkpoints may say alone that they are quantised
 DRAWS = "a model that draws has no KV cache to size"
-# encoders with weights of other forms, by the `model_type` of config.json
+# encoders and others with weights of forms that sizing does not know, by the `model_type` of config.json
 NOT_SIZED = {"distilbert", "modernbert", "nomic_bert", "new", "mpnet", "albert", "deberta", "deberta-v2", "electra"}
-NOT_SIZED |= {"xlm", "jina_bert", "gte"}
+NOT_SIZED |= {"xlm", "jina_bert", "gte", "esm", "megatron-bert", "xlm-roberta-xl", "eurobert", "ernie", "roformer"}
+NOT_SIZED |= {"clip", "siglip", "siglip2", "t5", "mt5", "umt5", "bart", "mbart", "pegasus", "m2m_100"}
+NOT_SIZED |= {"gpt_neox", "falcon", "bloom", "mpt", "opt", "gpt2", "gpt_bigcode"}
 UNKNOWN = "the model's config.json is missing in it"
 
 
@@ -38,7 +42,7 @@ def read_model(config: str = "", weights_gib: float | None = None) -> Model:
             raise SizingError(problem, "give a config.json, its folder, or an id on Hugging Face as --config")
         if (kind := document.get("model_type", "")) in NOT_SIZED:
             remedy = "take a card with room for twice its weights; `inv offers` shows the machines"
-            raise SizingError(f"sizing does not know encoders of the kind {kind}", remedy)
+            raise SizingError(f"sizing does not know models of the type {kind}", remedy)
         model = Model.from_config(document, weights_gib or published_gib)
         states(model, Flags.model_validate({}))  # states and a checkpoint of an unknown form are refused here
         counted_gib(model)
@@ -69,6 +73,9 @@ def _served(served: ServedModel) -> tuple[Any, float | None]:
 def _published(config: str) -> tuple[Any, float | None]:
     """Return the config.json and the checkpoint's GiB of another model."""
     document, index = _file(config, "config.json"), _file(config, INDEX)
+    if isinstance(document, dict) and document.get("model_type") in TEXT_ENCODERS:
+        sentences = _file(config, SENTENCES) or {}
+        document |= {"model_max_length": sentences.get("max_seq_length")}
     quantised = isinstance(document, dict) and not document.get("quantization_config") and _file(config, QUANTISED)
     if quantised:
         document = document | {"quantization_config": from_modelopt(quantised)}

@@ -10,7 +10,8 @@ from typing import Literal
 
 from capacity.errors import SizingError
 from capacity.flags import Flags
-from capacity.model import CONVOLUTION, DELTA, KIMI, MAMBA, STATEFUL, Model
+from capacity.kinds import CONVOLUTION, DELTA, KIMI, MAMBA, STATEFUL
+from capacity.model import Model
 
 FLOAT_BYTES = {"float32": 4, "float16": 2, "bfloat16": 2, "auto": 2}
 CHUNK = 2048  # of tokens, where config.json says none (ModelConfig.get_mamba_chunk_size)

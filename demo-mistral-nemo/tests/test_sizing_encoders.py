@@ -102,7 +102,7 @@ def test_a_batch_is_no_longer_than_its_requests_and_as_long_as_a_prompt_that_is_
 @pytest.mark.parametrize("kind", ["modernbert", "deberta-v2"])
 def test_an_encoder_of_another_form_is_refused(tmp_path: Path, kind: str) -> None:
     (tmp_path / "config.json").write_text(json.dumps(ENCODER | {"model_type": kind}), "utf-8")
-    with pytest.raises(SizingError, match=f"encoders of the kind {kind}; take a card with room for twice its weights"):
+    with pytest.raises(SizingError, match=f"models of the type {kind}; take a card with room for twice its weights"):
         sources.read_model(str(tmp_path))
 
 

@@ -8,6 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from capacity import memory
+from capacity.errors import SizingError, errors_at
 from capacity.flags import Flags, service_flags
 from capacity.model import Model
 from capacity.weights import weights_gib
@@ -41,6 +42,11 @@ def fit(config: dict[str, Any], gib: float = 24.0, gpu: str = "", **flags: Any) 
         ("--kv-cache-memory-bytes 4M", "kv_cache_memory_bytes", 4 * 2**20),
         ("--mamba-cache-mode all", "mamba_cache_mode", "all"),
         ("--max-num-seqs $SEQS", "max_num_seqs", 7),
+        ("--kv-cache-memory-bytes 10G", "kv_cache_memory_bytes", 10 * 2**30),
+        ("-tp 2", "tensor_parallel", 2),
+        ("-tp=2", "tensor_parallel", 2),
+        ("-q fp8", "quantization", "fp8"),
+        ("--runner pooling", "pools", True),
     ],
 )
 def test_a_flag_is_read_with_and_without_a_value(line: str, name: str, value: Any) -> None:
@@ -70,11 +76,16 @@ def test_the_configuration_of_drafts_is_read_in_each_form(lines: tuple[str, ...]
         ({"cpu_offload_gb": "10"}, "--cpu-offload-gb 10"),
         ({"enable_lora": "true"}, "--enable-lora"),
         ({"use_replayssm": "true"}, "--use-replayssm"),
+        ({"performance_mode": "throughput"}, "--performance-mode throughput"),
+        ({"spec_method": "eagle3"}, "--spec-method eagle3"),
+        ({"quantization_config": "{}"}, "--quantization-config {}"),
+        ({"disable_sliding_window": "true"}, "--disable-sliding-window changes"),
+        ({"a_new_idea": "3"}, "--a-new-idea 3"),
         ({"speculative_config": '{"method": "dflash"}'}, "does not know what the method dflash takes"),
-        ({"speculative_config": '{"model": "a/b"}'}, "Field required"),
+        ({"speculative_config": '{"model": "a/b"}'}, "does not know what a model that drafts takes"),
         ({"speculative_config": '{"method": "ngram"}'}, "needs num_speculative_tokens"),
         ({"speculative_config": "{"}, "Expecting property name"),
-        ({"kv_cache_dtype": "nvfp4"}, "Input should be"),
+        ({"kv_cache_dtype": "nvfp4"}, "does not know the type nvfp4 of the KV cache"),
     ],
 )
 def test_a_flag_that_changes_the_memory_in_an_unknown_way_is_refused(flags: dict[str, Any], problem: str) -> None:
@@ -141,3 +152,65 @@ def test_without_cuda_graphs_more_is_left() -> None:
 
 def test_a_kv_cache_of_a_given_size_has_that_size() -> None:
     assert fit(CONFIG, kv_cache_memory_bytes=2**31).kv_cache_gib == 2.0
+
+
+def test_a_kv_cache_that_a_card_has_no_room_for_does_not_fit() -> None:
+    cache = 10 * 2**30
+    fits = [fit(CONFIG, gib, max_num_seqs=8, kv_cache_memory_bytes=cache).fits for gib in (11.0, 12.0)]
+    assert fits == [False, True]
+
+
+@pytest.mark.parametrize("flag", ["-pp 2", "-dp 2", "-dcp 2", """-sc '{"model": "a/b"}'""", "-x 3"])
+def test_a_short_flag_is_refused_like_its_long_name(flag: str) -> None:
+    with pytest.raises(ValidationError, match="sizing does not know what"):
+        written(flag)
+
+
+def test_only_the_engines_own_words_are_its_flags() -> None:
+    """A script around it has flags of other programs."""
+    script = (
+        "set -e\nuv pip install --system --quiet av\nvllm serve a/b \\\n  --max-num-seqs 7 \\\n  -tp 2 &\nwait -n --all"
+    )
+    assert service_flags({"commands": [script]}) == {"max_num_seqs": "7", "tensor_parallel_size": "2"}
+    server = "exec python3 -m vllm.entrypoints.openai.api_server --model a/b --block-size 32"
+    assert service_flags({"commands": [server]}) == {"model": "a/b", "block_size": "32"}
+    assert service_flags({"commands": ["set -e", "./start --max-num-seqs 7"]}) == {"max_num_seqs": "7"}
+
+
+@pytest.mark.parametrize("flags", [{"runner": "pooling"}, {"convert": "embed"}, {"convert": "classify"}])
+def test_vectors_and_scores_need_no_head_and_no_sampler(flags: dict[str, Any]) -> None:
+    writes, pools = fit(CONFIG, max_num_seqs=1024), fit(CONFIG, max_num_seqs=1024, **flags)
+    assert writes.weights_gib - pools.weights_gib == pytest.approx(32000 * 1024 * 2 / 2**30)
+    assert writes.overhead_gib > pools.overhead_gib + 0.4
+
+
+@pytest.mark.parametrize(
+    ("flags", "problem"),
+    [
+        ({"max_num_batched_tokens": 512, "max_num_seqs": 1024}, "512 is less than the 1024 sequences"),
+        (
+            {"max_num_batched_tokens": 512, "enable_chunked_prefill": False, "max_num_seqs": 8},
+            "a request of 8192 tokens",
+        ),
+        ({"quantization": "fp8_per_block"}, "--quantization fp8_per_block makes"),
+        ({"hf_overrides": '{"num_hidden_layers": 2}'}, "--hf-overrides with num_hidden_layers changes"),
+    ],
+)
+def test_flags_with_which_vllm_does_not_start_or_that_are_not_known_are_refused(
+    flags: dict[str, Any], problem: str
+) -> None:
+    with pytest.raises(SizingError, match=problem):
+        fit(CONFIG, **flags)
+
+
+def test_a_checkpoint_that_is_quantised_may_be_named_by_its_method() -> None:
+    quantised = CONFIG | {"quantization_config": {"quant_method": "fp8"}}
+    assert fit(quantised, quantization="fp8") == fit(quantised)
+    assert fit(CONFIG, hf_overrides='{"architectures": ["X"]}') == fit(CONFIG)
+
+
+@pytest.mark.parametrize("given", ["0", "many", "-3"])
+def test_a_wrong_number_is_named_by_its_flag_alone(given: str) -> None:
+    with pytest.raises(SizingError) as refused, errors_at("vLLM's flags"):
+        Flags.model_validate({"max_model_len": given})
+    assert str(refused.value).startswith(f"vLLM's flags: max_model_len '{given}': Input should be")
