@@ -141,5 +141,6 @@ def test_sizing_knows_every_flag_of_vllm_or_refuses_it(vllm: Installation, capac
     names = {name for name in names if not name.startswith("no_")}
     known, read = capacity.known_flags, capacity.keys.names_of(capacity.flags.Flags)
     assert {name for name in names - read if known.unknown(name, "")} == NOT_SIZED | known.REFUSED.keys()
-    long = {name[1:]: words[-1] for words in actions for name in words if name.startswith("-") and name[1] != "-"}
-    assert {short: name[2:].replace("-", "_") for short, name in long.items()}.items() <= known.SHORT.items()
+    for words in actions:
+        long = {word[2:].replace("-", "_") for word in words if word.startswith("--")}
+        assert all(known.SHORT[word[1:]] in long for word in words if not word.startswith("--"))
