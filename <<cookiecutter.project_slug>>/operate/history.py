@@ -19,7 +19,7 @@ from deploy.environments import Environment
 
 @dataclass(frozen=True)
 class Row:
-    """A deployment, what it changed, and its result: ready, rolled back, failed, overtaken, in progress, stopped."""
+    """A deployment, what it changed, and its result, in the words of docs/change.md."""
 
     deployment: Deployment
     changed: str
