@@ -5,9 +5,11 @@ rest is for the KV cache (vllm/v1/worker/gpu_worker.py, determine_available_memo
 and for one GPU, as in vLLM's log.
 """
 
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from math import log2
+from typing import Any
 
 from capacity.attention import layers
 from capacity.drafts import drafter_gib, drafting_layers
@@ -69,8 +71,7 @@ def size(model: Model, flags: Flags, gpu_memory_gib: float, gpus: int = 1, gpu: 
     default_batch, default_seqs = _batch(gpu_memory_gib, gpu)
     seqs, longest = flags.max_num_seqs or default_seqs, length(model, flags)
     batched = _batched(model, flags, default_batch, seqs, longest)
-    if changed := sorted(flags.hf_overrides.keys() & names_of(Model) - {"model_type"}):
-        raise SizingError(f"sizing does not know what --hf-overrides with {changed[0]} changes", "give --config a copy")
+    _refuse_overrides(flags.hf_overrides)
     drafting, pictures = drafting_layers(model, flags), not flags.language_model_only
     weights = weights_gib(model, flags.quantization, drafting=drafting, pictures=pictures, head=_samples(model, flags))
     weights = (weights + drafter_gib(model, flags)) / parallel
@@ -117,6 +118,13 @@ def _batched(model: Model, flags: Flags, default: int, seqs: int, longest: int) 
     if never_cut and batched < longest:
         raise SizingError(f"--max-num-batched-tokens {batched} is less than a request of {longest} tokens, never cut")
     return batched
+
+
+def _refuse_overrides(overrides: Mapping[str, Any]) -> None:
+    """Raise SizingError for `--hf-overrides` with a key that sizing reads, also one of a part such as text_config."""
+    parts = [overrides, *(part for part in overrides.values() if isinstance(part, dict))]
+    if changed := [key for part in parts for key in part if key in names_of(Model)]:
+        raise SizingError(f"sizing does not know what --hf-overrides with {changed[0]} changes", "give --config a copy")
 
 
 def _samples(model: Model, flags: Flags) -> bool:

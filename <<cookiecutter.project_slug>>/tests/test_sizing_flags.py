@@ -194,6 +194,7 @@ def test_vectors_and_scores_need_no_head_and_no_sampler(flags: dict[str, Any]) -
         ),
         ({"quantization": "fp8_per_block"}, "--quantization fp8_per_block makes"),
         ({"hf_overrides": '{"num_hidden_layers": 2}'}, "--hf-overrides with num_hidden_layers changes"),
+        ({"hf_overrides": '{"text_config": {"vocab_size": 2}}'}, "--hf-overrides with vocab_size changes"),
     ],
 )
 def test_flags_with_which_vllm_does_not_start_or_that_are_not_known_are_refused(
