@@ -36,8 +36,8 @@ HARMLESS = r"""
     enable_sleep_mode enable_cumem_allocator
 
     omni .*lora.* limit_mm_per_prompt media_io_kwargs mm_hasher_algorithm mm_processor_.* mm_shm_.*
-    mm_device_do_normalize mm_tensor_ipc mm_encoder_attn_.* mm_encoder_fp8_.* skip_mm_profiling video_pruning_.* enable_mm_embeds
-    enable_prompt_embeds allow_credentials
+    mm_device_do_normalize mm_tensor_ipc mm_encoder_attn_.* mm_encoder_fp8_.* skip_mm_profiling video_pruning_.*
+    enable_mm_embeds enable_prompt_embeds
 """
 HARMLESS_FLAG = re.compile("|".join(HARMLESS.split()))
 # flags that change the memory in a way that sizing does not know, unless they have one of these values
