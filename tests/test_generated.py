@@ -69,7 +69,7 @@ def check(tmp_path: Path) -> Check:
             env=environment,
             capture_output=True,
             text=True,
-            timeout=800,
+            timeout=1400,  # 150 s on two idle cores
         )
         assert done.returncode == 0, done.stdout + done.stderr
         assert files(project) == before, "the check left something behind"
@@ -88,6 +88,7 @@ def test_linters_find_nothing_in_a_generated_project(baked: Bake, check: Check, 
     check(command, baked(**KINDS[kind]))
 
 
+@pytest.mark.timeout(1500)
 @pytest.mark.parametrize("name", TESTED)
 def test_a_generated_project_passes_its_own_tests(baked: Bake, check: Check, name: str) -> None:
     check("pytest", baked(**TESTED[name]))

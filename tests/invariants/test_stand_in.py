@@ -30,7 +30,7 @@ def test_a_deployment_lives_and_dies(person: Somebody, stand_in: Server, hunted:
     done = anna.inv("destroy", "--yes")
     assert done.code == 0, done.said
     assert (stand_in.state.machines, stand_in.state.fleets) == ({}, {})
-    assert time.monotonic() - began < 3  # 0.3 s on two idle cores
+    assert time.monotonic() - began < 30  # 0.3 s on two idle cores; its own clock passes minutes
 
 
 def test_its_answers_are_what_dstacks_own_models_take(person: Somebody, stand_in: Server) -> None:
