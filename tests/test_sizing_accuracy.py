@@ -200,7 +200,7 @@ def table() -> str:
         misses = [f"{name}: {found.miss(name)}" for name in LIMITS if found.miss(name)]
         cells = [logged["model"].split("/")[-1], f"{logged['gpu']}, {logged.get('vllm', '?')}"]
         cells += [_cell(found, name) for name in (weights, "tokens", "end to end")]
-        notes = [*misses, *([] if misses else filter(None, [logged.get("note")]))]
+        notes = misses or [logged[key] for key in ("note",) if key in logged]
         if cells[2:] == ["-", "-", "-"] and "block" in found.shares:
             notes.append(f"tokens of a block: {found.vllm['block']:,} → {found.sized['block']:,}")
         rows.append("| " + " | ".join([*cells, "; ".join(notes)]) + " |")

@@ -14,8 +14,8 @@ def limit(model: Model) -> int:
     """Return the tokens that a request may have: the model's positions, or more where rotary positions are scaled."""
     longest, factor = float(model.model_max_length or model.max_position_embeddings), 1.0
     if "gemma3" not in model.model_type:
-        for rope in _ropes(model):
-            if (kind := rope.get("rope_type", rope.get("type"))) in UNSCALED:
+        for kind, rope in _ropes(model):
+            if kind in UNSCALED:
                 continue
             factor = rope.get("factor") or factor
             if kind == "yarn":
@@ -30,7 +30,7 @@ def length(model: Model, flags: Flags) -> int:
     """
     longest = limit(model)
     if not isinstance(flags.max_model_len, int):
-        has_long_rope = any(rope.get("rope_type", rope.get("type")) == "longrope" for rope in _ropes(model))
+        has_long_rope = any(kind == "longrope" for kind, _ in _ropes(model))
         return (model.original_max_position_embeddings or longest) if has_long_rope else longest
     asked, changed = flags.max_model_len, any(name.startswith(LENGTH_KEYS) for name in flags.hf_overrides)
     if asked > longest and not changed:
@@ -39,8 +39,8 @@ def length(model: Model, flags: Flags) -> int:
     return asked
 
 
-def _ropes(model: Model) -> list[dict[str, Any]]:
-    """Return how rotary positions are scaled: one object, or one for each kind of layer."""
+def _ropes(model: Model) -> list[tuple[str, dict[str, Any]]]:
+    """Return how rotary positions are scaled, with the name of the way: once, or once for each kind of layer."""
     scaling = model.rope_parameters or model.rope_scaling
     nested = [rope for rope in scaling.values() if isinstance(rope, dict)]
-    return nested or ([scaling] if scaling else [])
+    return [(str(rope.get("rope_type", rope.get("type"))), rope) for rope in nested or [scaling]]

@@ -153,6 +153,11 @@ class Model(BaseModel):
         return model
 
     @property
+    def written_kinds(self) -> list[str]:
+        """The kind of each layer as config.json names it; empty when it names none."""
+        return self.layers_block_type or list(self.hybrid_override_pattern or "") or self.layer_types or []
+
+    @property
     def kinds(self) -> list[str]:
         """The kind of each layer."""
         numbers = range(self.num_hidden_layers)
@@ -160,8 +165,8 @@ class Model(BaseModel):
             return [ENCODER for _ in numbers]
         if self.linear_attn_config:
             return [FULL if number + 1 in self.linear_attn_config.full_attn_layers else KIMI for number in numbers]
-        if written := self.layers_block_type or list(self.hybrid_override_pattern or "") or self.layer_types:
-            return [KINDS.get(kind, kind) for kind in written]
+        if self.written_kinds:
+            return [KINDS.get(kind, kind) for kind in self.written_kinds]
         if self.full_attn_idxs is not None:
             return [FULL if number in self.full_attn_idxs else CONVOLUTION for number in numbers]
         if every := self.full_attention_interval:
@@ -226,8 +231,7 @@ class Model(BaseModel):
             raise SizingError(f"has kv_lora_rank, and vLLM keeps whole keys and values for {self.model_type}")
         if not all(self.heads(FULL)):
             raise SizingError(f"hidden_size {self.hidden_size} is too small for {self.num_attention_heads} heads")
-        written = self.layers_block_type or self.hybrid_override_pattern or self.layer_types
-        if not self.states and not written and (self.mamba_heads or self.linear_num_value_heads):
+        if not self.states and not self.written_kinds and (self.mamba_heads or self.linear_num_value_heads):
             raise SizingError("has sizes of states, and does not say which layers keep them")
         if not {FULL, SLIDING, ENCODER}.intersection(self.kinds):
             raise SizingError("has no layer with a KV cache, and sizing knows no other models")

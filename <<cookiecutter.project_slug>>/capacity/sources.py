@@ -49,8 +49,10 @@ def read_model(config: str = "", weights_gib: float | None = None) -> Model:
         return model
 
 
-def size_in_gib(flag: str, given: str) -> float:
-    """Return the number that was given for `flag`. Raises SizingError."""
+def size_in_gib(flag: str, given: str) -> float | None:
+    """Return the number that was given for `flag`; None when none was. Raises SizingError."""
+    if not given:
+        return None
     with errors_at(flag):
         number = 0.0
         with suppress(ValueError):

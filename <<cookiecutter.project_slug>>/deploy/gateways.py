@@ -48,8 +48,7 @@ def deploy(api: Api, environment: Environment, notify: Notify, *, allow_recreati
     gateway = _bring_up(api, planned, notify)
     if planned.part.change == Change.REPLACE and planned.leaving and environment.dns is not None:
         then = "`inv dns.update` moves the service and its records there, and `inv gateway.deploy` then deletes"
-        then = for_environment(then, environment.name)
-        notify(f"gateway {planned.name} runs: {then} {planned.leaving.name}")
+        notify(for_environment(f"gateway {planned.name} runs: {then} {planned.leaving.name}", environment.name))
     else:
         _move(api, planned, gateway, None, notify)
     return gateway

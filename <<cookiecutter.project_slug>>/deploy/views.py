@@ -85,9 +85,9 @@ def secrets(environment: Environment, present: set[str], *, json: bool = False) 
     needed = set(environment.secrets)
     if json:
         return views.data([{"name": n, "needed": n in needed, "set": n in present} for n in sorted(needed | present)])
-    command = for_environment("`inv secrets.set {}`", environment.name)
     for name in sorted(needed | present):
-        state = "set" if name in present else f"[bold red]missing[/], run {command.format(name)}"
+        command = for_environment(f"`inv secrets.set {name}`", environment.name)
+        state = "set" if name in present else f"[bold red]missing[/], run {command}"
         console.print(f"{name}: {state}{'' if name in needed else ', not used here'}")
 
 

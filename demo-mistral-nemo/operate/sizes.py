@@ -29,11 +29,8 @@ def sizes(
     `config`. Fails with SETTINGS_INVALID.
     """
     with _sizing_errors_as_failures():
-        gib, weights_gib = (
-            sources.size_in_gib(flag, given) if given else None
-            for flag, given in (("--gpu-memory", gpu_memory), ("--weights", weights))
-        )
-        model = sources.read_model(config, weights_gib)
+        gib = sources.size_in_gib("--gpu-memory", gpu_memory)
+        model = sources.read_model(config, sources.size_in_gib("--weights", weights))
         written = {} if config else service_flags(environment.service)
         with errors_at("vLLM's flags"):
             flags = Flags.model_validate(written | {name: value for name, value in overrides.items() if value})

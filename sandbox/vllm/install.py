@@ -69,6 +69,11 @@ class Installation:
         answer: list[dict[str, float]] = self._ask("kv_cache.py", cases)
         return answer
 
+    def flag_names(self) -> list[list[str]]:
+        """The names of each flag of `vllm serve`; takes half a minute, see flag_names.py."""
+        answer: list[list[str]] = self._ask("flag_names.py", None)
+        return answer
+
     def _ask(self, script: str, question: Any) -> Any:
         done = subprocess.run(
             [self.python, "-P", HERE / script],

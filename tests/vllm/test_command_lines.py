@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
 from typing import Any
 
 import pytest
@@ -117,13 +114,6 @@ def test_what_the_stand_in_refuses_vllm_refuses(wrong: dict[str, list[str]], fla
     assert wrong[flags]
 
 
-PARSER = """
-import json, sys
-from vllm.entrypoints.launchers.cli_args import make_arg_parser
-from vllm.utils.argparse_utils import FlexibleArgumentParser
-actions = make_arg_parser(FlexibleArgumentParser())._actions
-json.dump([action.option_strings for action in actions if action.option_strings], sys.stdout)
-"""
 NOT_SIZED = {  # flags that sizing refuses, whatever their value is
     *("config", "diffusion_config", "eplb_config", "kv_cache_dtype_skip_layers", "kv_transfer_config"),
     *("cpu_offload_params", "mamba_block_size", "mm_ipc_gpu_memory_gb", "offload_num_in_group", "offload_params"),
@@ -134,9 +124,7 @@ NOT_SIZED = {  # flags that sizing refuses, whatever their value is
 
 def test_sizing_knows_every_flag_of_vllm_or_refuses_it(vllm: Installation, capacity: Any) -> None:
     """A flag that a new version adds shows here, and one that sizing names and vLLM does not have any more."""
-    quiet = {"PATH": os.environ["PATH"], "HOME": str(vllm.root), "VLLM_LOGGING_STREAM": "ext://sys.stderr"}
-    done = subprocess.run([vllm.python, "-c", PARSER], check=True, capture_output=True, text=True, env=quiet)
-    actions: list[list[str]] = json.loads(done.stdout)
+    actions = vllm.flag_names()
     names = {name[2:].replace("-", "_") for words in actions for name in words if name.startswith("--")}
     names = {name for name in names if not name.startswith("no_")}
     known, read = capacity.known_flags, capacity.keys.names_of(capacity.flags.Flags)
