@@ -6,6 +6,7 @@ import dataclasses
 import importlib
 import json
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -229,3 +230,32 @@ def test_the_policy_allows_what_the_task_calls_and_nothing_else(
     [write] = [one for one in statements if one["Action"] == "route53:ChangeResourceRecordSets"]
     names = write["Condition"]["ForAllValues:StringEquals"]["route53:ChangeResourceRecordSetsNormalizedRecordNames"]
     assert names == [HOST, f"_owner.{HOST}"]
+
+
+def test_a_code_is_asked_for_once_and_not_for_each_service(
+    deploy: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """AWS takes a code of a device once: a second client that asks would wait for the next code."""
+    asked: list[str] = []
+    config = tmp_path / "config"
+    config.write_text(
+        "[profile base]\naws_access_key_id = a\naws_secret_access_key = b\n"
+        "[profile deployer]\nsource_profile = base\nrole_arn = arn:aws:iam::123456789012:role/deployer\n"
+        "mfa_serial = arn:aws:iam::123456789012:mfa/phone\n",
+        "utf-8",
+    )
+    monkeypatch.setattr(deploy.route53, "ask_code", lambda prompt: asked.append(prompt) or "123456")
+    made = (deploy.route53.session, deploy.route53.client_of)
+    for one in made:
+        one.cache_clear()
+    with mock_aws(), monkeypatch.context() as variables:
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            variables.delenv(name)
+        variables.setenv("AWS_CONFIG_FILE", str(config))
+        variables.setenv("AWS_PROFILE", "deployer")
+        deploy.route53.client_of("sts", "us-east-1").get_caller_identity()
+        deploy.route53.client_of("ec2", "us-east-1").describe_vpcs()
+        deploy.route53.client_of("route53", "us-east-1").list_hosted_zones()
+    for one in made:
+        one.cache_clear()
+    assert len(asked) == 1

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import boto3
@@ -146,12 +147,22 @@ def delete(zone: Zone, notify: Notify) -> None:
         notify(f"record {zone.host}: deleted")
 
 
+@cache
 def client_of(service: str, region: str, attempts: int = ATTEMPTS) -> Any:
-    """Return a client of an AWS service. A profile that needs an MFA code asks for it on the terminal."""
-    session = boto3.Session(region_name=region)
-    providers = session._session.get_component("credential_provider")
+    """Return the client of an AWS service, the same one each time: making one takes long."""
+    return session(region).client(service, config=Config(retries={"mode": "adaptive", "max_attempts": attempts}))
+
+
+@cache
+def session(region: str) -> boto3.Session:
+    """Return the session of all clients in a region.
+
+    A profile that needs an MFA code asks for it on the terminal, once for all clients: AWS takes a code only once.
+    """
+    made = boto3.Session(region_name=region)
+    providers = made._session.get_component("credential_provider")
     providers.get_provider("assume-role")._prompter = ask_code
-    return session.client(service, config=Config(retries={"mode": "adaptive", "max_attempts": attempts}))
+    return made
 
 
 def listed_zones(client: Any, domain: str, region: str, vpc: str | None) -> tuple[list[Document], list[Document]]:

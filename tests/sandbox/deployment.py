@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -85,9 +84,11 @@ class Deployment:
         return said
 
     def run(self) -> dict[str, Any]:
-        """The run as `dstack run get` tells it; empty when there was none."""
-        said = self.dstack("run", "get", "chat", "--json")
-        run: dict[str, Any] = json.loads(said.stdout) if said.returncode == 0 else {}
+        """The run as the dstack server tells it; empty when there was none."""
+        url = f"{self.sandbox.url}/api/project/{self.sandbox.project}/runs/get"
+        headers = {"Authorization": f"Bearer {self.sandbox.token}"}
+        said = requests.post(url, json={"run_name": "chat"}, headers=headers, timeout=60)
+        run: dict[str, Any] = said.json() if said.ok else {}
         return run
 
     def pod(self) -> PodInfo | None:
