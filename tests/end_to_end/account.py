@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,13 @@ REGION = "eu-central-1"
 
 def client(service: str, variables: Variables) -> Any:
     """A client of boto3 with the keys and the endpoint that the variables name."""
-    session = boto3.Session(variables["AWS_ACCESS_KEY_ID"], variables["AWS_SECRET_ACCESS_KEY"], region_name=REGION)
-    return session.client(service, endpoint_url=variables["AWS_ENDPOINT_URL"])
+    names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL")
+    return _client(service, *(variables[name] for name in names))
+
+
+@cache  # reading the description of EC2 takes half a second
+def _client(service: str, key_id: str, secret: str, url: str) -> Any:
+    return boto3.Session(key_id, secret, region_name=REGION).client(service, endpoint_url=url)
 
 
 def key(sandbox: Sandbox, *policies: Policy) -> Variables:
@@ -32,7 +38,6 @@ def key(sandbox: Sandbox, *policies: Policy) -> Variables:
         iam.put_user_policy(UserName=name, PolicyName=f"policy-{number}", PolicyDocument=json.dumps(policy))
     made = iam.create_access_key(UserName=name)["AccessKey"]
     changed = {"AWS_ACCESS_KEY_ID": made["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": made["SecretAccessKey"]}
-    iam.close()
     return sandbox.aws.environ | changed
 
 
@@ -50,9 +55,11 @@ def actions(*policies: Policy) -> set[str]:
     return {action for policy in policies for one in policy["Statement"] for action in _list(one["Action"])}
 
 
-def without(policy: Policy, action: str) -> Policy:
-    """The policy with one action less."""
-    less = [one | {"Action": [kept for kept in _list(one["Action"]) if kept != action]} for one in policy["Statement"]]
+def without(policy: Policy, *lacking: str) -> Policy:
+    """The policy with these actions less."""
+    less = [
+        one | {"Action": [kept for kept in _list(one["Action"]) if kept not in lacking]} for one in policy["Statement"]
+    ]
     return policy | {"Statement": [one for one in less if one["Action"]]}
 
 
