@@ -243,7 +243,12 @@ def test_a_code_is_asked_for_once_and_not_for_each_service(
         "mfa_serial = arn:aws:iam::123456789012:mfa/phone\n",
         "utf-8",
     )
-    monkeypatch.setattr(deploy.route53, "ask_code", lambda prompt: asked.append(prompt) or "123456")
+
+    def answer(prompt: str) -> str:
+        asked.append(prompt)
+        return "123456"
+
+    monkeypatch.setattr(deploy.route53, "ask_code", answer)
     made = (deploy.route53.session, deploy.route53.client_of)
     for one in made:
         one.cache_clear()

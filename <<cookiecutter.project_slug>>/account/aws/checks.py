@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cached_property
 
-import boto3
-
 from account import files, github
 from account.aws import network, roles, security_group
 from account.aws.client import Aws
@@ -17,6 +15,7 @@ from account.checks import Check, NotCheckedError
 from console.errors import ExitCode, Failure
 from deploy.documents.files import Document
 from deploy.environments import Environment
+from deploy.route53 import session
 
 CONNECT_SECONDS = 5
 
@@ -60,9 +59,9 @@ class _Look:
         return f"{found['Account']}, as {found['Arn']}"
 
     def region(self) -> str:
-        session = boto3.Session()
-        parts = session.get_available_partitions()
-        known = [name for part in parts for name in session.get_available_regions("ec2", part)]
+        asked = session(self.aws.region)
+        parts = asked.get_available_partitions()
+        known = [name for part in parts for name in asked.get_available_regions("ec2", part)]
         if self.aws.region not in known:
             near = get_close_matches(self.aws.region, known, n=1)
             remedy = f"did you mean {near[0]}?" if near else "write the region of the VPC"
