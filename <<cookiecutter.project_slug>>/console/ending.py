@@ -84,7 +84,6 @@ def _report_fault(error: BaseException, debug: bool) -> int:
     _print(f"error: a fault in this repository's tasks{_place(error)}: {words}; report it with {detail}: {_tracker()}")
     if not debug:  # a traceback has the notes
         _print_notes(error)
-    _print("`inv status` shows what runs and is billed")
     return 1
 
 

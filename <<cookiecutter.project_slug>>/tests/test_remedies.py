@@ -39,6 +39,14 @@ def test_problem_remedy_and_notes_of_a_failure_are_about_the_environment() -> No
     assert failure.__notes__ == ["`inv status --env prod` shows what is billed"]
 
 
+@pytest.mark.parametrize(("name", "said"), [("dev", "`inv status` shows"), ("prod", "`inv status --env prod` shows")])
+def test_after_a_fault_the_command_that_shows_what_is_billed_is_about_the_environment(name: str, said: str) -> None:
+    with pytest.raises(ZeroDivisionError) as ended, about(name):
+        _ = 1 / 0
+    [note] = ended.value.__notes__
+    assert note.startswith(said)
+
+
 def test_a_task_says_what_to_type_for_its_environment(person: Person) -> None:
     person.dstack.offers = []
     assert person.inv("plan", "--env", "prod").code == 0

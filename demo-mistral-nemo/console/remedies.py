@@ -21,11 +21,17 @@ def for_environment(text: str, name: str) -> str:
 
 @contextmanager
 def about(name: str) -> Iterator[None]:
-    """Let the commands in the Failure that ends the block act on that environment."""
+    """Let the commands in the Failure that ends the block act on that environment.
+
+    An error that no task expects gets a note with the command that shows what runs.
+    """
     try:
         yield
     except Failure as failure:
         failure.reword(lambda text: for_environment(text, name))
+        raise
+    except Exception as fault:
+        fault.add_note(for_environment("`inv status` shows what runs and is billed", name))
         raise
 
 
