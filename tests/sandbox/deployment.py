@@ -46,8 +46,12 @@ def processes_of(folder: Path) -> list[psutil.Process]:
 
 
 def dstack_server_of(folder: Path) -> psutil.Process | None:
-    """The dstack server of a sandbox in `folder`, once it was started."""
-    return next((process for process in processes_of(folder) if "--port" in process.info["cmdline"]), None)
+    """The dstack server of a sandbox in `folder`, once it was started.
+
+    An engine has `--port` too. For an instant, so has a program that the server starts: the server is the oldest.
+    """
+    servers = [process for process in processes_of(folder) if {"server", "--port"} <= set(process.info["cmdline"])]
+    return min(servers, key=lambda process: process.create_time(), default=None)
 
 
 def wait_for(found: Callable[[], T | None], seconds: float = 120.0) -> T:
