@@ -97,18 +97,19 @@ class Network:
         """Run a command inside the namespaces. Raises SandboxError with what it said when it fails."""
         _run(*self.command(*words))
 
-    def serve_names(self, folder: Path) -> None:
-        """Make commands inside use only the VPC's resolver. `folder` keeps the files that set this."""
-        for path, content in (
-            (Path("/etc/resolv.conf"), f"nameserver {self.resolver}\n"),
-            (Path("/etc/nsswitch.conf"), "hosts: files dns\n"),
-        ):
-            own = folder / path.name
-            own.write_text(content)
-            if path.resolve().is_relative_to("/run"):
-                self.run("install", "-D", str(own), str(path.resolve()))
-            elif path.exists():
-                self.run("mount", "--bind", str(own), str(path.resolve()))
+    def serve_names(self, folder: Path, etc: Path = Path("/etc")) -> None:
+        """Make commands inside use only the VPC's resolver. `folder` keeps the files that set this.
+
+        They lie over `etc` as a whole. The kernel takes away what is mounted on a single file as soon as a program of
+        this machine writes that file anew, as DHCP clients do with resolv.conf.
+        """
+        own, work = folder / "etc", folder / "etc-work"
+        for path in (own, work):
+            path.mkdir()
+        (own / "resolv.conf").write_text(f"nameserver {self.resolver}\n")
+        (own / "nsswitch.conf").write_text("hosts: files dns\n")
+        layers = f"lowerdir={etc},upperdir={own},workdir={work}"
+        self.run("mount", "-t", "overlay", "overlay", "-o", layers, str(etc))
 
     def close(self) -> None:
         """End everything inside and take the network away. A second call does nothing."""
