@@ -55,11 +55,17 @@ def dstack_server_of(folder: Path) -> psutil.Process | None:
 
 
 def wait_for(found: Callable[[], T | None], seconds: float = 120.0) -> T:
-    """What `found` returns once it isn't None or empty; fails after `seconds`."""
-    end = time.monotonic() + seconds
+    """What `found` returns once it isn't None or empty; fails after `seconds`.
+
+    A question that takes long is asked less often: asking takes half of the time at most.
+    """
+    asked = time.monotonic()
+    end = asked + seconds
     while not (value := found()):
-        assert time.monotonic() < end, f"not within {seconds:g} s"
-        time.sleep(0.3)
+        now = time.monotonic()
+        assert now < end, f"not within {seconds:g} s"
+        time.sleep(max(0.3, now - asked))
+        asked = time.monotonic()
     return value
 
 
