@@ -46,7 +46,7 @@ TESTS_OF_OTHERS = (
 
 
 @pytest.fixture
-def check(tmp_path: Path) -> Check:
+def check(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Check:
     """check(command, project): fails unless the command succeeds in the project and leaves nothing behind there."""
     environment = {
         **os.environ,
@@ -55,7 +55,7 @@ def check(tmp_path: Path) -> Check:
         "PYTEST_ADDOPTS": "-p no:cacheprovider",
         "PYTHONDONTWRITEBYTECODE": "1",
         "RUFF_NO_CACHE": "true",
-        "MYPY_CACHE_DIR": str(tmp_path / "mypy"),
+        "MYPY_CACHE_DIR": str(tmp_path_factory.getbasetemp() / "mypy"),  # what all kinds import is read once
         # two pytests that clean up one folder at a time stumble over each other
         "PYTEST_DEBUG_TEMPROOT": str(tmp_path),
     }
