@@ -11,8 +11,12 @@ from typing import Any
 
 import pytest
 from cookiecutter.exceptions import FailedHookException
+from hypothesis import settings
 
 from tests.rendered import ROOMS, ROOT, Bake
+
+settings.register_profile("any machine", deadline=None)  # how long an example takes depends on what else runs
+settings.load_profile("any machine")
 
 HERE = Path(__file__).parent
 SLOW = (  # of all that starts no dstack server: linters and tests of every rendering, act, cruft, pods
