@@ -96,13 +96,13 @@ def test_a_hostile_answer_stays_text(baked: Bake, text: str) -> None:
 
 @pytest.mark.slow
 @given(name=LINES.map(lambda text: text[:60].strip()), owner=LINES.map(lambda text: text[:200].strip()))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 def test_any_printable_answer_stays_text(baked: Bake, name: str, owner: str) -> None:
     _check_that_answers_read_back(baked, name, owner)
 
 
 @given(st.builds(lambda before, break_, after: before + break_ + after, ANYTHING, BREAKS, ANYTHING))
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_other_answer_is_refused_in_one_line(refusal: Callable[..., str], text: str) -> None:
     said = refusal(project_slug="chat", owner=typed(text))
     assert said.startswith("owner ")

@@ -231,6 +231,18 @@ def test_the_policy_allows_what_the_task_calls_and_nothing_else(
     assert names == [HOST, f"_owner.{HOST}"]
 
 
+@pytest.fixture
+def new_clients(deploy: Any) -> Iterator[None]:
+    """No client is known before the test, and none of its own afterwards."""
+    known = (deploy.route53.session, deploy.route53.client_of)
+    for one in known:
+        one.cache_clear()
+    yield
+    for one in known:
+        one.cache_clear()
+
+
+@pytest.mark.usefixtures("new_clients")
 def test_a_code_is_asked_for_once_and_not_for_each_service(
     deploy: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -249,9 +261,6 @@ def test_a_code_is_asked_for_once_and_not_for_each_service(
         return "123456"
 
     monkeypatch.setattr(deploy.route53, "ask_code", answer)
-    made = (deploy.route53.session, deploy.route53.client_of)
-    for one in made:
-        one.cache_clear()
     with mock_aws(), monkeypatch.context() as variables:
         for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
             variables.delenv(name)
@@ -260,6 +269,4 @@ def test_a_code_is_asked_for_once_and_not_for_each_service(
         deploy.route53.client_of("sts", "us-east-1").get_caller_identity()
         deploy.route53.client_of("ec2", "us-east-1").describe_vpcs()
         deploy.route53.client_of("route53", "us-east-1").list_hosted_zones()
-    for one in made:
-        one.cache_clear()
     assert len(asked) == 1

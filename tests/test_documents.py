@@ -74,7 +74,7 @@ def test_secrets_are_filled_in_where_dstack_fills_them_in() -> None:
 @given(text=st.lists(st.sampled_from(PARTS), max_size=9).map("".join))
 @example(text="$a $${{ secret.a }}")
 @example(text="$${{ secret.a }} ${{ secrets.a }}")
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 def test_a_variable_is_refused_where_dstack_would_end_the_run(local: Any, text: str) -> None:
     environment = {"env": {"A": text}}
     spec = SimpleNamespace(env={"A": text}, registry_auth=None)
@@ -169,7 +169,7 @@ def test_a_fleet_is_refused_where_the_server_refuses_it(local: Any, changes: dic
         }
     )
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_a_gateway_is_refused_where_the_server_refuses_it(local: Any, changes: dict[str, Any]) -> None:
     assume(changes["backend"] in {configurator.TYPE.value for configurator in list_available_configurator_classes()})
     document = GATEWAY | changes

@@ -86,7 +86,7 @@ def grouped(group: dict[str, Any]) -> dict[str, Any]:
     ),
     fleet=some(**SHARED, **ONCE),
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_offers_of_any_fleet_for_what_is_asked_are_those_of_the_new_fleet(
     local: Any, service: dict[str, Any], fleet: dict[str, Any]
 ) -> None:

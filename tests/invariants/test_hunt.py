@@ -24,7 +24,6 @@ def test_what_is_promised_holds_in_every_order_of_events(hunted: Project) -> Non
         max_examples=EXAMPLES,
         stateful_step_count=STEPS,
         database=None,
-        deadline=None,
         derandomize=False,
         phases=phases,
         report_multiple_bugs=False,

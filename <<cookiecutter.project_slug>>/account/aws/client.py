@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from botocore import xform_name
@@ -63,15 +63,12 @@ class Aws:
     """The account in one region. Methods raise Refused, with one line that says what to do."""
 
     region: str
-    _clients: dict[str, Any] = field(default_factory=dict, repr=False)
 
     def client(self, service: str) -> Any:
-        if service not in self._clients:
-            try:
-                self._clients[service] = client_of(service, self.region)
-            except BotoCoreError as error:  # a profile that does not exist
-                raise Refused(f"AWS can't be asked: {error}", SIGN_IN) from None
-        return self._clients[service]
+        try:
+            return client_of(service, self.region)
+        except BotoCoreError as error:  # a profile that does not exist
+            raise Refused(f"AWS can't be asked: {error}", SIGN_IN) from None
 
     def ask(self, service: str, operation: str, **arguments: Any) -> Document:
         """Return AWS's answer to one call."""

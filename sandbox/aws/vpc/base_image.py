@@ -3,8 +3,8 @@
 dstack's user data is written for Ubuntu with a network: it installs nginx, certbot and `dstack[gateway]`. The hosts
 have no way out, so all of it is in the image: nginx as a package, dstack as a folder of wheels that pip looks into.
 What the user data does beyond that (apt, snap) fails on a host, harmlessly. The image also has the virtual environments
-that the user data makes, in the same place: making them takes half a minute of CPU time, and a host that finds them
-does in three seconds what it is told to.
+that the user data makes, in the same place. Making them takes half a minute of CPU time. A host that finds them runs
+the same commands, which then have little to do.
 """
 
 from __future__ import annotations

@@ -100,8 +100,8 @@ class Network:
     def serve_names(self, folder: Path, etc: Path = Path("/etc")) -> None:
         """Make commands inside use only the VPC's resolver. `folder` keeps the files that set this.
 
-        They lie over `etc` as a whole. The kernel takes away what is mounted on a single file as soon as a program of
-        this machine writes that file anew, as DHCP clients do with resolv.conf.
+        They lie over the whole folder `etc`. A mount on a single file would be gone as soon as a program of this
+        machine replaces that file, as DHCP clients do with resolv.conf.
         """
         own, work = folder / "etc", folder / "etc-work"
         for path in (own, work):
